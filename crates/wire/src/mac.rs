@@ -28,8 +28,7 @@ impl MacAddr {
     /// Whether the group bit is clear and the address is not all zero.
     #[must_use]
     pub const fn is_unicast(self) -> bool {
-        self.0[0] & 1 == 0
-            && (self.0[0] | self.0[1] | self.0[2] | self.0[3] | self.0[4] | self.0[5]) != 0
+        self.0[0] & 1 == 0 && (self.0[0] | self.0[1] | self.0[2] | self.0[3] | self.0[4] | self.0[5]) != 0
     }
 
     /// A locally administered unicast address made from a hash: the same hash gives the same address.
