@@ -1,0 +1,3 @@
+//! The spanned document.
+mod spanned;
+pub use spanned::Spanned;
