@@ -1,2 +1,41 @@
-//! x
-fn main() {}
+//! The project's chores, as `cargo xtask CHORE`. Development only: unlike the product it may call programs.
+//!
+//! `test` is the one that matters: it installs the peers the tests need where it can, runs every set of tests
+//! and ends with one line that counts them. Deliberately absent: what cargo itself does in one command.
+
+#![forbid(unsafe_code)]
+
+mod binaries;
+mod cargo_sets;
+mod peers;
+mod process;
+mod report;
+mod rootless;
+mod suite;
+mod vm;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask test [--no-install] [SET...]   run the tests; SET is ordinary, doc, rootless or vm (default: all)
+cargo xtask peers                          install the programs that the tests use, where possible";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match arguments.split_first().map(|(chore, rest)| (chore.as_str(), rest)) {
+        Some(("test", rest)) => suite::run(rest),
+        Some(("peers", [])) => {
+            peers::install();
+            Ok(true)
+        }
+        _ => Err(format!("usage:\n{USAGE}")),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}

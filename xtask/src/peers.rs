@@ -1,0 +1,74 @@
+//! The programs the tests use as oracles and traffic sources, and the Debian packages that hold them.
+//!
+//! Nothing here is needed by the product. A test whose peer is missing says so and is counted as skipped.
+
+use crate::process;
+use std::path::Path;
+use std::process::Command;
+
+/// A program of the tests.
+struct Peer {
+    program: &'static str,
+    package: &'static str,
+    used_for: &'static str,
+}
+
+const PEERS: &[Peer] = &[
+    Peer { program: "ip", package: "iproute2", used_for: "reading links, addresses and routes back" },
+    Peer { program: "tc", package: "iproute2", used_for: "reading qdiscs and classes back" },
+    Peer { program: "bridge", package: "iproute2", used_for: "reading VLAN and forwarding tables back" },
+    Peer { program: "nft", package: "nftables", used_for: "reading firewall rules back" },
+    Peer { program: "ping", package: "iputils-ping", used_for: "reachability" },
+    Peer { program: "tcpdump", package: "tcpdump", used_for: "captures" },
+    Peer { program: "iperf3", package: "iperf3", used_for: "bandwidth" },
+    Peer { program: "python3", package: "python3", used_for: "the emulated machine" },
+];
+
+/// Where packages put programs. An ordinary user cannot use what stands in root's own directories.
+const DIRECTORIES: &[&str] = &["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// A `PATH` of those directories.
+#[must_use]
+pub(crate) fn standard_path() -> String {
+    DIRECTORIES.join(":")
+}
+
+fn missing() -> Vec<&'static Peer> {
+    PEERS
+        .iter()
+        .filter(|peer| !DIRECTORIES.iter().any(|directory| Path::new(directory).join(peer.program).exists()))
+        .collect()
+}
+
+/// Installs what is missing as root with apt; says what stays missing. Never an error: tests skip instead.
+pub(crate) fn install() {
+    let before = missing();
+    if before.is_empty() {
+        return;
+    }
+    let mut reason = "";
+    if !process::is_root() {
+        reason = " (only root can install them)";
+    } else if !Path::new("/usr/bin/apt-get").exists() {
+        reason = " (there is no apt-get here)";
+    } else {
+        let mut packages: Vec<&str> = before.iter().map(|peer| peer.package).collect();
+        packages.dedup();
+        println!("installing {}", packages.join(" "));
+        // A stale list makes packages unavailable; a failed update may still leave a usable list.
+        for arguments in [vec!["update"], [vec!["install", "--no-install-recommends"], packages].concat()] {
+            let done = process::quiet(
+                Command::new("apt-get")
+                    .env("DEBIAN_FRONTEND", "noninteractive")
+                    .args(["-y", "-qq", "-o", "DPkg::Lock::Timeout=600"])
+                    .args(arguments),
+            );
+            if let Err(message) = done {
+                println!("{message}");
+            }
+        }
+    }
+    for peer in missing() {
+        println!("missing: {} for {} (package {}){reason}", peer.program, peer.used_for, peer.package);
+    }
+}
