@@ -1,1 +1,15 @@
-//! placeholder
+//! Linux: observes the kernel into the objects of `netloom_compile` and executes single steps on it.
+//!
+//! What: everything goes through netlink, `/proc/sys`, namespaces and two ioctls; no other program is
+//! ever started for it (only the commands that the user's file asks for are started, [`process`]).
+//!
+//! Invariants:
+//! - Unsafe code is in [`sys`] only.
+//! - Nothing that does not carry the mark of the topology is changed, except by an explicit operation
+//!   on exactly that object.
+//!
+//! Deliberately absent: what is wanted (crate `compile`), the order of steps, journals and undo (crate
+//! `control`).
+#![deny(unsafe_code)]
+
+pub mod netlink;
