@@ -12,7 +12,7 @@
 //! Deliberately absent: how an object is made (crate `kernel`), in what order (crate `control`).
 
 mod compare;
-mod firewall;
+pub mod firewall;
 mod key;
 mod link;
 pub mod needs;

@@ -53,6 +53,8 @@ pub fn needs(key: &Key, spec: &Spec) -> Vec<Key> {
         (_, Spec::Route(Route { action: RouteAction::Forward { hops }, .. })) => {
             keys.extend(hops.iter().filter_map(|hop| hop.device.as_ref()).map(local));
         }
+        // Chains on a device go with it.
+        (_, Spec::Firewall(firewall)) => keys.extend(firewall.devices().map(local)),
         _ => {}
     }
     keys
