@@ -165,9 +165,13 @@ fn compare_kind(differences: &mut Differences, from: &LinkKind, to: &LinkKind) {
                 differences.field("vlans", &from.vlans, &to.vlans);
             }
         }
-        (LinkKind::Macvlan { parent: a, mode: from }, LinkKind::Macvlan { parent: b, mode: to }) => {
+        (
+            LinkKind::Macvlan { parent: a, mode: from, sources: seen },
+            LinkKind::Macvlan { parent: b, mode: to, sources: wanted },
+        ) => {
             differences.fixed("parent", a, b);
             differences.fixed("mode", from, to);
+            differences.field("sources", seen, wanted);
         }
         (LinkKind::Vxlan(from), LinkKind::Vxlan(to)) => {
             differences.fixed("vni", &from.vni, &to.vni);

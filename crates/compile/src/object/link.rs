@@ -71,6 +71,9 @@ pub enum LinkKind {
         parent: LinkRef,
         /// Mode.
         mode: MacvlanMode,
+        /// Source addresses that are accepted, in mode `source`; empty in the other modes.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        sources: BTreeSet<MacAddr>,
     },
     /// An ipvlan.
     Ipvlan {
