@@ -1,5 +1,6 @@
 //! The loop that keeps desired and real together.
 #![forbid(unsafe_code)]
 
+pub mod doctor;
 pub mod probe;
 pub mod realm;

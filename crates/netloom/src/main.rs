@@ -1,2 +1,29 @@
-//! x
-fn main() {}
+//! Netloom: Linux networks from one file.
+//!
+//! What: the one program. `cli` says what can be asked, `commands` has one module per command, `output`
+//! prints, `graph` draws. Everything else is in the crates below: `control` above all.
+//!
+//! Invariant: namespaces of the user are joined before any thread starts (see `control::realm`), so
+//! `main` does that first, before the command runs.
+#![forbid(unsafe_code)]
+
+mod cli;
+mod commands;
+mod failure;
+mod graph;
+mod output;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let printer = output::Printer::new(&cli);
+    match commands::run(&cli, &printer) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            failure.print(&printer);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The command line: every command and option, with its environment variable and its help.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Linux networks from one file: describe, plan, apply, verify, undo.
+#[derive(Debug, Parser)]
+#[command(name = "netloom", version, max_term_width = 100, propagate_version = true, subcommand_required = true)]
+#[command(after_help = "Exit status: 0 nothing to do or done, 1 error or failed test, 2 changes pending (plan), 3 drift found.")]
+pub struct Cli {
+    /// How results are printed.
+    #[arg(short, long, global = true, value_enum, default_value = "table", env = "NETLOOM_OUTPUT")]
+    pub output: Output,
+    /// When to use colours (NO_COLOR is honoured).
+    #[arg(long, global = true, value_enum, default_value = "auto", env = "NETLOOM_COLOR")]
+    pub color: When,
+    /// Work in a user namespace even as root.
+    #[arg(long, global = true, env = "NETLOOM_ROOTLESS", value_parser = clap::builder::FalseyValueParser::new(), num_args = 0..=1, default_value = "false", default_missing_value = "true", require_equals = true)]
+    pub rootless: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Forms of output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Tables for people.
+    Table,
+    /// Tables with more columns.
+    Wide,
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+}
+
+/// When to do something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// When standard output is a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// A topology file and its variables.
+#[derive(Debug, Clone, Args)]
+pub struct FileArgs {
+    /// The topology file (.yaml, .yml, .toml or .json; `-` reads YAML from standard input).
+    #[arg(env = "NETLOOM_FILE")]
+    pub file: PathBuf,
+    /// Set a variable of the file (repeatable).
+    #[arg(long = "var", value_name = "NAME=VALUE", env = "NETLOOM_VARS", value_delimiter = ',')]
+    pub vars: Vec<String>,
+}
+
+/// A running topology.
+#[derive(Debug, Clone, Args)]
+pub struct TopologyArgs {
+    /// The topology: its name or its file; may be left out when only one is up.
+    #[arg(env = "NETLOOM_TOPOLOGY")]
+    pub topology: Option<String>,
+}
+
+/// A running topology as an option, for commands with other arguments.
+#[derive(Debug, Clone, Args)]
+pub struct TopologyOption {
+    /// The topology: its name or its file; may be left out when only one is up.
+    #[arg(short, long, env = "NETLOOM_TOPOLOGY")]
+    pub topology: Option<String>,
+}
+
+/// Everything that Netloom does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check a file and print every mistake with its place.
+    Validate(FileArgs),
+    /// Show what `apply` would change, and why.
+    Plan {
+        /// The file.
+        #[command(flatten)]
+        file: FileArgs,
+        /// Show what `destroy` would change instead.
+        #[arg(long, env = "NETLOOM_PLAN_DESTROY")]
+        destroy: bool,
+    },
+    /// Make the network as the file says, verify it, and run the file's tests.
+    #[command(visible_alias = "up")]
+    Apply {
+        /// The file.
+        #[command(flatten)]
+        file: FileArgs,
+        /// Undo by itself unless `netloom confirm` comes within this time (like 60s).
+        #[arg(long, value_name = "TIME", env = "NETLOOM_CONFIRM")]
+        confirm: Option<String>,
+        /// Do not run the file's tests.
+        #[arg(long, env = "NETLOOM_NO_TESTS")]
+        no_tests: bool,
+        /// Do not start the daemon that keeps the network as described.
+        #[arg(long, env = "NETLOOM_NO_DAEMON")]
+        no_daemon: bool,
+        /// Do not print the plan.
+        #[arg(short, long, env = "NETLOOM_QUIET")]
+        quiet: bool,
+    },
+    /// Keep what `apply --confirm` made.
+    Confirm(TopologyArgs),
+    /// Take the network down and leave nothing behind.
+    #[command(visible_alias = "down")]
+    Destroy {
+        /// The topology.
+        #[command(flatten)]
+        topology: TopologyArgs,
+        /// Every topology that is up.
+        #[arg(long, conflicts_with = "topology", env = "NETLOOM_ALL")]
+        all: bool,
+    },
+    /// Show what is up: nodes, interfaces, addresses.
+    #[command(visible_alias = "ps")]
+    Inspect(TopologyArgs),
+    /// Run a command in a node.
+    Exec {
+        /// The node, or TOPOLOGY.NODE.
+        node: String,
+        /// Which topology.
+        #[command(flatten)]
+        topology: TopologyOption,
+        /// The command and its arguments.
+        #[arg(last = true, required = true, num_args = 1..)]
+        command: Vec<std::ffi::OsString>,
+    },
+    /// Open a shell in a node.
+    Shell {
+        /// The node, or TOPOLOGY.NODE.
+        node: String,
+        /// Which topology.
+        #[command(flatten)]
+        topology: TopologyOption,
+    },
+    /// Ping from one node to another.
+    Ping {
+        /// From this node.
+        from: String,
+        /// To this node or address.
+        to: String,
+        /// Which topology.
+        #[command(flatten)]
+        topology: TopologyOption,
+        /// How many.
+        #[arg(short, long, default_value_t = 4, env = "NETLOOM_PING_COUNT")]
+        count: u32,
+        /// Time between two.
+        #[arg(short, long, default_value = "200ms", env = "NETLOOM_PING_INTERVAL")]
+        interval: String,
+        /// Use IPv6.
+        #[arg(short = '6', long, env = "NETLOOM_PING_IPV6")]
+        ipv6: bool,
+    },
+    /// Run the tests of a running topology's file.
+    Test(TopologyArgs),
+    /// Draw the network, from a file or as it runs.
+    Graph {
+        /// A file or the name of a running topology.
+        #[arg(env = "NETLOOM_TOPOLOGY")]
+        topology: Option<String>,
+        /// Form of the picture.
+        #[arg(short, long, value_enum, default_value = "ascii", env = "NETLOOM_GRAPH_FORMAT")]
+        format: GraphFormat,
+        /// Write here instead of to standard output.
+        #[arg(short, long, value_name = "FILE", env = "NETLOOM_GRAPH_WRITE")]
+        write: Option<PathBuf>,
+    },
+    /// Show what happened to a running topology: changes, drift and repairs.
+    Events {
+        /// The topology.
+        #[command(flatten)]
+        topology: TopologyArgs,
+        /// Go on printing as things happen.
+        #[arg(short, long, env = "NETLOOM_FOLLOW")]
+        follow: bool,
+    },
+    /// List the generations of a topology.
+    History(TopologyArgs),
+    /// Return to an earlier generation.
+    Rollback {
+        /// Its number in `history`.
+        generation: u64,
+        /// Which topology.
+        #[command(flatten)]
+        topology: TopologyOption,
+    },
+    /// Show what this host can do, what is missing, and how to get it.
+    Doctor {
+        /// Only findings that need attention.
+        #[arg(long, env = "NETLOOM_PROBLEMS")]
+        problems: bool,
+    },
+    /// Print the JSON Schema of topology files.
+    Schema,
+    /// Print a completion script for a shell.
+    Completion {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Keep the running topologies as described (started by `apply`).
+    #[command(hide = true)]
+    Daemon,
+}
+
+/// Forms of a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    /// Text for a terminal.
+    Ascii,
+    /// Scalable vector graphics.
+    Svg,
+    /// A page that can be moved and zoomed.
+    Html,
+    /// Mermaid flowchart.
+    Mermaid,
+    /// Graphviz.
+    Dot,
+    /// diagrams.net.
+    Drawio,
+}

@@ -1,0 +1,238 @@
+//! Pictures of a network: one graph, placed once, drawn in several forms.
+//!
+//! What: [`Graph::of`] makes nodes and edges of an expanded topology; [`layout`] places them; `svg`,
+//! `html`, `mermaid`, `dot`, `drawio` and `ascii` draw. The forms that place by themselves (Mermaid,
+//! Graphviz) get the bare graph.
+//!
+//! Invariants: the same topology gives the same picture, byte for byte. Names come from the user and
+//! are escaped by each form's rules.
+
+mod ascii;
+mod dot;
+mod drawio;
+mod html;
+pub mod layout;
+mod mermaid;
+mod svg;
+
+use netloom_model::scalar::AddressChoice;
+use netloom_model::topology::{LinkKind, NetworkMode, Topology, Uplink};
+use std::collections::BTreeMap;
+
+/// What a node of the picture is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// The host.
+    Host,
+    /// A router.
+    Router,
+    /// A network.
+    Network,
+    /// An endpoint.
+    Endpoint,
+}
+
+/// A node of the picture.
+#[derive(Debug, Clone)]
+pub struct GraphNode {
+    /// Its name, unique.
+    pub name: String,
+    /// What it is.
+    pub role: Role,
+    /// A second line: mode and subnet of a network, addresses of a node.
+    pub detail: String,
+}
+
+/// An edge of the picture.
+#[derive(Debug, Clone)]
+pub struct GraphEdge {
+    /// Index of one node.
+    pub a: usize,
+    /// Index of the other.
+    pub b: usize,
+    /// Interface at `a`.
+    pub label_a: String,
+    /// Interface at `b`.
+    pub label_b: String,
+    /// What it is: `veth`, `wireguard`, `VTEP` ...; empty for a plain attachment.
+    pub kind: String,
+    /// Drawn dashed: it rides on others.
+    pub tunnel: bool,
+}
+
+/// A network as a graph.
+#[derive(Debug, Clone, Default)]
+pub struct Graph {
+    /// Title.
+    pub title: String,
+    /// Nodes.
+    pub nodes: Vec<GraphNode>,
+    /// Edges.
+    pub edges: Vec<GraphEdge>,
+}
+
+impl Graph {
+    /// The graph of an expanded topology. `addresses` gives the addresses that are known by node and
+    /// interface (allocated ones too, when the network runs).
+    #[must_use]
+    pub fn of(topology: &Topology, addresses: &BTreeMap<(String, String), Vec<String>>) -> Self {
+        let mut graph = Self { title: topology.name.to_string(), ..Self::default() };
+        let mut index = BTreeMap::new();
+        let nodes = topology.routers.iter().map(|entry| (entry, Role::Router));
+        let endpoints = topology.endpoints.iter().map(|entry| (entry, Role::Endpoint));
+        for (name, network) in &topology.networks {
+            let subnets: Vec<String> = network.subnet.iter().map(|prefix| prefix.to_string()).collect();
+            let mode = match network.mode {
+                NetworkMode::Bridge => "bridge",
+                NetworkMode::Nat => "nat",
+                NetworkMode::HostOnly => "host-only",
+                NetworkMode::Routed => "routed",
+                NetworkMode::Overlay => "overlay",
+                NetworkMode::Macvlan => "macvlan",
+                NetworkMode::Ipvlan => "ipvlan",
+            };
+            let mut detail = vec![mode.to_owned()];
+            detail.extend(network.vni.as_ref().map(|vni| format!("VNI {}", vni.value)));
+            detail.extend(subnets);
+            graph.add(&mut index, name.as_str(), Role::Network, detail.join(" "));
+        }
+        for ((name, node), role) in nodes.chain(endpoints) {
+            let mut texts = Vec::new();
+            for (interface, settings) in &node.interfaces {
+                match addresses.get(&(name.to_string(), interface.to_string())) {
+                    Some(known) => texts.extend(known.iter().cloned()),
+                    None => texts.extend(settings.address.iter().filter_map(|choice| match &choice.value {
+                        AddressChoice::Fixed(address) => Some(address.to_string()),
+                        AddressChoice::Bare(address) => Some(address.to_string()),
+                        _ => None,
+                    })),
+                }
+            }
+            let more = texts.len().saturating_sub(2);
+            texts.truncate(2);
+            let mut detail = texts.join(" ");
+            if more > 0 {
+                detail.push_str(&format!(" +{more}"));
+            }
+            graph.add(&mut index, name.as_str(), role, detail);
+        }
+        for (name, node) in topology.routers.iter().chain(&topology.endpoints) {
+            for (interface, settings) in &node.interfaces {
+                if let Some(network) = &settings.network {
+                    let label = match (&settings.vlan, settings.trunk.is_empty()) {
+                        (Some(vlan), _) => format!("VLAN {}", vlan.value),
+                        (None, false) => "trunk".to_owned(),
+                        (None, true) => String::new(),
+                    };
+                    graph.connect(
+                        &mut index,
+                        (name.as_str(), interface.as_str()),
+                        (network.as_str(), ""),
+                        &label,
+                        false,
+                    );
+                }
+            }
+        }
+        for link in &topology.links {
+            let kind = serde_json::to_value(link.kind)
+                .ok()
+                .and_then(|value| value.as_str().map(str::to_owned))
+                .unwrap_or_default();
+            if let Some(ends) = &link.link {
+                let tunnel = !matches!(link.kind, LinkKind::Veth);
+                let label = if tunnel { kind.as_str() } else { "" };
+                graph.connect(
+                    &mut index,
+                    (ends.a.node.as_str(), ends.a.interface.as_str()),
+                    (ends.b.node.as_str(), ends.b.interface.as_str()),
+                    label,
+                    tunnel,
+                );
+            }
+        }
+        for (name, network) in &topology.networks {
+            for vtep in network.vteps.keys() {
+                graph.connect(&mut index, (vtep.as_str(), ""), (name.as_str(), ""), "VTEP", true);
+            }
+            match network.uplink.as_ref().map(|uplink| &uplink.value) {
+                Some(Uplink::Network(other)) => {
+                    graph.connect(&mut index, (name.as_str(), "uplink0"), (other.as_str(), ""), "uplink", false);
+                }
+                Some(Uplink::Interface(at)) => {
+                    graph.connect(
+                        &mut index,
+                        (name.as_str(), ""),
+                        (at.node.as_str(), at.interface.as_str()),
+                        "uplink",
+                        false,
+                    );
+                }
+                Some(Uplink::Host) => {
+                    graph.connect(&mut index, (name.as_str(), "uplink0"), ("host", ""), "uplink", false);
+                }
+                None if network.mode == NetworkMode::Nat => {
+                    graph.connect(&mut index, (name.as_str(), "uplink0"), ("host", ""), "uplink", false);
+                }
+                Some(Uplink::None) | None => {}
+            }
+            if let Some(parent) = &network.parent {
+                graph.connect(
+                    &mut index,
+                    (name.as_str(), ""),
+                    (parent.node.as_str(), parent.interface.as_str()),
+                    "parent",
+                    false,
+                );
+            }
+        }
+        graph
+    }
+
+    fn add(&mut self, index: &mut BTreeMap<String, usize>, name: &str, role: Role, detail: String) -> usize {
+        *index.entry(name.to_owned()).or_insert_with(|| {
+            self.nodes.push(GraphNode { name: name.to_owned(), role, detail });
+            self.nodes.len() - 1
+        })
+    }
+
+    fn connect(
+        &mut self,
+        index: &mut BTreeMap<String, usize>,
+        (a, label_a): (&str, &str),
+        (b, label_b): (&str, &str),
+        kind: &str,
+        tunnel: bool,
+    ) {
+        // Only the host can be missing: every other name was validated.
+        let a = self.add(index, a, Role::Host, String::new());
+        let b = self.add(index, b, Role::Host, String::new());
+        self.edges.push(GraphEdge {
+            a,
+            b,
+            label_a: label_a.to_owned(),
+            label_b: label_b.to_owned(),
+            kind: kind.to_owned(),
+            tunnel,
+        });
+    }
+
+    /// Draws the graph in one of the forms.
+    #[must_use]
+    pub fn draw(&self, format: crate::cli::GraphFormat) -> String {
+        use crate::cli::GraphFormat;
+        match format {
+            GraphFormat::Ascii => ascii::draw(self),
+            GraphFormat::Svg => svg::draw(self),
+            GraphFormat::Html => html::draw(self),
+            GraphFormat::Mermaid => mermaid::draw(self),
+            GraphFormat::Dot => dot::draw(self),
+            GraphFormat::Drawio => drawio::draw(self),
+        }
+    }
+}
+
+/// Escapes text for XML and HTML.
+fn xml(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
