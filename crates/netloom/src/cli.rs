@@ -5,8 +5,16 @@ use std::path::PathBuf;
 
 /// Linux networks from one file: describe, plan, apply, verify, undo.
 #[derive(Debug, Parser)]
-#[command(name = "netloom", version, max_term_width = 100, propagate_version = true, subcommand_required = true)]
-#[command(after_help = "Exit status: 0 nothing to do or done, 1 error or failed test, 2 changes pending (plan), 3 drift found.")]
+#[command(
+    name = "netloom",
+    version,
+    max_term_width = 100,
+    propagate_version = true,
+    subcommand_required = true
+)]
+#[command(
+    after_help = "Exit status: 0 nothing to do or done, 1 error or failed test, 2 changes pending (plan), 3 drift found."
+)]
 pub struct Cli {
     /// How results are printed.
     #[arg(short, long, global = true, value_enum, default_value = "table", env = "NETLOOM_OUTPUT")]

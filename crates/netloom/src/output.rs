@@ -84,7 +84,7 @@ impl Printer {
     #[must_use]
     pub fn table(&self, heading: &[&str]) -> Table {
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         let cells = heading.iter().map(|text| {
             let cell = Cell::new(text.to_uppercase());
             if self.color { cell.add_attribute(Attribute::Dim) } else { cell }

@@ -156,6 +156,7 @@ impl LinkKind {
 
 /// Bridge attributes (`IFLA_BR_*`, linux/if_link.h).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Default)]
 pub struct BridgeOptions {
     /// Spanning tree (802.1D, in the kernel).
     pub stp: bool,
@@ -181,23 +182,6 @@ pub struct BridgeOptions {
     pub vlans: BTreeSet<PortVlan>,
 }
 
-impl Default for BridgeOptions {
-    fn default() -> Self {
-        Self {
-            stp: false,
-            priority: None,
-            forward_delay: None,
-            hello_time: None,
-            max_age: None,
-            ageing_time: None,
-            vlan_filtering: false,
-            default_pvid: None,
-            multicast_snooping: None,
-            multicast_querier: None,
-            vlans: BTreeSet::new(),
-        }
-    }
-}
 
 /// Settings of a bridge port (`IFLA_BRPORT_*`, linux/if_link.h).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,8 @@ use std::fmt::Write;
 
 pub(super) fn draw(graph: &Graph) -> String {
     let mut out = format!("{}\n", graph.title);
-    let mut order: Vec<usize> = (0..graph.nodes.len()).filter(|node| graph.nodes[*node].role != Role::Endpoint).collect();
+    let mut order: Vec<usize> =
+        (0..graph.nodes.len()).filter(|node| graph.nodes[*node].role != Role::Endpoint).collect();
     order.sort_by_key(|node| match graph.nodes[*node].role {
         Role::Host => 0,
         Role::Network => 1,
@@ -15,17 +16,22 @@ pub(super) fn draw(graph: &Graph) -> String {
     // Endpoints that are linked only to endpoints would be shown nowhere else.
     order.extend((0..graph.nodes.len()).filter(|node| {
         graph.nodes[*node].role == Role::Endpoint
-            && graph.edges.iter().filter(|e| e.a == *node || e.b == *node).all(|e| {
-                graph.nodes[e.a].role == Role::Endpoint && graph.nodes[e.b].role == Role::Endpoint
-            })
+            && graph
+                .edges
+                .iter()
+                .filter(|e| e.a == *node || e.b == *node)
+                .all(|e| graph.nodes[e.a].role == Role::Endpoint && graph.nodes[e.b].role == Role::Endpoint)
     }));
     for node in order {
         let this = &graph.nodes[node];
         let _ = writeln!(out, "\n{} {}{}", mark(this.role), this.name, suffix(&this.detail));
         let edges: Vec<_> = graph.edges.iter().filter(|edge| edge.a == node || edge.b == node).collect();
         for (index, edge) in edges.iter().enumerate() {
-            let (other, near, far) =
-                if edge.a == node { (edge.b, &edge.label_a, &edge.label_b) } else { (edge.a, &edge.label_b, &edge.label_a) };
+            let (other, near, far) = if edge.a == node {
+                (edge.b, &edge.label_a, &edge.label_b)
+            } else {
+                (edge.a, &edge.label_b, &edge.label_a)
+            };
             let branch = if index + 1 == edges.len() { "└" } else { "├" };
             let line = if edge.tunnel { "╌╌" } else { "──" };
             let near = if near.is_empty() { String::new() } else { format!("{near} {line}") };

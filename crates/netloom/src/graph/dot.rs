@@ -22,7 +22,11 @@ pub(super) fn draw(graph: &Graph) -> String {
         } else {
             format!("{}\\n{}", quote(&node.name), quote(&node.detail))
         };
-        let _ = writeln!(out, "  \"{}\" [shape={shape}, fillcolor=\"{fill}\", label=\"{label}\"]", quote(&node.name));
+        let _ = writeln!(
+            out,
+            "  \"{}\" [shape={shape}, fillcolor=\"{fill}\", label=\"{label}\"]",
+            quote(&node.name)
+        );
     }
     for edge in &graph.edges {
         let style = if edge.tunnel { ", style=dashed" } else { "" };

@@ -104,7 +104,11 @@ pub fn place(graph: &Graph) -> Placed {
     let inner: Vec<BTreeSet<usize>> = blocks
         .iter()
         .map(|block| {
-            neighbours[block.node].iter().filter(|other| !is_leaf[**other]).map(|other| block_of[*other]).collect()
+            neighbours[block.node]
+                .iter()
+                .filter(|other| !is_leaf[**other])
+                .map(|other| block_of[*other])
+                .collect()
         })
         .collect();
 
@@ -198,8 +202,11 @@ fn distances(starts: &[usize], inner: &[BTreeSet<usize>]) -> Vec<usize> {
 
 /// The layer that stands on top: the host, else the blocks farthest from all endpoints, else the middle.
 fn top_layer(component: &[usize], inner: &[BTreeSet<usize>], blocks: &[Block], graph: &Graph) -> Vec<usize> {
-    let hosts: Vec<usize> =
-        component.iter().copied().filter(|block| graph.nodes[blocks[*block].node].role == Role::Host).collect();
+    let hosts: Vec<usize> = component
+        .iter()
+        .copied()
+        .filter(|block| graph.nodes[blocks[*block].node].role == Role::Host)
+        .collect();
     if !hosts.is_empty() {
         return hosts;
     }
@@ -241,12 +248,15 @@ fn place_layers(
         layers[distance[*block]].push(*block);
     }
     for layer in &mut layers {
-        layer.sort_by(|a, b| natural(&graph.nodes[blocks[*a].node].name).cmp(&natural(&graph.nodes[blocks[*b].node].name)));
+        layer.sort_by(|a, b| {
+            natural(&graph.nodes[blocks[*a].node].name).cmp(&natural(&graph.nodes[blocks[*b].node].name))
+        });
     }
     let mut position = vec![0.0; inner.len()];
     for sweep in 0..6 {
         let down = sweep % 2 == 0;
-        let order: Vec<usize> = if down { (0..layers.len()).collect() } else { (0..layers.len()).rev().collect() };
+        let order: Vec<usize> =
+            if down { (0..layers.len()).collect() } else { (0..layers.len()).rev().collect() };
         for depth in order {
             let mean = |block: &usize| {
                 let near: Vec<f64> = inner[*block]
@@ -256,7 +266,8 @@ fn place_layers(
                     .collect();
                 if near.is_empty() { position[*block] } else { near.iter().sum::<f64>() / near.len() as f64 }
             };
-            let mut keyed: Vec<(f64, usize)> = layers[depth].iter().map(|block| (mean(block), *block)).collect();
+            let mut keyed: Vec<(f64, usize)> =
+                layers[depth].iter().map(|block| (mean(block), *block)).collect();
             if sweep > 0 || depth > 0 {
                 keyed.sort_by(|a, b| a.0.total_cmp(&b.0));
             }

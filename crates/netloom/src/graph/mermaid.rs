@@ -20,8 +20,10 @@ pub(super) fn draw(graph: &Graph) -> String {
         let _ = writeln!(out, "  n{index}{open}{text}{close}");
     }
     for edge in &graph.edges {
-        let words: Vec<&str> =
-            [edge.label_a.as_str(), &edge.kind, &edge.label_b].into_iter().filter(|word| !word.is_empty()).collect();
+        let words: Vec<&str> = [edge.label_a.as_str(), &edge.kind, &edge.label_b]
+            .into_iter()
+            .filter(|word| !word.is_empty())
+            .collect();
         let line = if edge.tunnel { "-.-" } else { "---" };
         if words.is_empty() {
             let _ = writeln!(out, "  n{} {line} n{}", edge.a, edge.b);

@@ -157,7 +157,13 @@ impl Graph {
             }
             match network.uplink.as_ref().map(|uplink| &uplink.value) {
                 Some(Uplink::Network(other)) => {
-                    graph.connect(&mut index, (name.as_str(), "uplink0"), (other.as_str(), ""), "uplink", false);
+                    graph.connect(
+                        &mut index,
+                        (name.as_str(), "uplink0"),
+                        (other.as_str(), ""),
+                        "uplink",
+                        false,
+                    );
                 }
                 Some(Uplink::Interface(at)) => {
                     graph.connect(

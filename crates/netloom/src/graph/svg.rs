@@ -61,12 +61,18 @@ fn edges(graph: &Graph, placed: &Placed, out: &mut String) {
         for (text, from, to) in [(&edge.label_a, a, b), (&edge.label_b, b, a)] {
             if !text.is_empty() {
                 let (x, y) = border(from, to, 15.0);
-                let _ = writeln!(out, "<text class=\"port\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>", y + 3.0, xml(text));
+                let _ = writeln!(
+                    out,
+                    "<text class=\"port\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>",
+                    y + 3.0,
+                    xml(text)
+                );
             }
         }
         if !edge.kind.is_empty() {
             let (x, y) = ((a.0 + b.0) / 2.0, (a.1 + b.1) / 2.0);
-            let _ = writeln!(out, "<text class=\"kind\" x=\"{x:.1}\" y=\"{y:.1}\">{}</text>", xml(&edge.kind));
+            let _ =
+                writeln!(out, "<text class=\"kind\" x=\"{x:.1}\" y=\"{y:.1}\">{}</text>", xml(&edge.kind));
         }
     }
 }
@@ -98,7 +104,11 @@ fn nodes(graph: &Graph, placed: &Placed, out: &mut String) {
             xml(&node.detail)
         );
         let name_y = if node.detail.is_empty() { y + 4.5 } else { y - 3.0 };
-        let _ = writeln!(out, "<text class=\"name\" x=\"{x:.1}\" y=\"{name_y:.1}\">{}</text>", xml(&cut(&node.name, 17)));
+        let _ = writeln!(
+            out,
+            "<text class=\"name\" x=\"{x:.1}\" y=\"{name_y:.1}\">{}</text>",
+            xml(&cut(&node.name, 17))
+        );
         if !node.detail.is_empty() {
             let _ = writeln!(
                 out,
