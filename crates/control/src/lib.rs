@@ -1,6 +1,7 @@
 //! The loop that keeps desired and real together.
 #![forbid(unsafe_code)]
 
+pub mod check;
 pub mod doctor;
 pub mod probe;
 pub mod realm;

@@ -155,8 +155,7 @@ impl LinkKind {
 }
 
 /// Bridge attributes (`IFLA_BR_*`, linux/if_link.h).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[derive(Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct BridgeOptions {
     /// Spanning tree (802.1D, in the kernel).
     pub stp: bool,
@@ -181,7 +180,6 @@ pub struct BridgeOptions {
     /// VLANs of the bridge device itself (its own traffic), when it filters VLANs.
     pub vlans: BTreeSet<PortVlan>,
 }
-
 
 /// Settings of a bridge port (`IFLA_BRPORT_*`, linux/if_link.h).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -96,9 +96,10 @@ mod tests {
     fn loopback_answers_every_probe() {
         let target = std::net::IpAddr::from([127, 0, 0, 1]);
         let within = Duration::from_secs(2);
+        let here = Place::here();
         for kind in [stream::Kind::Tcp, stream::Kind::Udp, stream::Kind::Http] {
             let port = 40000 + (std::process::id() % 20000) as u16;
-            let outcome = stream::probe(&Place::here(), &Place::here(), kind, target, port, within, true);
+            let outcome = stream::probe(&here, Some((&here, port)), kind, target, port, within);
             assert!(outcome.as_ref().is_ok_and(|o| o.reached), "{kind:?}: {outcome:?}");
         }
         match icmp::echo(target, within, None) {

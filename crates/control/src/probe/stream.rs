@@ -27,21 +27,18 @@ enum Listener {
     Theirs,
 }
 
-/// Probes `target:port` from `from`. `at` is where the target's namespace is, for the listener.
-///
-/// With `retry` the probe repeats until it succeeds or `within` is over; without it (to show that something
-/// is blocked) it uses the whole time too, but any success ends it.
+/// Probes `target:port` from `from`, again and again until it succeeds or `within` is over. `listener` is the
+/// target's namespace and the port there, if it is one of ours: where no program listens, the probe does.
 ///
 /// # Errors
 /// When a namespace can't be entered or gives no sockets.
 pub fn probe(
     from: &Place,
-    at: &Place,
+    listener: Option<(&Place, u16)>,
     kind: Kind,
     target: IpAddr,
     port: u16,
     within: Duration,
-    bring_listener: bool,
 ) -> io::Result<Outcome> {
     let any: IpAddr =
         if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
