@@ -42,8 +42,10 @@ pub fn probe(
 ) -> io::Result<Outcome> {
     let any: IpAddr =
         if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let listener =
-        if bring_listener { at.run(|| listen(kind, SocketAddr::new(any, port)))?? } else { Listener::Theirs };
+    let listener = match listener {
+        Some((at, port)) => at.run(|| listen(kind, SocketAddr::new(any, port)))??,
+        None => Listener::Theirs,
+    };
     let theirs = matches!(listener, Listener::Theirs);
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
