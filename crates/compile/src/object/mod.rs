@@ -17,7 +17,7 @@ mod key;
 mod link;
 pub mod needs;
 mod route;
-mod shaper;
+pub mod shaper;
 
 pub use compare::{Comparison, FieldChange, compare};
 pub use firewall::Firewall;

@@ -43,6 +43,10 @@ pub fn needs(key: &Key, spec: &Spec) -> Vec<Key> {
                 _ => {}
             }
         }
+        (Key::Shaper { link, .. }, Spec::Shaper(shaper)) => {
+            keys.push(local(link));
+            keys.extend(shaper.devices().map(local));
+        }
         (
             Key::Address { link, .. }
             | Key::Neighbour { link, .. }
