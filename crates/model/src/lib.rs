@@ -6,6 +6,7 @@
 //! Invariants: no I/O, no clock; any input gives a topology or located diagnostics, never a panic.
 #![forbid(unsafe_code)]
 
+pub mod diagnostic;
 pub mod document;
 pub mod scalar;
 pub mod source;
