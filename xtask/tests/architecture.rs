@@ -226,12 +226,7 @@ fn nothing_of_one_machine_and_nothing_unfinished() {
     {
         here.push(parent);
     }
-    here.extend(
-        ["CARGO_HOME", "RUSTUP_HOME", "HOME"]
-            .iter()
-            .filter_map(|name| std::env::var_os(name))
-            .map(Into::into),
-    );
+    here.extend(["CARGO_HOME", "RUSTUP_HOME", "HOME"].iter().filter_map(std::env::var_os).map(Into::into));
     let here: Vec<String> = here
         .iter()
         .filter(|path| path.components().count() > 1 && path.is_absolute())
