@@ -100,6 +100,9 @@ impl RealmError {
     }
 }
 
+/// Starts the holder of a realm and returns once it is ready.
+pub type StartHolder<'a> = &'a dyn Fn(&Realm) -> Result<(), RealmError>;
+
 /// Whether this process can make namespaces and interfaces on the host itself.
 #[must_use]
 pub fn has_host_privileges() -> bool {
@@ -200,10 +203,7 @@ impl Realm {
     ///
     /// # Errors
     /// When the system forbids it, with the way out.
-    pub fn enter(
-        &self,
-        start_holder: Option<&dyn Fn(&Self) -> Result<(), RealmError>>,
-    ) -> Result<bool, RealmError> {
+    pub fn enter(&self, start_holder: Option<StartHolder<'_>>) -> Result<bool, RealmError> {
         self.prepare()?;
         if self.kind == RealmKind::Host {
             return Ok(true);

@@ -12,4 +12,7 @@
 //! `control`).
 #![deny(unsafe_code)]
 
+pub mod capability;
+pub mod events;
 pub mod netlink;
+pub mod process;

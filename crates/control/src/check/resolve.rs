@@ -125,7 +125,12 @@ fn open(topology: &Topology, name: &NodeName, depth: usize, nodes: &mut BTreeSet
 }
 
 /// The address of the other that is best to talk to: one in a common subnet, else the first.
-fn choose(mine: &[(InterfaceName, IpNet)], theirs: &[(InterfaceName, IpNet)], ipv6: bool) -> Option<IpAddr> {
+#[must_use]
+pub fn choose(
+    mine: &[(InterfaceName, IpNet)],
+    theirs: &[(InterfaceName, IpNet)],
+    ipv6: bool,
+) -> Option<IpAddr> {
     let candidates: Vec<&IpNet> =
         theirs.iter().map(|(_, net)| net).filter(|net| net.addr().is_ipv6() == ipv6).collect();
     candidates

@@ -29,6 +29,9 @@ pub struct CheckResult {
 /// How many checks run at once; most of their time they wait.
 const AT_ONCE: usize = 8;
 
+/// One lock for each port of each node: two probes can't both bring a listener for it.
+type PortLocks = Mutex<BTreeMap<(NodeName, u16), Arc<Mutex<()>>>>;
+
 /// Runs all checks; results come in the order of the checks, `done` is called as each ends.
 pub fn run(
     checks: &[Check],
@@ -39,7 +42,7 @@ pub fn run(
 ) -> Vec<CheckResult> {
     let alone = |check: &&Check| matches!(check.expectation, Expectation::Bandwidth { .. });
     let results: Mutex<BTreeMap<usize, CheckResult>> = Mutex::new(BTreeMap::new());
-    let locks: Mutex<BTreeMap<(NodeName, u16), Arc<Mutex<()>>>> = Mutex::new(BTreeMap::new());
+    let locks: PortLocks = Mutex::new(BTreeMap::new());
     let execute = |index: usize| {
         let check = &checks[index];
         let lock = port_lock(check, &locks);
@@ -72,12 +75,7 @@ pub fn run(
     results.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
 }
 
-/// One lock for each port of each node: two probes can't both bring a listener for it.
-#[allow(clippy::type_complexity, reason = "a map of locks, used here only")]
-fn port_lock(
-    check: &Check,
-    locks: &Mutex<BTreeMap<(NodeName, u16), Arc<Mutex<()>>>>,
-) -> Option<Arc<Mutex<()>>> {
+fn port_lock(check: &Check, locks: &PortLocks) -> Option<Arc<Mutex<()>>> {
     let port = match check.expectation {
         Expectation::Reach { over } | Expectation::Blocked { over } => match over {
             Over::Icmp => return None,

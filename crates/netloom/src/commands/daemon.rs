@@ -1,0 +1,136 @@
+//! The daemon: holds the namespaces of an ordinary user, and keeps running topologies as described.
+//!
+//! What: started by `apply`, ended by the `destroy` of the last topology. Without root it is the holder of
+//! the realm (see `control::realm`). It wakes when the kernel reports a change in a namespace of ours, and
+//! every [`RESYNC`] anyway; then it compares and puts back what was changed by hand.
+//!
+//! Invariant: it never works on a topology while a command does; the store's lock decides.
+
+use super::select;
+use crate::failure::Failure;
+use netloom_control::realm::{Realm, RealmError, RealmKind};
+use std::fs::OpenOptions;
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Time between two full comparisons when nothing is reported.
+const RESYNC: Duration = Duration::from_secs(30);
+/// An idle daemon ends itself after this time without a topology.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Starts the daemon and returns once it is ready.
+///
+/// # Errors
+/// When it can't be started, with what it said.
+pub fn start(realm: &Realm) -> Result<(), RealmError> {
+    let failed = |reason: String| RealmError::Holder { reason };
+    let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(realm.log_dir().join("daemon.log"))
+        .map_err(|error| failed(error.to_string()))?;
+    let mut child = Command::new(program)
+        .arg("daemon")
+        .env("NETLOOM_RUN_DIR", &realm.run_dir)
+        .env("NETLOOM_STATE_DIR", &realm.state_dir)
+        .env("NETLOOM_ROOTLESS", if realm.kind == RealmKind::User { "1" } else { "0" })
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .map_err(|error| failed(error.to_string()))?;
+    let mut said = String::new();
+    if let Some(mut out) = child.stdout.take() {
+        out.read_to_string(&mut said).map_err(|error| failed(error.to_string()))?;
+    }
+    match said.trim().split_once('\n').unwrap_or((said.trim(), "")) {
+        ("ready", _) => Ok(()),
+        ("forbidden", rest) => {
+            let (reason, way_out) = rest.split_once('\n').unwrap_or((rest, ""));
+            Err(RealmError::Forbidden { reason: reason.to_owned(), way_out: way_out.to_owned() })
+        }
+        (_, _) if said.trim().is_empty() => Err(failed("it ended without a word; see logs/daemon.log".to_owned())),
+        _ => Err(failed(said.trim().to_owned())),
+    }
+}
+
+/// Ends the daemon if no topology is left, and waits until it is gone.
+///
+/// # Errors
+/// When the state directory can't be read.
+pub fn stop_if_idle(realm: &Realm) -> Result<(), Failure> {
+    if !select::topologies(realm)?.is_empty() {
+        return Ok(());
+    }
+    let Some(pid) = realm.daemon() else { return Ok(()) };
+    let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else { return Ok(()) };
+    // Its lock proves that this pid is the daemon's.
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    let began = Instant::now();
+    while realm.daemon().is_some() && began.elapsed() < Duration::from_secs(5) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+/// Runs as the daemon. Called before any thread exists.
+///
+/// # Errors
+/// When the realm can't be made or held; what is wrong goes to standard output too, for the starter.
+pub fn run() -> Result<u8, Failure> {
+    let realm = Realm::locate();
+    let _ = rustix::process::setsid();
+    let begin = || -> Result<_, RealmError> {
+        if realm.kind == RealmKind::User {
+            realm.become_holder()?;
+        }
+        realm.prepare()?;
+        realm.take_daemon_lock().map_err(|error| RealmError::Holder { reason: error.to_string() })
+    };
+    let _lock = match begin() {
+        Ok(lock) => lock,
+        Err(error) => {
+            match &error {
+                RealmError::Forbidden { reason, way_out } => println!("forbidden\n{reason}\n{way_out}"),
+                other => println!("{other}"),
+            }
+            return Err(error.into());
+        }
+    };
+    println!("ready");
+    std::io::stdout().flush()?;
+    // The starter waits for the end of this stream.
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdout(&null).map_err(std::io::Error::from)?;
+    keep(&realm)
+}
+
+fn keep(realm: &Realm) -> Result<u8, Failure> {
+    let mut idle_since = Instant::now();
+    let mut synced = Instant::now();
+    let mut watcher = super::watch::Watcher::new(realm);
+    loop {
+        let topologies = select::topologies(realm)?;
+        if topologies.is_empty() {
+            if idle_since.elapsed() > IDLE {
+                return Ok(0);
+            }
+        } else {
+            idle_since = Instant::now();
+        }
+        let woken = watcher.wait(&topologies, Duration::from_secs(1));
+        let due = synced.elapsed() > RESYNC;
+        for topology in &topologies {
+            super::watch::expire(realm, topology);
+            if due || woken.contains(topology) {
+                super::watch::heal(realm, topology);
+            }
+        }
+        if due {
+            synced = Instant::now();
+        }
+    }
+}
