@@ -262,8 +262,8 @@ fn probe() -> Result<Capabilities, NetlinkError> {
         let answer = try_qdisc(&mut socket, name);
         rows.push(row("queueing disciplines", name, option, instead, answer, &[Errno::NOENT]));
     }
-    for (name, option, instead) in CLASSIFIERS {
-        let answer = try_classifier(&mut socket, name);
+    for (priority, (name, option, instead)) in (1..).zip(CLASSIFIERS) {
+        let answer = try_classifier(&mut socket, name, priority);
         rows.push(row("classifiers", name, option, instead, answer, &[Errno::NOENT]));
     }
     for (name, option, instead) in ACTIONS {
@@ -364,12 +364,12 @@ fn try_qdisc(socket: &mut Socket, name: &str) -> Result<(), Errno> {
     answer(socket, &mut messages)
 }
 
-fn try_classifier(socket: &mut Socket, name: &str) -> Result<(), Errno> {
+fn try_classifier(socket: &mut Socket, name: &str, priority: u32) -> Result<(), Errno> {
     let mut messages = Messages::new();
     let every_protocol = u32::from(0x0003_u16.to_be());
     messages
         .add(RTM_NEWTFILTER, CREATE)
-        .header(&traffic_header(1, 0, 0xffff_0000, (7 << 16) | every_protocol))
+        .header(&traffic_header(1, 0, 0xffff_0000, (priority << 16) | every_protocol))
         .text(TCA_KIND, name);
     answer(socket, &mut messages)
 }
