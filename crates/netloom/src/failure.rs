@@ -58,3 +58,17 @@ impl From<RealmError> for Failure {
         Self { help, ..Self::new(error) }
     }
 }
+
+impl Failure {
+    /// The sentence.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The way out, if there is one.
+    #[must_use]
+    pub fn way_out(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+}
