@@ -3,5 +3,7 @@
 
 pub mod check;
 pub mod doctor;
+pub mod journal;
 pub mod probe;
 pub mod realm;
+pub mod store;
