@@ -2,7 +2,7 @@
 
 use crate::binaries::{self, Built};
 use crate::process;
-use crate::report::Tally;
+use crate::tally::Tally;
 use std::path::Path;
 
 /// Every test that is not marked `#[ignore]`, by nextest where it is installed.

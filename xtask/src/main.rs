@@ -12,6 +12,7 @@ mod process;
 mod report;
 mod rootless;
 mod suite;
+mod tally;
 mod vm;
 
 use std::process::ExitCode;

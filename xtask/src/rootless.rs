@@ -5,7 +5,7 @@
 //! examples, to a folder that belongs to that user.
 
 use crate::binaries::{Built, top};
-use crate::report::Tally;
+use crate::tally::Tally;
 use crate::{peers, process};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: peers, build, every set of tests, and the closing line.
 
-use crate::report::{Section, Tally};
+use crate::report::Section;
+use crate::tally::Tally;
 use crate::{binaries, cargo_sets, peers, report, rootless, vm};
 use std::fs;
 use std::path::Path;

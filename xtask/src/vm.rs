@@ -7,7 +7,7 @@
 
 use crate::binaries::{Binary, Built, top};
 use crate::process;
-use crate::report::Tally;
+use crate::tally::Tally;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
