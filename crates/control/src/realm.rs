@@ -118,8 +118,15 @@ impl Realm {
     /// `NETLOOM_STATE_DIR` and `NETLOOM_NETNS_DIR` move the directories.
     #[must_use]
     pub fn locate() -> Self {
+        Self::locate_with(false)
+    }
+
+    /// [`Realm::locate`], choosing the user realm if `rootless` says so.
+    #[must_use]
+    pub fn locate_with(rootless: bool) -> Self {
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let rootless = std::env::var_os("NETLOOM_ROOTLESS").is_some_and(|value| value == "1");
+        let rootless =
+            rootless || std::env::var_os("NETLOOM_ROOTLESS").is_some_and(|value| value == "1" || value == "true");
         if has_host_privileges() && !rootless {
             return Self {
                 kind: RealmKind::Host,
