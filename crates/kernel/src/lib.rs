@@ -15,4 +15,5 @@
 pub mod capability;
 pub mod events;
 pub mod netlink;
+pub mod nft;
 pub mod process;

@@ -1,0 +1,1 @@
+//! Properties of the codec that need no kernel.
