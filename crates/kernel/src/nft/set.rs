@@ -34,6 +34,9 @@ pub(super) struct Shape {
     pub(super) data: Option<(u32, u32)>,
 }
 
+/// Takes an element: key, whether it ends an interval, data of a map.
+pub(super) type TakeElement<'a> = &'a mut dyn FnMut(&[u8], bool, Option<&[u8]>);
+
 /// One element as the kernel has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Element {
@@ -113,7 +116,7 @@ impl Content {
     }
 
     /// Calls `each` with every element.
-    pub(super) fn for_each(&self, each: &mut dyn FnMut(&[u8], bool, Option<&[u8]>)) {
+    pub(super) fn for_each(&self, each: TakeElement<'_>) {
         match self {
             Self::V4(list) => {
                 for net in list.as_slice() {

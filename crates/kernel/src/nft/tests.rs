@@ -1,1 +1,0 @@
-//! Properties of the codec that need no kernel.
