@@ -4,12 +4,10 @@
 //! place of the innermost node that was being read. Cost: one walk, no copies of text unless the type owns it.
 
 use super::node::{Entry, Node, Value};
-use super::spanned::SPANNED;
 use super::{Spanned, codes};
 use crate::diagnostic::Diagnostic;
 use crate::source::Span;
-use serde::de::value::U32Deserializer;
-use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, Unexpected, Visitor};
+use serde::de::{self, DeserializeOwned, DeserializeSeed, Unexpected, Visitor};
 use std::cell::Cell;
 use std::fmt;
 
@@ -23,14 +21,15 @@ pub(super) fn from_node<T: DeserializeOwned>(root: &Node) -> Result<T, Box<Diagn
 }
 
 thread_local! {
-    /// The place of the innermost value that is being made from a tree on this thread.
+    /// The place of the innermost value that is being made from a tree on this thread: set for every child that
+    /// is handed out, put back after it.
     ///
-    /// Serde's derives and hand-written visitors put values of their own between the document and a
-    /// [`Spanned`] (untagged enums, one-or-many lists); those values can't carry a place, so it waits here.
+    /// Serde has no way to hand a place over beside a value. Tricks with names of newtypes end where derives or
+    /// hand-written visitors put values of their own between (untagged enums, one-or-many lists); this does not.
     static CURRENT: Cell<Span> = const { Cell::new(Span { start: 0, end: 0 }) };
 }
 
-/// The place of the value being made, for a [`Spanned`] that was reached by a detour; empty outside a document.
+/// The place of the value being made, for [`Spanned`]; empty outside a document.
 pub(super) fn current_span() -> Span {
     CURRENT.get()
 }
@@ -87,15 +86,26 @@ impl<'de> NodeReader<'de> {
         error.at(self.node.span)
     }
 
+    /// Numbers beyond 64 bits go to floats as floats, as from other formats; exactly only to types of 128 bits.
     fn integer<V: Visitor<'de>>(self, number: i128, visitor: V) -> Result<V::Value, ReadError> {
         let made = if let Ok(number) = u64::try_from(number) {
             visitor.visit_u64(number)
         } else if let Ok(number) = i64::try_from(number) {
             visitor.visit_i64(number)
         } else {
-            visitor.visit_i128(number)
+            #[allow(clippy::cast_precision_loss)]
+            visitor.visit_f64(number as f64)
         };
         made.map_err(|error: ReadError| error.at(self.node.span))
+    }
+
+    fn wide_integer<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        match self.node.value {
+            Value::Integer(number) => {
+                visitor.visit_i128(number).map_err(|error: ReadError| error.at(self.node.span))
+            }
+            _ => de::Deserializer::deserialize_any(self, visitor),
+        }
     }
 }
 
@@ -152,15 +162,10 @@ impl<'de> de::Deserializer<'de> for NodeReader<'de> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
-        name: &'static str,
+        _name: &'static str,
         visitor: V,
     ) -> Result<V::Value, ReadError> {
-        let made = if name == SPANNED {
-            visitor.visit_seq(SpannedReader { span: self.node.span, value: Some(self), next: 0 })
-        } else {
-            visitor.visit_newtype_struct(self)
-        };
-        made.map_err(|error| error.at(self.node.span))
+        visitor.visit_newtype_struct(self).map_err(|error| error.at(self.node.span))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -187,8 +192,12 @@ impl<'de> de::Deserializer<'de> for NodeReader<'de> {
         made.map_err(|error: ReadError| error.at(self.node.span))
     }
 
-    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        self.deserialize_any(visitor)
+    fn deserialize_i128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        self.wide_integer(visitor)
+    }
+
+    fn deserialize_u128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        self.wide_integer(visitor)
     }
 
     fn deserialize_unit_struct<V: Visitor<'de>>(
@@ -204,7 +213,7 @@ impl<'de> de::Deserializer<'de> for NodeReader<'de> {
     }
 
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 char str string bytes byte_buf unit seq tuple
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit seq tuple
         tuple_struct map struct identifier
     }
 }
@@ -265,27 +274,6 @@ impl<'de> de::MapAccess<'de> for MappingReader<'de> {
     }
 }
 
-/// The three parts that a [`Spanned`] asks for: start, end, value.
-struct SpannedReader<D> {
-    span: Span,
-    value: Option<D>,
-    next: u8,
-}
-
-impl<'de, D: de::Deserializer<'de, Error = ReadError>> de::SeqAccess<'de> for SpannedReader<D> {
-    type Error = ReadError;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ReadError> {
-        self.next += 1;
-        let number = |number: u32| -> U32Deserializer<ReadError> { number.into_deserializer() };
-        match self.next {
-            1 => seed.deserialize(number(self.span.start)).map(Some),
-            2 => seed.deserialize(number(self.span.end)).map(Some),
-            _ => self.value.take().map(|value| seed.deserialize(value)).transpose(),
-        }
-    }
-}
-
 /// A key of a mapping: text, which may also be read as a number or truth (`BTreeMap<u16, _>`).
 #[derive(Clone, Copy)]
 struct KeyReader<'de> {
@@ -296,8 +284,9 @@ macro_rules! key_as {
     ($($method:ident $visit:ident $type:ty,)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
             match self.key.parse::<$type>() {
-                Ok(value) => visitor.$visit(value),
-                Err(_) => visitor.visit_borrowed_str(&self.key.value),
+                // Only the one way to write a number, so that `1` and `01` can't become one key.
+                Ok(value) if value.to_string() == self.key.value => visitor.$visit(value),
+                _ => visitor.visit_borrowed_str(&self.key.value),
             }
         }
     )*};
@@ -328,14 +317,10 @@ impl<'de> de::Deserializer<'de> for KeyReader<'de> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
-        name: &'static str,
+        _name: &'static str,
         visitor: V,
     ) -> Result<V::Value, ReadError> {
-        if name == SPANNED {
-            visitor.visit_seq(SpannedReader { span: self.key.span, value: Some(self), next: 0 })
-        } else {
-            visitor.visit_newtype_struct(self)
-        }
+        visitor.visit_newtype_struct(self)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(

@@ -3,23 +3,19 @@
 //! What: [`Spanned<T>`] is written, described and compared like `T`, and remembers where it stood. It works as
 //! a field, as an item and as a key of a map, and from any format: from one without places the span is empty.
 //!
-//! Where serde or a hand-written visitor stands between ([`Deserializer::deserialize_any`] and a value of its
-//! own), the span is that of the innermost value that the document handed out: exact for a scalar or a mapping
-//! handed on as a whole, the enclosing mapping's for parts of an internally tagged or flattened one.
+//! The place does not travel inside the data: [`super::from_node`] keeps the place of the value that is being made,
+//! and a `Spanned` takes it from there. So it survives the values that serde and hand-written visitors put
+//! between (one-or-many lists, untagged enums): exact for whatever the document handed out as a whole, the
+//! enclosing mapping's for the parts of an internally tagged or flattened one, which serde keeps for itself.
 
 use crate::source::Span;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::{Borrow, Cow};
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::marker::PhantomData;
 use std::ops::Deref;
-
-/// The name by which our deserializer knows that a span is asked for.
-pub(crate) const SPANNED: &str = "$netloom::Spanned";
 
 /// A value that knows where it was written. Comparison looks at the value only.
 #[derive(Clone, Copy, Default)]
@@ -108,33 +104,9 @@ impl<T: Serialize> Serialize for Spanned<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Spanned<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_newtype_struct(SPANNED, SpannedVisitor(PhantomData))
-    }
-}
-
-/// Our own deserializer answers with the sequence (start, end, value); every other one, also those that serde
-/// puts between (for untagged enums, or a visitor's own), calls `visit_newtype_struct` with just the value.
-struct SpannedVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for SpannedVisitor<T> {
-    type Value = Spanned<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Spanned<T>, D::Error> {
         // Read before the value moves on to its parts.
         let span = super::deserialize::current_span();
-        T::deserialize(deserializer).map(|value| Spanned { value, span })
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Spanned<T>, A::Error> {
-        let missing = |at: usize| A::Error::invalid_length(at, &"a span and a value");
-        let start = parts.next_element()?.ok_or_else(|| missing(0))?;
-        let end = parts.next_element()?.ok_or_else(|| missing(1))?;
-        let value = parts.next_element()?.ok_or_else(|| missing(2))?;
-        Ok(Spanned { value, span: Span { start, end } })
+        T::deserialize(deserializer).map(|value| Self { value, span })
     }
 }
 

@@ -83,10 +83,15 @@ pub(super) enum KeyPattern {
 
 impl KeyPattern {
     pub(super) fn matches(self, key: &str) -> bool {
-        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        // Without leading zeros: `1` and `01` would become one key.
+        let digits = |text: &str| match text.as_bytes() {
+            [b'0'] => true,
+            [b'1'..=b'9', more @ ..] => more.iter().all(u8::is_ascii_digit),
+            _ => false,
+        };
         match self {
             Self::Unsigned => digits(key),
-            Self::Signed => digits(key.strip_prefix('-').unwrap_or(key)),
+            Self::Signed => key != "-0" && digits(key.strip_prefix('-').unwrap_or(key)),
             Self::Any => true,
         }
     }
@@ -196,6 +201,11 @@ impl<'s> Compiler<'s> {
             unique: keywords.get("uniqueItems").and_then(Json::as_bool).unwrap_or(false),
             ..Rule::default()
         };
+        if let Some((least, most)) = rule.format.as_deref().and_then(integer_range) {
+            let inclusive = |value| Bound { value: Number::Integer(value), exclusive: false };
+            rule.minimum.get_or_insert(inclusive(least));
+            rule.maximum.get_or_insert(inclusive(most));
+        }
         rule.first_items = self.list(keywords.get("prefixItems"));
         rule.other_items = keywords.get("items").map(|schema| self.compile(schema));
         if let Some(Json::Object(properties)) = keywords.get("properties") {
@@ -303,6 +313,21 @@ fn bound(keywords: &Map<String, Json>, inclusive: &str, exclusive: &str) -> Opti
     let of =
         |key: &str, exclusive| keywords.get(key).and_then(number).map(|value| Bound { value, exclusive });
     of(inclusive, false).or_else(|| of(exclusive, true))
+}
+
+/// The range of an integer type; schemars writes bounds for the small ones only.
+fn integer_range(format: &str) -> Option<(i128, i128)> {
+    Some(match format {
+        "int8" => (i8::MIN.into(), i8::MAX.into()),
+        "int16" => (i16::MIN.into(), i16::MAX.into()),
+        "int32" => (i32::MIN.into(), i32::MAX.into()),
+        "int64" | "int" => (i64::MIN.into(), i64::MAX.into()),
+        "uint8" => (0, u8::MAX.into()),
+        "uint16" => (0, u16::MAX.into()),
+        "uint32" => (0, u32::MAX.into()),
+        "uint64" | "uint" => (0, u64::MAX.into()),
+        _ => return None,
+    })
 }
 
 /// The first sentence of a description, if it is short enough to stand behind an error.
