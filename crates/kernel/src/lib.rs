@@ -13,7 +13,9 @@
 #![deny(unsafe_code)]
 
 pub mod capability;
+pub mod ethtool;
 pub mod events;
 pub mod netlink;
 pub mod nft;
 pub mod process;
+pub mod wireguard;
