@@ -31,8 +31,11 @@ const UNSAFE: (&str, &str) = ("crates/kernel/src/sys.rs", "crates/kernel/src/lib
 
 /// Product files that may start a program, each with the reason. The program is always one that the user
 /// named or Netloom itself, never one that Netloom picks: a literal name is refused even there.
-const MAY_SPAWN: &[(&str, &str)] =
-    &[("crates/netloom/src/commands/exec.rs", "`netloom exec` and `shell`: the user names the command")];
+const MAY_SPAWN: &[(&str, &str)] = &[
+    ("crates/kernel/src/process.rs", "commands that the user's file asks for on a node"),
+    ("crates/netloom/src/commands/daemon.rs", "Netloom itself, in the background"),
+    ("crates/netloom/src/commands/exec.rs", "`netloom exec` and `shell`: the user names the command"),
+];
 
 /// Lines of a file at which it is refused, and at which it is mentioned.
 const FILE_LIMIT: usize = 700;

@@ -16,7 +16,9 @@ fn the_probe_agrees_with_the_kernels_configuration() {
             netloom_testkit::skip!("this kernel does not show its configuration");
             return;
         }
-        for row in &found.rows {
+        // What is forbidden to this user can't be told present from absent.
+        let root = std::fs::read_to_string("/proc/self/uid_map").unwrap().contains("4294967295");
+        for row in found.rows.iter().filter(|row| root || row.state != State::Forbidden) {
             let on = config.contains(&format!("{}=y\n", row.option));
             let absent = config.contains(&format!("# {} is not set", row.option));
             if on {
