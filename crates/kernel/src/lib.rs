@@ -18,4 +18,5 @@ pub mod events;
 pub mod netlink;
 pub mod nft;
 pub mod process;
+pub mod tc;
 pub mod wireguard;
