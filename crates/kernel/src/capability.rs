@@ -221,8 +221,20 @@ impl Capabilities {
                     instead: row.instead.to_owned(),
                 });
             }
+            if let Spec::Shaper(shaper) = &object.spec {
+                missing.extend(shaper.missing(&crate::tc::support(self)).into_iter().map(|part| Missing {
+                    key: key.clone(),
+                    feature: format!("the {} ({})", part.kind, part.option),
+                    instead: self.instead(part.option).to_owned(),
+                }));
+            }
         }
         missing
+    }
+
+    /// What helps where a kernel option is missing.
+    fn instead(&self, option: &str) -> &'static str {
+        self.rows.iter().find(|row| row.option == option).map_or(OTHER_KERNEL, |row| row.instead)
     }
 }
 
@@ -266,6 +278,9 @@ fn probe() -> Result<Capabilities, NetlinkError> {
         let answer = try_classifier(&mut socket, name, priority);
         rows.push(row("classifiers", name, option, instead, answer, &[Errno::NOENT]));
     }
+    let marks = crate::tc::matches_marks(&mut socket, 1);
+    let instead = "classes chosen by address, port or DSCP, or a kernel with this option";
+    rows.push(row("classifiers", "u32 mark", "CONFIG_CLS_U32_MARK", instead, marks, &[Errno::NOENT]));
     for (name, option, instead) in ACTIONS {
         let answer = try_action(&mut socket, name);
         rows.push(row("actions", name, option, instead, answer, &[Errno::NOENT]));

@@ -2,7 +2,8 @@
 //!
 //! What: [`observe`] reads the queueing of one or all interfaces of a namespace into
 //! `netloom_compile::object::shaper` types, [`apply`] makes an interface's queueing as desired,
-//! [`delete`] takes it away, [`statistics`] reads counters, [`probe`] finds out what the kernel has.
+//! [`delete`] takes it away, [`statistics`] reads counters, [`support`] says
+//! what the kernel has.
 //!
 //! Invariants:
 //! - Our root discipline has the handle `4e4c:`, our ingress filter the priority 0x4e4c; what has neither
@@ -40,7 +41,8 @@ mod tests;
 
 pub use apply::{apply, delete};
 pub use observe::{Found, observe};
-pub use probe::probe;
+pub(crate) use probe::matches_marks;
+pub use probe::support;
 pub use statistics::{Counters, Statistics, statistics};
 
 use crate::netlink::{Attribute, NetlinkError, Refusal};

@@ -1,79 +1,52 @@
-//! What the kernel has, found out by trying.
+//! What the kernel has, in the terms of the queueing types.
 
-use super::{TcError, apply, delete, observe};
-use crate::netlink::Socket;
-use netloom_compile::object::Family;
-use netloom_compile::object::shaper::{
-    BitRate, ClassId, Filter, FilterKind, FqCodel, Htb, HtbClass, Ingress, Match, Netem, Prio, Qdisc, Sfq,
-    Shaper, Support, Tbf,
-};
-use netloom_wire::InterfaceName;
+use super::TcError;
+use super::observe::{dump_filters, filter_rows};
+use super::piece::{Layer, Piece};
+use super::u32::{self, has_mark};
+use super::wire::{INGRESS_FILTERS, Place, priority};
+use crate::capability::Capabilities;
+use crate::netlink::{Messages, Socket};
+use netloom_compile::object::shaper::Support;
 use rustix::io::Errno;
-use std::time::Duration;
 
-/// Tries every kind on an interface and takes it away again. The interface must carry no traffic that
-/// matters: `lo` of a namespace made for it is best. Kernels load the modules that they have.
-///
-/// # Errors
-/// When the caller may not change queueing there, or the interface has another program's.
-pub fn probe(socket: &mut Socket, ifindex: u32, name: &InterfaceName) -> Result<Support, TcError> {
-    let mut prober = Prober { socket, ifindex };
-    let rate = BitRate::mbit(1);
-    let tbf = Tbf::new(rate, 1500, Duration::from_millis(50));
-    let htb = |when: Option<Match>| {
-        let class = ClassId::try_from(1).ok();
-        Shaper::egress(Qdisc::Htb(Htb {
-            default: class,
-            r2q: None,
-            classes: class.map(|id| (id, HtbClass::new(rate, rate, 1500))).into_iter().collect(),
-            filters: class.and_then(|class| Some(Filter { when: when?, class })).into_iter().collect(),
-        }))
-    };
-    let ip = Match { family: Some(Family::V4), ..Match::default() };
-    let marked = Match { mark: Some((1, 1)), ..Match::default() };
-    let mut has = |qdisc: Qdisc| prober.has(&Shaper::egress(qdisc), FilterKind::U32);
-    let mut support = Support {
-        tbf: has(Qdisc::Tbf(tbf))?,
-        netem: has(Qdisc::Netem(Box::new(Netem { delay: Duration::from_millis(1), ..Netem::default() })))?,
-        prio: has(Qdisc::Prio(Prio::default()))?,
-        fq_codel: has(Qdisc::FqCodel(FqCodel::default()))?,
-        sfq: has(Qdisc::Sfq(Sfq::default()))?,
-        ..Support::default()
-    };
-    support.htb = prober.has(&htb(None), FilterKind::U32)?;
-    if support.htb {
-        support.u32 = prober.has(&htb(Some(ip.clone())), FilterKind::U32)?;
-        support.flower = prober.has(&htb(Some(ip)), FilterKind::Flower)?;
-        support.u32_mark = support.u32 && prober.has(&htb(Some(marked)), FilterKind::U32)?;
+/// The kinds of queueing among the capabilities that were found.
+#[must_use]
+pub fn support(capabilities: &Capabilities) -> Support {
+    let qdisc = |name| capabilities.has("queueing disciplines", name);
+    let classifier = |name| capabilities.has("classifiers", name);
+    let action = |name| capabilities.has("actions", name);
+    Support {
+        htb: qdisc("htb"),
+        tbf: qdisc("tbf"),
+        netem: qdisc("netem"),
+        prio: qdisc("prio"),
+        fq_codel: qdisc("fq_codel"),
+        sfq: qdisc("sfq"),
+        ingress: qdisc("ingress"),
+        u32: classifier("u32"),
+        u32_mark: classifier("u32 mark"),
+        flower: classifier("flower"),
+        police: action("police"),
+        mirred: action("mirred"),
     }
-    let arriving = |ingress| Shaper { ingress: Some(ingress), ..Shaper::default() };
-    support.police = prober.has(&arriving(Ingress::Police { rate, burst: 10_000 }), FilterKind::U32)?;
-    support.mirred = prober.has(&arriving(Ingress::Redirect { device: name.clone() }), FilterKind::U32)?;
-    support.ingress = support.police || support.mirred;
-    Ok(support)
 }
 
-struct Prober<'a> {
-    socket: &'a mut Socket,
-    ifindex: u32,
-}
-
-impl Prober<'_> {
-    /// Whether the kernel takes a tree and gives it back: some kernels accept a mark and forget it.
-    fn has(&mut self, shaper: &Shaper, filters: FilterKind) -> Result<bool, TcError> {
-        let made = apply(self.socket, self.ifindex, None, shaper, filters);
-        let there = match made {
-            Ok(()) => {
-                let found = observe(self.socket, Some(self.ifindex))?;
-                found.get(&self.ifindex).is_some_and(|found| found.shaper.satisfies(shaper))
-            }
-            Err(error) if matches!(error.errno(), Some(Errno::PERM | Errno::ACCESS | Errno::NODEV)) => {
-                return Err(error);
-            }
-            Err(error @ TcError::Foreign { .. }) => return Err(error),
-            Err(_) => false,
-        };
-        delete(self.socket, self.ifindex)?;
-        Ok(there)
+/// Whether `u32` matches marks. A kernel without `CONFIG_CLS_U32_MARK` takes the request and forgets the
+/// mark, so that the filter would match everything: only reading it back tells. The interface needs an
+/// ingress discipline, and a filter stays there: for scratch namespaces only.
+pub(crate) fn matches_marks(socket: &mut Socket, ifindex: u32) -> Result<(), Errno> {
+    const INDEX: usize = 2000;
+    let failed = |error: TcError| error.errno().unwrap_or(Errno::IO);
+    let place = Place { ifindex, parent: INGRESS_FILTERS };
+    let mut messages = Messages::new();
+    let piece = Piece { mark: Some((1, 1)), ..Piece::new(Layer::Any) };
+    u32::encode(&mut messages, place, INDEX, &[piece], 0x1_0001);
+    for verdict in socket.batch(&mut messages).map_err(|error| failed(error.into()))? {
+        verdict.map_err(|refusal| refusal.errno)?;
     }
+    let replies = dump_filters(socket, place).map_err(failed)?;
+    let remembered = filter_rows(&replies)
+        .any(|(found, _, _, _, options, _)| found == priority(INDEX, Layer::Any) && has_mark(options));
+    if remembered { Ok(()) } else { Err(Errno::NOENT) }
 }

@@ -276,7 +276,12 @@ fn parse_selector(octets: &[u8]) -> Option<(u8, Words)> {
 pub(super) fn is_everything(options: Attribute<'_>) -> bool {
     let selector = options.nested().get(TCA_U32_SEL);
     matches!(selector.and_then(|s| parse_selector(s.value)), Some((TC_U32_TERMINAL, words)) if words.is_empty())
-        && options.nested().get(TCA_U32_MARK).is_none()
+        && !has_mark(options)
+}
+
+/// Whether a filter looks at the mark.
+pub(super) fn has_mark(options: Attribute<'_>) -> bool {
+    options.nested().get(TCA_U32_MARK).is_some()
 }
 
 /// Reads the nodes of one match into pieces with the class that each leads to; `None` when there is
