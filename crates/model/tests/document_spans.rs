@@ -216,6 +216,11 @@ fn hostile_files_cost_no_more_than_their_size() {
         ),
         ("a repeated alias", format!("a: &a \"{}\"\nb: [{}]", many("y", 100_000), many("*a, ", 100_000))),
         ("many references", format!("vars: {{a: 1}}\nx: \"{}\"", many("${a}", 200_000))),
+        ("dotted keys", format!("x = {{{}a = 1}}", many("a.", 200_000))),
+        ("a dotted header", format!("[{}a]", many("a.", 200_000))),
+        ("dotted keys in lists", format!("x = [\n{{ {}a\n = 1}}]", many("a . ", 100_000))),
+        ("deep tables", format!("x = {{ {}a = 1}}", many("a = { ", 200_000))),
+        ("many tables", (0..20_000).map(|at| format!("[a.b{at}]\nc = 1\n[[d]]\n")).collect()),
         ("many dollars", format!("x: \"{}\"", many("$${", 300_000))),
     ];
     for (name, text) in files {

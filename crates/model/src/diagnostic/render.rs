@@ -142,11 +142,13 @@ impl View {
         let (body, tail) = rest.split_at_checked(end.saturating_sub(start)).unwrap_or((rest, ""));
         let mut view = Self { text: String::new(), indent: 0, width: 0 };
         // Walk back from the place, so that a line of a megabyte costs no more than what is shown of it.
+        let fits = text.chars().take(WIDEST + 1).map(width).sum::<usize>() <= WIDEST;
+        let before = if fits { WIDEST } else { BEFORE };
         let mut kept = 0;
         let mut from = head.len();
         for (at, character) in head.char_indices().rev() {
             kept += width(character);
-            if kept > BEFORE {
+            if kept > before {
                 view.text.push('…');
                 view.indent = 1;
                 break;

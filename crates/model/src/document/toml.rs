@@ -3,6 +3,8 @@
 //! What: the format-preserving parser finds syntax and repeated keys; its tree becomes a [`Node`]. Dates have no
 //! meaning in the language and are refused. Tables that exist only through dotted headers are placed where
 //! their parts are.
+//!
+//! The parser itself refuses nesting and dotted keys of more than 80 levels, so neither can exhaust the stack.
 
 use super::node::{Entry, Node, Value};
 use super::{MAX_DEPTH, Spanned, codes};
@@ -13,9 +15,6 @@ use toml_edit::{Document, Item, TableLike};
 
 /// Reads a TOML text; without a syntax error there is a tree.
 pub(super) fn read(source: &SourceFile, diagnostics: &mut Diagnostics) -> Option<Node> {
-    if !shallow(source, diagnostics) {
-        return None;
-    }
     match Document::parse(source.text()) {
         Ok(document) => {
             let mut reader = Reader { source, diagnostics };
@@ -26,30 +25,17 @@ pub(super) fn read(source: &SourceFile, diagnostics: &mut Diagnostics) -> Option
         Err(error) => {
             let span = error.span().unwrap_or_default();
             let message = error.message().replace('\n', ", ");
-            let code = if message.contains("duplicate key") { codes::DUPLICATE_KEY } else { codes::SYNTAX };
+            let (code, message) = if message.contains("duplicate key") {
+                (codes::DUPLICATE_KEY, message)
+            } else if message.contains("recursion") {
+                (codes::TOO_DEEP, "nested or dotted too many levels deep".to_owned())
+            } else {
+                (codes::SYNTAX, message)
+            };
             diagnostics.push(Diagnostic::error(code, message).at(inside(source, span)));
             None
         }
     }
-}
-
-/// Refuses keys of very many dotted parts before the parser builds a table for each.
-fn shallow(source: &SourceFile, diagnostics: &mut Diagnostics) -> bool {
-    let mut at = 0;
-    for line in source.text().split_inclusive('\n') {
-        let key = line.split('=').next().unwrap_or_default();
-        // Quoted keys may hold dots of their own: nobody needs that many of them either.
-        if key.bytes().filter(|b| *b == b'.').count() > MAX_DEPTH && !line.trim_start().starts_with('#') {
-            let start = at + (line.len() - line.trim_start().len());
-            diagnostics.push(
-                Diagnostic::error(codes::TOO_DEEP, format!("a key of more than {MAX_DEPTH} parts"))
-                    .at(Span::new(start, (at + line.trim_end().len()).max(start))),
-            );
-            return false;
-        }
-        at += line.len();
-    }
-    true
 }
 
 /// The parser's span made to fit the file; an empty one is widened to a character.

@@ -59,15 +59,19 @@ pub struct Topology {
     pub defaults: Defaults,
     /// Names for several nodes at once, for policies and tests.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("propertyNames" = serde_json::json!({ "format": "node-name" })))]
     pub groups: BTreeMap<Spanned<NodeName>, Vec<Spanned<NodeName>>>,
     /// Nodes that use the network: each has a network namespace of its own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("propertyNames" = serde_json::json!({ "format": "node-name" })))]
     pub endpoints: BTreeMap<Spanned<NodeName>, Node>,
     /// Nodes that forward packets between their interfaces.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("propertyNames" = serde_json::json!({ "format": "node-name" })))]
     pub routers: BTreeMap<Spanned<NodeName>, Node>,
     /// Segments that nodes attach to.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("propertyNames" = serde_json::json!({ "format": "node-name" })))]
     pub networks: BTreeMap<Spanned<NodeName>, Network>,
     /// Links between two interfaces, and interfaces that stand on others (VLAN, tunnels, bonds ...).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

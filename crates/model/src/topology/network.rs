@@ -37,6 +37,7 @@ pub struct Network {
     /// overlay: network identifier.
     pub vni: Option<Spanned<Vni>>,
     /// overlay: the nodes that carry it, each with the address of its tunnel endpoint (VTEP).
+    #[schemars(extend("propertyNames" = serde_json::json!({ "format": "node-name" })))]
     pub vteps: BTreeMap<Spanned<NodeName>, Spanned<IpAddr>>,
     /// overlay: multicast group for unknown destinations; without it each VTEP sends to all others.
     pub group: Option<Spanned<IpAddr>>,

@@ -21,6 +21,7 @@ pub struct Node {
     /// Short form of `interfaces`: the networks of eth0, eth1 ..., with addresses of their choice.
     pub networks: OneOrMany<Spanned<NodeName>>,
     /// Interfaces by name.
+    #[schemars(extend("propertyNames" = serde_json::json!({ "format": "interface-name" })))]
     pub interfaces: BTreeMap<Spanned<InterfaceName>, Interface>,
     /// The node whose namespace carries this node's ports of overlay networks (its hypervisor).
     pub at: Option<Spanned<NodeName>>,
@@ -31,6 +32,7 @@ pub struct Node {
     /// Policy-routing rules.
     pub rules: Vec<Spanned<Rule>>,
     /// VRFs by device name.
+    #[schemars(extend("propertyNames" = serde_json::json!({ "format": "interface-name" })))]
     pub vrfs: BTreeMap<Spanned<InterfaceName>, Vrf>,
     /// Packet filter of what is forwarded and of what the node itself receives.
     pub firewall: Option<Spanned<Firewall>>,

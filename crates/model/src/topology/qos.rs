@@ -34,6 +34,7 @@ pub struct Htb {
     /// The class of what no match fits.
     pub default: Spanned<NodeName>,
     /// The classes by name.
+    #[schemars(extend("propertyNames" = serde_json::json!({ "format": "node-name" })))]
     pub classes: BTreeMap<Spanned<NodeName>, HtbClass>,
 }
 

@@ -2,6 +2,8 @@
 //! independent of the real language, so that a change there does not change what is expected here.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod mutation;
+
 use netloom_model::document::{FormatChecker, Spanned};
 use netloom_wire::{InterfaceName, MacAddr, NodeName};
 use schemars::JsonSchema;
@@ -19,6 +21,7 @@ pub struct Network {
     #[serde(default)]
     pub vars: BTreeMap<String, Scalar>,
     #[serde(default)]
+    #[schemars(extend("propertyNames" = serde_json::json!({ "format": "node-name" })))]
     pub nodes: BTreeMap<Spanned<NodeName>, Node>,
     #[serde(default)]
     pub links: Vec<Spanned<Link>>,

@@ -51,10 +51,7 @@ impl<'c, 'n> Checker<'c, 'n> {
             ([], _) => {
                 let kinds =
                     branches.iter().map(|branch| self.kinds_of(*branch, 0)).fold(Kinds::NONE, Kinds::with);
-                // "or nothing" is no help to someone who wrote something.
-                let described =
-                    branches.iter().find_map(|branch| self.structure.rule(*branch).description.as_deref());
-                Choice::Nothing(Box::new(wrong_type(kinds, described, node)))
+                Choice::Nothing(Box::new(wrong_type(kinds, None, node)))
             }
             ([only], _) => Choice::Branch(*only),
             (_, Value::String(_)) => self.choose_for_text(&fitting, node),

@@ -98,6 +98,8 @@ fn bad_format(text: &str, clause: &str, description: Option<&str>) -> Diagnostic
     } else {
         format!("`{shown}`: {clause}")
     };
+    // A parser that shows an example has said enough.
+    let description = description.filter(|_| !clause.contains(" like "));
     Diagnostic::error(codes::BAD_FORMAT, message)
         .maybe_help(description.map(|text| format!("expected here: {text}")))
 }
