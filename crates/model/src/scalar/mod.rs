@@ -77,6 +77,7 @@ pub fn check_format(format: &str, text: &str) -> Option<Result<(), String>> {
         Flow::FORMAT => check::<Flow>(text),
         Service::FORMAT => check::<Service>(text),
         PeerName::FORMAT => check::<PeerName>(text),
+        crate::topology::Uplink::FORMAT => check::<crate::topology::Uplink>(text),
         "mac-address" => check::<netloom_wire::MacAddr>(text),
         "node-name" => check::<netloom_wire::NodeName>(text),
         "interface-name" => check::<netloom_wire::InterfaceName>(text),

@@ -2,7 +2,7 @@
 //!
 //! What: every unknown key, missing key, wrong type, illegal value and malformed scalar of a document, each with
 //! its place and in the words of its own parser. For `oneOf` and `anyOf` the branch that fits best is chosen
-//! (see [`choice`]) and only its errors are told.
+//! (see `choice`) and only its errors are told.
 //!
 //! Invariants: what passes deserializes, but for conditions that a schema can't say. Cost: a document is walked
 //! once for each branch that could fit; choices are remembered by (rule, node), so nested unions do not multiply.
