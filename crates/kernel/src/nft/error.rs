@@ -7,6 +7,9 @@ use rustix::io::Errno;
 /// Why a table could not be applied, observed or deleted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NftError {
+    /// The kernel has no nf_tables.
+    #[error("this kernel has no nf_tables (CONFIG_NF_TABLES); policies, forwards and NAT need it")]
+    Absent,
     /// The table cannot work; the kernel was not asked. At least one fault.
     #[error("the packet filter cannot work: {}", list(.0))]
     Faults(Vec<FirewallFault>),
@@ -64,7 +67,6 @@ fn hint(errno: Errno, missing: Option<&str>) -> String {
     }
     match errno {
         Errno::PERM => "; it needs CAP_NET_ADMIN in this network namespace".to_owned(),
-        Errno::INVAL => String::new(),
         Errno::NODEV => "; the device does not exist".to_owned(),
         _ => String::new(),
     }

@@ -3,7 +3,7 @@
 use super::constants::{chain, message};
 use super::dump::{family_name, parse_point};
 use super::error::NftError;
-use super::{HEADER, ask, tables};
+use super::{HEADER, TABLE, ask, tables};
 use crate::netlink::{Attribute, Socket};
 
 /// A table that Netloom did not make.
@@ -41,7 +41,11 @@ pub struct ForeignChain {
 /// # Errors
 /// When the kernel refuses.
 pub fn foreign(socket: &mut Socket) -> Result<Vec<ForeignTable>, NftError> {
-    let mut list: Vec<(u8, ForeignTable)> = tables(socket)?
+    let all = match tables(socket) {
+        Err(NftError::Absent) => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut list: Vec<(u8, ForeignTable)> = all
         .into_iter()
         .filter(|table| !is_ours(&table.name))
         .map(|table| {
@@ -79,7 +83,7 @@ pub fn foreign(socket: &mut Socket) -> Result<Vec<ForeignTable>, NftError> {
 }
 
 fn is_ours(name: &str) -> bool {
-    name == "netloom" || name == "netloom.next" || name.starts_with("netloom_")
+    name == TABLE || name.strip_prefix(TABLE).is_some_and(|rest| rest == ".next" || rest.starts_with('_'))
 }
 
 fn hook_name(family: u8, number: u32) -> String {

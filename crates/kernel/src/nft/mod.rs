@@ -49,6 +49,15 @@ use netloom_compile::object::firewall::Firewall;
 use rustix::io::Errno;
 use script::{Label, Piece};
 
+/// The name of the tables in a node's namespace.
+pub const TABLE: &str = "netloom";
+
+/// The name of the tables in a namespace that several topologies share: the host's.
+#[must_use]
+pub fn shared_table(topology: &netloom_wire::NodeName) -> String {
+    format!("{TABLE}_{topology}")
+}
+
 /// How often an observation or a transaction is repeated when somebody else changes tables meanwhile.
 const TRIES: u32 = 8;
 /// `NFTA_GEN_ID`.
@@ -181,7 +190,10 @@ fn stage(
 /// When the kernel refuses.
 pub fn delete(socket: &mut Socket, table: &str) -> Result<(), NftError> {
     for _ in 0..TRIES {
-        let existing = ours(socket, table)?;
+        let existing = match ours(socket, table) {
+            Err(NftError::Absent) => return Ok(()),
+            other => other?,
+        };
         match delete_tables(socket, &existing) {
             Err(error) if somebody_deleted(&error) => {}
             result => return result,
@@ -278,13 +290,16 @@ fn missing(request: Option<&[u8]>, refusal: &Refusal) -> Option<String> {
     (EXPRESSIONS.contains(&name) || name == "notrack").then(|| name.to_owned())
 }
 
-/// The firewall in the tables called `table`; `None` when there are none.
+/// The firewall in the tables called `table`; `None` when there are none, or no nf_tables.
 ///
 /// # Errors
 /// When the kernel refuses, or tables change all the time.
 pub fn observe(socket: &mut Socket, table: &str) -> Result<Option<Firewall>, NftError> {
     for _ in 0..TRIES {
-        let before = generation(socket)?;
+        let before = match generation(socket) {
+            Err(NftError::Absent) => return Ok(None),
+            other => other?,
+        };
         let firewall = match observe_once(socket, table) {
             // A set vanished between the list of sets and its elements.
             Err(error) if error.errno() == Some(Errno::NOENT) => continue,
@@ -386,7 +401,10 @@ fn next_name(table: &str) -> String {
 
 /// Every table of the namespace.
 fn tables(socket: &mut Socket) -> Result<Vec<TableName>, NftError> {
-    let replies = ask(socket, message::GET_TABLE, 0, &[])?;
+    let replies = match ask(socket, message::GET_TABLE, 0, &[]) {
+        Err(NftError::Netlink(error)) => return Err(absent(error)),
+        other => other?,
+    };
     let list = replies.iter().filter_map(|reply| {
         let attributes = reply.attributes(HEADER);
         let [family] = reply.fixed(0);
@@ -419,8 +437,14 @@ fn live(socket: &mut Socket, table: &str) -> Result<Vec<TableName>, NftError> {
 fn generation(socket: &mut Socket) -> Result<Option<u32>, NftError> {
     let mut messages = Messages::new();
     messages.add(SUBSYSTEM | message::GET_GENERATION, 0).header(&[0; HEADER]);
-    let replies = socket.request(&mut messages)?;
+    let replies = socket.request(&mut messages).map_err(absent)?;
     Ok(replies.iter().find_map(|reply| reply.attributes(HEADER).get(GENERATION_ID)?.u32_be()))
+}
+
+/// To a request that cannot be wrong, "invalid argument" means that nobody is there to understand it
+/// (`nfnetlink_rcv_msg` without a subsystem, net/netfilter/nfnetlink.c).
+fn absent(error: NetlinkError) -> NftError {
+    if error.errno() == Some(Errno::INVAL) { NftError::Absent } else { error.into() }
 }
 
 /// Dumps objects of one kind.
