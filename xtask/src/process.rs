@@ -2,13 +2,15 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
+use std::time::Duration;
 
 /// How a program ended and what it said.
 pub(crate) struct Finished {
     /// Whether it ended with status 0.
     pub(crate) success: bool,
-    /// Standard output and standard error, a line at a time, in about the order they came.
+    /// What it wrote to standard output, then what it wrote to standard error.
     pub(crate) text: String,
 }
 
@@ -21,30 +23,44 @@ pub(crate) fn streamed(command: &mut Command) -> Result<Finished, String> {
     let failed = |error: io::Error| format!("{name} could not be run: {error}");
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(failed)?;
-    let pumps = [
-        child.stdout.take().map(|pipe| thread::spawn(move || pump(pipe, io::stdout()))),
-        child.stderr.take().map(|pipe| thread::spawn(move || pump(pipe, io::stderr()))),
-    ];
+    let said: [Arc<Mutex<String>>; 2] = Default::default();
+    let (ended, ends) = mpsc::channel();
+    if let Some(pipe) = child.stdout.take() {
+        pump(pipe, io::stdout(), &said[0], &ended);
+    }
+    if let Some(pipe) = child.stderr.take() {
+        pump(pipe, io::stderr(), &said[1], &ended);
+    }
     let success = child.wait().map_err(failed)?.success();
-    let text = pumps.into_iter().flatten().filter_map(|pump| pump.join().ok()).collect();
+    // A process that it left behind may hold the pipes open for ever: what is there by now is all.
+    for _ in &said {
+        let _ = ends.recv_timeout(Duration::from_secs(2));
+    }
+    let text = said.iter().map(|part| part.lock().map(|text| text.clone()).unwrap_or_default()).collect();
     Ok(Finished { success, text })
 }
 
-/// Copies `from` to `to` by lines and returns it; what is not UTF-8 is replaced.
-fn pump(from: impl Read, mut to: impl Write) -> String {
-    let mut text = String::new();
-    let mut from = BufReader::new(from);
-    let mut line = Vec::new();
-    while let Ok(length) = from.read_until(b'\n', &mut line) {
-        if length == 0 {
-            break;
+/// Starts to copy `from` to `to` and to `said` by lines, and tells `ended` at the end; what is not UTF-8 is replaced.
+fn pump(
+    from: impl Read + Send + 'static,
+    mut to: impl Write + Send + 'static,
+    said: &Arc<Mutex<String>>,
+    ended: &mpsc::Sender<()>,
+) {
+    let (said, ended) = (Arc::clone(said), ended.clone());
+    thread::spawn(move || {
+        let mut from = BufReader::new(from);
+        let mut line = Vec::new();
+        while from.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+            let _ = to.write_all(&line);
+            let _ = to.flush();
+            if let Ok(mut text) = said.lock() {
+                text.push_str(&String::from_utf8_lossy(&line));
+            }
+            line.clear();
         }
-        let _ = to.write_all(&line);
-        let _ = to.flush();
-        text.push_str(&String::from_utf8_lossy(&line));
-        line.clear();
-    }
-    text
+        let _ = ended.send(());
+    });
 }
 
 /// What a program printed on standard output, or why there is nothing.
@@ -69,4 +85,27 @@ pub(crate) fn quiet(command: &mut Command) -> Result<String, String> {
 pub(crate) fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn both_outputs_and_the_status_are_kept() {
+        let done = streamed(Command::new("sh").args(["-c", "echo one; echo two >&2; exit 3"])).unwrap();
+        assert!(!done.success);
+        assert_eq!(done.text, "one\ntwo\n");
+        assert!(streamed(&mut Command::new("/nonexistent/program")).is_err());
+    }
+
+    #[test]
+    fn a_process_left_behind_does_not_hold_it_up() {
+        let started = Instant::now();
+        let done = streamed(Command::new("sh").args(["-c", "sleep 20 & echo $!"])).unwrap();
+        assert!(started.elapsed() < Duration::from_secs(15));
+        let _ = quiet(Command::new("kill").arg(done.text.trim()));
+        assert!(quiet(Command::new("sh").args(["-c", "echo why >&2; false"])).unwrap_err().ends_with("why"));
+    }
 }

@@ -12,6 +12,8 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// A user who owns nothing, on every Debian.
 const USER: &str = "nobody";
@@ -51,6 +53,11 @@ pub(crate) fn run(built: &Built, skips: &Path) -> Result<Option<Tally>, String> 
             .env("NETLOOM_BIN", home.path.join("bin/netloom"));
         let done = process::streamed(&mut command)?;
         tally.add(Tally::read(&done.text, done.success));
+        for (pid, command) in home.left_over() {
+            tally.failed += 1;
+            tally.failures.push(format!("{}: left process {pid} behind: {command}", binary.target));
+            let _ = process::quiet(Command::new("kill").args(["-KILL", &pid]));
+        }
     }
     if let Ok(text) = fs::read_to_string(&noted) {
         fs::write(skips, text).map_err(|error| format!("{}: {error}", skips.display()))?;
@@ -88,6 +95,34 @@ impl Home {
         }
         copy_folder(&top().join("examples"), &home.path.join("examples"))?;
         Ok(home)
+    }
+
+    /// Processes of the tests that still run, once they had time to end: number and command line.
+    fn left_over(&self) -> Vec<(String, String)> {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            let found = self.processes();
+            if found.is_empty() || Instant::now() > deadline {
+                return found;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Processes whose environment names this folder.
+    fn processes(&self) -> Vec<(String, String)> {
+        let mark = self.path.display().to_string().into_bytes();
+        let mut found = Vec::new();
+        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            // Those that end meanwhile, and kernel threads, show nothing.
+            let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+            if environment.windows(mark.len()).any(|part| part == mark) {
+                let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+                let line = String::from_utf8_lossy(&line).replace('\0', " ");
+                found.push((entry.file_name().to_string_lossy().into_owned(), line.trim().to_owned()));
+            }
+        }
+        found
     }
 }
 
