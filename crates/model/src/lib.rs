@@ -8,6 +8,11 @@
 
 pub mod diagnostic;
 pub mod document;
+pub mod expand;
+mod generate;
+pub mod load;
 pub mod scalar;
 pub mod source;
 pub mod topology;
+pub mod validate;
+pub mod validated;
