@@ -1,11 +1,51 @@
 //! From a source file to a validated topology in one step, and the JSON Schema of what a file may say.
 
 use crate::diagnostic::Diagnostics;
+use crate::document::{Format, Structure, decode_with};
 use crate::expand::expand;
+use crate::scalar::check_format;
 use crate::source::SourceFile;
 use crate::topology::Topology;
 use crate::validate::validate;
 use crate::validated::Validated;
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+/// A file that was found right.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What it means.
+    pub validated: Validated,
+    /// What is probably not meant, ordered by place. None of it is an error.
+    pub warnings: Diagnostics,
+}
+
+/// Reads, expands and validates a file. `overrides` replace variables of the file by name.
+///
+/// # Errors
+/// All that is wrong with the file, ordered by place; warnings are among it. Faults of the text hide those of
+/// the meaning: a file that can't be read is not validated.
+pub fn load(
+    source: &SourceFile,
+    format: Format,
+    overrides: &BTreeMap<String, String>,
+) -> Result<Loaded, Diagnostics> {
+    static STRUCTURE: OnceLock<Structure> = OnceLock::new();
+    let structure = STRUCTURE.get_or_init(Structure::of::<Topology>);
+    let (topology, mut found) = decode_with::<Topology>(structure, source, format, overrides, &check_format)?;
+    match check(topology, source) {
+        Ok((validated, warnings)) => {
+            found.append(warnings);
+            found.sort();
+            Ok(Loaded { validated, warnings: found })
+        }
+        Err(more) => {
+            found.append(more);
+            found.sort();
+            Err(found)
+        }
+    }
+}
 
 /// Expands and validates a topology that was read from `source`.
 ///

@@ -49,8 +49,10 @@ pub(super) fn apply(topology: &mut Topology) {
     for item in &mut topology.links {
         let to_sized = link_ends(&item.value).iter().any(|(_, node, _)| sized.contains(*node));
         let link = &mut item.value.0;
-        let plain =
-            matches!(link.kind, LinkKind::Veth | LinkKind::Tap | LinkKind::Tun | LinkKind::Dummy | LinkKind::Ifb);
+        let plain = matches!(
+            link.kind,
+            LinkKind::Veth | LinkKind::Tap | LinkKind::Tun | LinkKind::Dummy | LinkKind::Ifb
+        );
         if plain && link.mtu.is_none() && !to_sized {
             link.mtu = defaults.mtu;
         }

@@ -79,7 +79,10 @@ fn single(key: &Spanned<NodeName>, node: &Node, replicas: u32, out: &mut Diagnos
                 out.push(
                     Diagnostic::error(
                         codes::REPLICAS,
-                        format!("{replicas} replicas of `{}` can't have one address {}", key.value, choice.value),
+                        format!(
+                            "{replicas} replicas of `{}` can't have one address {}",
+                            key.value, choice.value
+                        ),
                     )
                     .at(choice.span)
                     .label("the same for all")

@@ -92,11 +92,19 @@ pub(super) fn check(generator: &Generator, span: Span, out: &mut Diagnostics) {
                     "make one of the numbers even",
                 );
             } else if degree == 1 && nodes > 2 {
-                wrong(generator.degree, "with one neighbour each the nodes form pairs".to_owned(), "take 2 or more");
+                wrong(
+                    generator.degree,
+                    "with one neighbour each the nodes form pairs".to_owned(),
+                    "take 2 or more",
+                );
             }
         }
         GeneratorKind::FatTree if k % 2 == 1 => {
-            wrong(generator.k, format!("a fat tree of {k} is no tree: half of the ports lead up"), "take an even `k`");
+            wrong(
+                generator.k,
+                format!("a fat tree of {k} is no tree: half of the ports lead up"),
+                "take an even `k`",
+            );
         }
         _ => {}
     }
@@ -200,7 +208,9 @@ pub(super) fn shape(generator: &Generator) -> Shape {
             shape.hosts_at(all, each);
             shape.ring = degree == 2;
         }
-        GeneratorKind::Tree => tree(&mut shape, plain, number(generator.depth), number(generator.fanout), each),
+        GeneratorKind::Tree => {
+            tree(&mut shape, plain, number(generator.depth), number(generator.fanout), each)
+        }
         GeneratorKind::ThreeTier => {
             let core = shape.add("core", "core", number(generator.core));
             let aggregation = shape.add("aggregation", "agg", number(generator.aggregation));
@@ -250,7 +260,8 @@ fn fat_tree(shape: &mut Shape, k: usize) {
     for pod in 0..k {
         let in_pod = pod * half..(pod + 1) * half;
         for (group, place) in in_pod.clone().enumerate() {
-            let above = (0..half).map(|member| (core.start + group * half + member, aggregation.start + place));
+            let above =
+                (0..half).map(|member| (core.start + group * half + member, aggregation.start + place));
             shape.cables.extend(above);
         }
         let aggregations = aggregation.start + in_pod.start..aggregation.start + in_pod.end;

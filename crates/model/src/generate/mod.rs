@@ -97,13 +97,16 @@ pub(crate) fn generate(topology: &mut Topology, item: &Spanned<Generator>, out: 
         out.push(crate::expand::too_many(item.span));
         return;
     }
-    let Some(subnet) = generator.subnet.map(|subnet| subnet.value).or_else(|| "10.0.0.0/8".parse().ok()) else {
+    let Some(subnet) = generator.subnet.map(|subnet| subnet.value).or_else(|| "10.0.0.0/8".parse().ok())
+    else {
         return;
     };
     let job = Job { generator, span: item.span, subnet };
     let shape = families::shape(generator);
     let fabric = generator.fabric.unwrap_or(match generator.kind.value {
-        GeneratorKind::Linear | GeneratorKind::Star | GeneratorKind::Ring | GeneratorKind::Tree => Fabric::Switches,
+        GeneratorKind::Linear | GeneratorKind::Star | GeneratorKind::Ring | GeneratorKind::Tree => {
+            Fabric::Switches
+        }
         _ => Fabric::Routers,
     });
     let made = match fabric {
@@ -124,9 +127,7 @@ fn add(topology: &mut Topology, job: &Job<'_>, made: Made, out: &mut Diagnostics
             .help("give the generator a `prefix`, like `prefix: dc1-`")
             .related(taken, format!("`{name}` is defined here"))
     };
-    for (nodes, into) in
-        [(made.endpoints, &mut topology.endpoints), (made.routers, &mut topology.routers)]
-    {
+    for (nodes, into) in [(made.endpoints, &mut topology.endpoints), (made.routers, &mut topology.routers)] {
         for (name, node) in nodes {
             let key = job.spanned(name);
             if let Some((taken, _)) = into.get_key_value(&key) {

@@ -89,9 +89,8 @@ impl Routes {
             self.backup[node].push((target, level[target % level.len()]));
             return;
         }
-        let beside = |hop: &Hop| -> Vec<Hop> {
-            nearer(hop.to).into_iter().filter(|back| back.to != node).collect()
-        };
+        let beside =
+            |hop: &Hop| -> Vec<Hop> { nearer(hop.to).into_iter().filter(|back| back.to != node).collect() };
         let turning: Vec<Hop> = others.iter().copied().filter(|hop| !beside(hop).is_empty()).collect();
         if !turning.is_empty() {
             let chosen = turning[target % turning.len()];

@@ -185,7 +185,13 @@ pub(super) fn build(job: &Job<'_>, shape: &Shape) -> Result<Made, Diagnostic> {
             }));
             for (target, hops) in turned {
                 if let Some(block) = blocks[*target] {
-                    node.routes.push(job.spanned(route(job, block, hops.iter().map(&hop), None, Some(table))));
+                    node.routes.push(job.spanned(route(
+                        job,
+                        block,
+                        hops.iter().map(&hop),
+                        None,
+                        Some(table),
+                    )));
                 }
             }
         }
@@ -205,8 +211,9 @@ fn host(
 ) -> Result<(), Diagnostic> {
     let inner = shape.inner[place];
     let name = job.name("host", number)?;
-    let eth0: InterfaceName =
-        "eth0".parse().map_err(|error: netloom_wire::NounError| Diagnostic::error(codes::GENERATOR, error.to_string()))?;
+    let eth0: InterfaceName = "eth0"
+        .parse()
+        .map_err(|error: netloom_wire::NounError| Diagnostic::error(codes::GENERATOR, error.to_string()))?;
     let ends = LinkEnds {
         a: InterfaceRef { node: name.clone(), interface: eth0.clone() },
         b: InterfaceRef { node: job.name(inner.role, inner.number)?, interface: job.port("host", number)? },

@@ -26,7 +26,12 @@ pub(super) struct Shape {
 
 impl Shape {
     /// Adds `count` nodes of a role, and tells their places.
-    pub(super) fn add(&mut self, role: &'static str, short: &'static str, count: usize) -> std::ops::Range<usize> {
+    pub(super) fn add(
+        &mut self,
+        role: &'static str,
+        short: &'static str,
+        count: usize,
+    ) -> std::ops::Range<usize> {
         let first = self.inner.len();
         self.inner.extend((1..=count).map(|number| Inner { role, short, number }));
         first..self.inner.len()

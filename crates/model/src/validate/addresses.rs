@@ -2,7 +2,7 @@
 
 use super::codes;
 use super::context::Check;
-use super::segments::{Segment, Segments};
+use super::segments::{Segment, Segments, network_of_port};
 use crate::diagnostic::Diagnostic;
 use crate::document::Spanned;
 use crate::scalar::{AddressChoice, Gateway};
@@ -33,8 +33,7 @@ pub(super) fn check(check: &mut Check<'_>, segments: &Segments<'_>) {
 
 /// `auto`, `none` and addresses without a length mean something only where there is a subnet.
 fn choices(check: &mut Check<'_>, name: &NodeName, key: &Spanned<InterfaceName>, interface: &Interface) {
-    let network = interface.network.as_ref();
-    let network = network.and_then(|network| check.topology.networks.get(network));
+    let network = network_of_port(check, name, key).map(|(_, network)| network);
     for choice in interface.address.iter() {
         match choice.value {
             AddressChoice::None if interface.address.len() > 1 => check.error(
@@ -47,8 +46,11 @@ fn choices(check: &mut Check<'_>, name: &NodeName, key: &Spanned<InterfaceName>,
             AddressChoice::None => {}
             AddressChoice::Auto => {
                 if network.is_none_or(|network| network.subnet.is_empty()) {
-                    let (label, help) = match interface.network {
-                        Some(_) => ("its network has no subnet", "give the network a `subnet`, or write the address here"),
+                    let (label, help) = match network {
+                        Some(_) => (
+                            "its network has no subnet",
+                            "give the network a `subnet`, or write the address here",
+                        ),
                         None => ("a link has no subnet", "write an address like 10.0.0.1/24"),
                     };
                     check.error(
@@ -100,12 +102,7 @@ fn choices(check: &mut Check<'_>, name: &NodeName, key: &Spanned<InterfaceName>,
     }
 }
 
-fn outside(
-    check: &mut Check<'_>,
-    span: Span,
-    address: IpAddr,
-    subnet: &Spanned<crate::scalar::Prefix>,
-) {
+fn outside(check: &mut Check<'_>, span: Span, address: IpAddr, subnet: &Spanned<crate::scalar::Prefix>) {
     let finding = Diagnostic::error(
         codes::ADDRESS_OUTSIDE,
         format!("{address} is outside of the subnet {}", subnet.value),
@@ -123,7 +120,7 @@ fn gateway(check: &mut Check<'_>, name: &NodeName, key: &Spanned<InterfaceName>,
     match gateway.value {
         Gateway::None => {}
         Gateway::Auto => {
-            if interface.network.is_none() {
+            if network_of_port(check, name, key).is_none() {
                 check.error(
                     codes::GATEWAY,
                     gateway.span,
@@ -167,7 +164,11 @@ fn fixed(check: &mut Check<'_>) {
     for ((node, interface), addressing) in &check.addressing {
         for net in &addressing.fixed {
             if let Some(why) = unusable(net.value) {
-                wrong.push((format!("{} can't be the address of `{node}:{interface}`", net.value), net.span, why));
+                wrong.push((
+                    format!("{} can't be the address of `{node}:{interface}`", net.value),
+                    net.span,
+                    why,
+                ));
             }
             if net.addr().is_loopback() && interface.as_str() != "lo" {
                 wrong.push((
@@ -330,7 +331,10 @@ fn allocator(check: &mut Check<'_>) {
                 check.error(
                     codes::SUBNET_FULL,
                     span,
-                    format!("subnet {} of `{}` has room for {free} more, but {waiting} wait for an address", subnet.value, key.value),
+                    format!(
+                        "subnet {} of `{}` has room for {free} more, but {waiting} wait for an address",
+                        subnet.value, key.value
+                    ),
                     "too small",
                     "take a larger subnet, or attach fewer nodes",
                 );
@@ -347,17 +351,18 @@ fn overlaps(check: &mut Check<'_>) {
         let mut joined: Vec<(&Spanned<NodeName>, &Network, Option<&InterfaceName>)> = Vec::new();
         for (key, interface) in &node.interfaces {
             let Some(wanted) = &interface.network else { continue };
-            let Some((network_key, network)) = check.topology.networks.get_key_value(wanted) else { continue };
+            let Some((network_key, network)) = check.topology.networks.get_key_value(wanted) else {
+                continue;
+            };
             if joined.iter().any(|(other, _, _)| other.value == network_key.value) {
                 continue;
             }
             let vrf = vrf_of(check, name, key);
             for (other_key, other, other_vrf) in &joined {
                 if *other_vrf == vrf && told.insert((&other_key.value, &network_key.value)) {
-                    findings.extend(
-                        overlap(network, other)
-                            .map(|(a, b)| (a, b, &network_key.value, &other_key.value, format!("`{name}` is on both"))),
-                    );
+                    findings.extend(overlap(network, other).map(|(a, b)| {
+                        (a, b, &network_key.value, &other_key.value, format!("`{name}` is on both"))
+                    }));
                 }
             }
             joined.push((network_key, network, vrf));

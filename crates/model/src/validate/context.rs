@@ -163,7 +163,8 @@ impl<'a> Check<'a> {
             .related(defined, format!("`{name}` is defined here"));
             if thing == Thing::Group && validated::node(self.topology, name).is_none() {
                 let members = validated::members(self.topology, name);
-                finding = finding.maybe_help(members.first().map(|first| format!("name one of it, like {first}")));
+                finding =
+                    finding.maybe_help(members.first().map(|first| format!("name one of it, like {first}")));
             }
             self.push(finding);
             return;
@@ -179,7 +180,11 @@ impl<'a> Check<'a> {
         self.error(
             codes::UNKNOWN_NAME,
             span,
-            format!("there is no {} `{}`", wanted.trim_start_matches("an ").trim_start_matches("a "), printable(name.as_str())),
+            format!(
+                "there is no {} `{}`",
+                wanted.trim_start_matches("an ").trim_start_matches("a "),
+                printable(name.as_str())
+            ),
             "not defined in this file",
             help,
         );

@@ -13,8 +13,21 @@ use std::collections::BTreeMap;
 
 /// Names that the kernel gives to devices of its own in every namespace, or that its sysctl tree uses.
 const TAKEN: [&str; 15] = [
-    "all", "default", "tunl0", "gre0", "gretap0", "erspan0", "sit0", "ip6tnl0", "ip6gre0", "ip6gretap0",
-    "ip6erspan0", "ip_vti0", "ip6_vti0", "bonding_masters", "ip6_vti",
+    "all",
+    "default",
+    "tunl0",
+    "gre0",
+    "gretap0",
+    "erspan0",
+    "sit0",
+    "ip6tnl0",
+    "ip6gre0",
+    "ip6gretap0",
+    "ip6erspan0",
+    "ip_vti0",
+    "ip6_vti0",
+    "bonding_masters",
+    "ip6_vti",
 ];
 
 pub(super) fn check(check: &mut Check<'_>) {
@@ -282,13 +295,14 @@ fn overlay_carrier(check: &mut Check<'_>, name: &NodeName, node: &Node, interfac
             format!("add `at:` to `{name}` with one of {vteps}"),
         ),
         // An unknown node is told once, where `at` is checked.
-        Some(at) if matches!(check.index.thing(at), Some((Thing::Endpoint | Thing::Router, _))) => check.error(
-            codes::NO_CARRIER,
-            at.span,
-            format!("`{}` does not carry overlay `{}`", at.value, wanted.value),
-            "not one of its VTEPs",
-            format!("the network is carried by {vteps}"),
-        ),
+        Some(at) if matches!(check.index.thing(at), Some((Thing::Endpoint | Thing::Router, _))) => check
+            .error(
+                codes::NO_CARRIER,
+                at.span,
+                format!("`{}` does not carry overlay `{}`", at.value, wanted.value),
+                "not one of its VTEPs",
+                format!("the network is carried by {vteps}"),
+            ),
         Some(_) => {}
     }
 }

@@ -58,12 +58,8 @@ pub(super) fn kind_of(kind: LinkKind) -> Kind {
             &["parent"],
             &["private", "vepa", "bridge", "passthru", "source"],
         ),
-        LinkKind::Ipvlan => {
-            ("ipvlan", Form::One, &["parent", "mode"], &["parent"], &["l2", "l3", "l3s"])
-        }
-        LinkKind::Vlan => {
-            ("vlan", Form::One, &["parent", "id", "service-tag"], &["parent", "id"], NONE)
-        }
+        LinkKind::Ipvlan => ("ipvlan", Form::One, &["parent", "mode"], &["parent"], &["l2", "l3", "l3s"]),
+        LinkKind::Vlan => ("vlan", Form::One, &["parent", "id", "service-tag"], &["parent", "id"], NONE),
         LinkKind::Vxlan => (
             "vxlan",
             Form::Any,
@@ -71,9 +67,7 @@ pub(super) fn kind_of(kind: LinkKind) -> Kind {
             &["vni"],
             NONE,
         ),
-        LinkKind::Geneve => {
-            ("geneve", Form::Any, &["vni", "local", "remote", "port", "ttl"], &["vni"], NONE)
-        }
+        LinkKind::Geneve => ("geneve", Form::Any, &["vni", "local", "remote", "port", "ttl"], &["vni"], NONE),
         LinkKind::Gre => ("gre", Form::Any, GRE, NONE, NONE),
         LinkKind::Gretap => ("gretap", Form::Any, GRE, NONE, NONE),
         LinkKind::Wireguard => (

@@ -62,10 +62,18 @@ fn form(check: &mut Check<'_>, link: &Link, kind: &Kind, span: Span) {
         (None, None, Form::One) => ("no interface", format!("add `on`, like `on: web:{word}0`")),
         (None, None, _) => ("no ends", "add `link`, like `link: a:eth0 -- b:eth0`".to_owned()),
         (Some(_), None, Form::One) => ("two ends", format!("a {word} has one: write `on: web:{word}0`")),
-        (None, Some(_), Form::Two) => ("one end", format!("a {word} has two: write `link: a:eth0 -- b:eth0`")),
+        (None, Some(_), Form::Two) => {
+            ("one end", format!("a {word} has two: write `link: a:eth0 -- b:eth0`"))
+        }
         _ => return,
     };
-    check.error(codes::LINK_FORM, span, format!("this is not the form of a link of kind {word}"), label, help);
+    check.error(
+        codes::LINK_FORM,
+        span,
+        format!("this is not the form of a link of kind {word}"),
+        label,
+        help,
+    );
 }
 
 fn ends(check: &mut Check<'_>, link: &Link, kind: &Kind, span: Span) {
@@ -87,7 +95,10 @@ fn ends(check: &mut Check<'_>, link: &Link, kind: &Kind, span: Span) {
                     check.error(
                         codes::LINK_FORM,
                         here,
-                        format!("no link can be plugged into `{node}`: mode {} has no switch", super::networks::word(network.mode)),
+                        format!(
+                            "no link can be plugged into `{node}`: mode {} has no switch",
+                            super::networks::word(network.mode)
+                        ),
                         "this network has no ports",
                         "attach the node by `network:` in its interface",
                     );
@@ -95,7 +106,9 @@ fn ends(check: &mut Check<'_>, link: &Link, kind: &Kind, span: Span) {
                     check.error(
                         codes::LINK_FORM,
                         here,
-                        format!("overlay `{node}` has a switch at each of its VTEPs, and the link names none"),
+                        format!(
+                            "overlay `{node}` has a switch at each of its VTEPs, and the link names none"
+                        ),
                         "which of them?",
                         "attach the node by `network:` in its interface, with `at:`",
                     );
@@ -293,8 +306,7 @@ fn bond(check: &mut Check<'_>, link: &Link, span: Span) {
         useless(check, check.key(span, "lacp-fast"), "lacp-fast", "802.3ad");
     }
     if let Some(hash) = &link.transmit_hash {
-        const POLICIES: [&str; 6] =
-            ["layer2", "layer3+4", "layer2+3", "encap2+3", "encap3+4", "vlan+srcmac"];
+        const POLICIES: [&str; 6] = ["layer2", "layer3+4", "layer2+3", "encap2+3", "encap3+4", "vlan+srcmac"];
         if !POLICIES.contains(&hash.as_str()) {
             let help = match suggest(hash, POLICIES) {
                 Some(similar) => format!("did you mean `{similar}`?"),
@@ -355,7 +367,9 @@ fn parents(check: &mut Check<'_>) {
     for (name, _, _, node) in validated::nodes(topology) {
         for (device, vrf) in &node.vrfs {
             for member in &vrf.interfaces {
-                if let Some((other, span)) = member_of.insert((name, &member.value), (&device.value, member.span)) {
+                if let Some((other, span)) =
+                    member_of.insert((name, &member.value), (&device.value, member.span))
+                {
                     findings.push((name, member, other, span, &device.value));
                 }
             }

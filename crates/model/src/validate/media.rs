@@ -7,7 +7,8 @@ use crate::topology::{Duplex, Medium, Network};
 
 /// The profiles of the language.
 pub const PROFILES: [&str; 12] = [
-    "cat5", "cat5e", "cat6", "cat6a", "fibre-sm", "fibre-mm", "coax", "wifi-n", "wifi-ac", "wifi-ax", "4g", "5g",
+    "cat5", "cat5e", "cat6", "cat6a", "fibre-sm", "fibre-mm", "coax", "wifi-n", "wifi-ac", "wifi-ax", "4g",
+    "5g",
 ];
 
 /// The medium of a link between two interfaces.

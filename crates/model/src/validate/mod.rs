@@ -60,9 +60,5 @@ pub fn validate(topology: Topology, source: &SourceFile) -> Result<(Validated, D
     qos::check(&mut check);
     trials::check(&mut check);
     out.sort();
-    if out.has_errors() {
-        Err(out)
-    } else {
-        Ok((Validated::new(topology, source.clone(), index), out))
-    }
+    if out.has_errors() { Err(out) } else { Ok((Validated::new(topology, source.clone(), index), out)) }
 }

@@ -30,7 +30,10 @@ pub(super) fn check(check: &mut Check<'_>) {
             {
                 let finding = Diagnostic::warning(
                     codes::MTU_WARNING,
-                    format!("`{name}:{}` sends up to {}, but its network carries {}", key.value, mtu.value, segment.value),
+                    format!(
+                        "`{name}:{}` sends up to {}, but its network carries {}",
+                        key.value, mtu.value, segment.value
+                    ),
                 )
                 .at(mtu.span)
                 .label("larger frames are dropped")
@@ -94,7 +97,10 @@ fn riders(check: &mut Check<'_>) {
             check.error(
                 codes::MTU,
                 mtu.span,
-                format!("`{}` can't have an MTU of {}: its parent `{}` has {below}", on.value, mtu.value, parent.value),
+                format!(
+                    "`{}` can't have an MTU of {}: its parent `{}` has {below}",
+                    on.value, mtu.value, parent.value
+                ),
                 "larger than what carries it",
                 format!("write at most {below}, or raise the MTU of `{}`", parent.value),
             );
@@ -105,14 +111,17 @@ fn riders(check: &mut Check<'_>) {
 /// An overlay's frames fit into those of the underlay, with the outer headers.
 fn overlays(check: &mut Check<'_>) {
     for (key, network) in &check.topology.networks {
-        let Some(mtu) = network.mtu.as_ref().filter(|_| network.mode == NetworkMode::Overlay) else { continue };
+        let Some(mtu) = network.mtu.as_ref().filter(|_| network.mode == NetworkMode::Overlay) else {
+            continue;
+        };
         for (node, address) in &network.vteps {
             let carrier = check.interfaces_of(&node.value).find_map(|(interface, addressing)| {
                 addressing.fixed.iter().any(|net| net.addr() == address.value).then_some(interface)
             });
             let Some(interface) = carrier else { continue };
             let under = effective(check, &node.value, interface);
-            let room = under.saturating_sub(overhead(network.encapsulation.unwrap_or_default(), address.value));
+            let room =
+                under.saturating_sub(overhead(network.encapsulation.unwrap_or_default(), address.value));
             if mtu.value > room {
                 check.warning(
                     codes::MTU_WARNING,

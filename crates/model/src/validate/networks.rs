@@ -72,7 +72,13 @@ fn keys(check: &mut Check<'_>, key: &Spanned<NodeName>, network: &Network) {
         ("group", network.group.is_some(), network.group.as_ref().map(|g| g.span), overlay, "overlay"),
         ("port", network.port.is_some(), None, overlay, "overlay"),
         ("encapsulation", network.encapsulation.is_some(), None, overlay, "overlay"),
-        ("parent", network.parent.is_some(), network.parent.as_ref().map(|p| p.span), on_parent, "macvlan and ipvlan"),
+        (
+            "parent",
+            network.parent.is_some(),
+            network.parent.as_ref().map(|p| p.span),
+            on_parent,
+            "macvlan and ipvlan",
+        ),
         ("macvlan", network.macvlan.is_some(), None, mode == NetworkMode::Macvlan, "macvlan"),
         ("ipvlan", network.ipvlan.is_some(), None, mode == NetworkMode::Ipvlan, "ipvlan"),
         ("ipvlan-flag", network.ipvlan_flag.is_some(), None, mode == NetworkMode::Ipvlan, "ipvlan"),
@@ -104,12 +110,22 @@ fn keys(check: &mut Check<'_>, key: &Spanned<NodeName>, network: &Network) {
         missing(check, "vni", "add `vni`, the number that tells its frames from those of other overlays");
     }
     if overlay && network.vteps.is_empty() {
-        missing(check, "vteps", "add `vteps`: the nodes that carry it, each with its address in the underlay");
+        missing(
+            check,
+            "vteps",
+            "add `vteps`: the nodes that carry it, each with its address in the underlay",
+        );
     }
     if on_parent && network.parent.is_none() {
-        missing(check, "parent", "add `parent`: the interface that the nodes' interfaces ride on, like host:eth0");
+        missing(
+            check,
+            "parent",
+            "add `parent`: the interface that the nodes' interfaces ride on, like host:eth0",
+        );
     }
-    if matches!(mode, NetworkMode::Nat | NetworkMode::Routed | NetworkMode::HostOnly) && network.subnet.is_empty() {
+    if matches!(mode, NetworkMode::Nat | NetworkMode::Routed | NetworkMode::HostOnly)
+        && network.subnet.is_empty()
+    {
         missing(check, "subnet", "add `subnet`, like 10.0.0.0/24: the gateway takes its first address");
     }
 }
@@ -173,14 +189,12 @@ fn gateways(check: &mut Check<'_>, key: &Spanned<NodeName>, network: &Network) {
             continue;
         };
         if let Some(first) = seen.insert(address.is_ipv6(), gateway.span) {
-            let finding = Diagnostic::error(
-                codes::GATEWAY,
-                format!("`{}` has two gateways of one family", key.value),
-            )
-            .at(gateway.span)
-            .label("one too many")
-            .help("keep one: nodes take one default route for IPv4 and one for IPv6")
-            .related(first, "the first one");
+            let finding =
+                Diagnostic::error(codes::GATEWAY, format!("`{}` has two gateways of one family", key.value))
+                    .at(gateway.span)
+                    .label("one too many")
+                    .help("keep one: nodes take one default route for IPv4 and one for IPv6")
+                    .related(first, "the first one");
             check.push(finding);
         }
         let subnet = network.subnet.iter().find(|subnet| subnet.net().contains(&address));
@@ -328,7 +342,12 @@ fn uplink_cycles(check: &mut Check<'_>) {
     }
 }
 
-fn bridge(check: &mut Check<'_>, key: &Spanned<NodeName>, network: &Network, settings: &Spanned<BridgeSettings>) {
+fn bridge(
+    check: &mut Check<'_>,
+    key: &Spanned<NodeName>,
+    network: &Network,
+    settings: &Spanned<BridgeSettings>,
+) {
     let times: [(&str, &Option<Spanned<TimeSpan>>, u64, u64); 3] = [
         ("forward-delay", &settings.forward_delay, 2, 30),
         ("hello-time", &settings.hello_time, 1, 10),
@@ -449,11 +468,14 @@ fn overlay(check: &mut Check<'_>, key: &Spanned<NodeName>, network: &Network) {
         if own.contains(&address.value) {
             continue;
         }
-        let waits = check
-            .interfaces_of(&node.value)
-            .any(|(_, addressing)| addressing.auto.iter().any(|subnet| subnet.net().contains(&address.value)));
+        let waits = check.interfaces_of(&node.value).any(|(_, addressing)| {
+            addressing.auto.iter().any(|subnet| subnet.net().contains(&address.value))
+        });
         let help = if waits {
-            format!("`{}` gets an address by choice of the network: write `address: {}` at its interface", node.value, address.value)
+            format!(
+                "`{}` gets an address by choice of the network: write `address: {}` at its interface",
+                node.value, address.value
+            )
         } else if own.is_empty() {
             format!("give an interface of `{}` this address", node.value)
         } else {
@@ -531,7 +553,9 @@ fn segments_of_overlays(check: &mut Check<'_>) {
     let mut seen: BTreeMap<(&NodeName, Vni, u16, bool), (String, Span)> = BTreeMap::new();
     let mut findings = Vec::new();
     for (key, network) in &check.topology.networks {
-        let Some(vni) = network.vni.as_ref().filter(|_| network.mode == NetworkMode::Overlay) else { continue };
+        let Some(vni) = network.vni.as_ref().filter(|_| network.mode == NetworkMode::Overlay) else {
+            continue;
+        };
         let geneve = network.encapsulation == Some(Encapsulation::Geneve);
         let port = network.port.unwrap_or(if geneve { 6081 } else { 4789 });
         for node in network.vteps.keys() {
@@ -567,7 +591,8 @@ fn segments_of_overlays(check: &mut Check<'_>) {
                 }
                 Some((other, span)) => {
                     let key = check.topology.endpoints.get_key_value(&Spanned::from(node.clone()));
-                    let key = key.or_else(|| check.topology.routers.get_key_value(&Spanned::from(node.clone())));
+                    let key =
+                        key.or_else(|| check.topology.routers.get_key_value(&Spanned::from(node.clone())));
                     if let Some((key, _)) = key {
                         findings.push((vni.span, vni.value, key, place.2, other.clone(), *span));
                     }

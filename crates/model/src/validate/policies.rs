@@ -131,7 +131,11 @@ fn forwards(check: &mut Check<'_>) {
         }
         form(check, item);
         target(check, item);
-        let place = (&forward.on.value, forward.input.as_ref().map(|i| &i.value), forward.address.as_ref().map(|a| a.value));
+        let place = (
+            &forward.on.value,
+            forward.input.as_ref().map(|i| &i.value),
+            forward.address.as_ref().map(|a| a.value),
+        );
         let others = seen.entry(place).or_default();
         let clash = others.iter().find(|(other, _)| meet(forward.service.as_ref(), other.service.as_ref()));
         match clash {
@@ -157,7 +161,8 @@ fn place_of(check: &mut Check<'_>, item: &Spanned<Forward>) -> bool {
     match check.index.thing(on) {
         Some((Thing::Router, _)) => return true,
         Some((Thing::Endpoint, _)) => {
-            let forwards = validated::node(check.topology, on).is_some_and(|(_, node)| node.forwarding == Some(true));
+            let forwards =
+                validated::node(check.topology, on).is_some_and(|(_, node)| node.forwarding == Some(true));
             if !forwards {
                 check.error(
                     codes::FORWARD,
@@ -175,7 +180,11 @@ fn place_of(check: &mut Check<'_>, item: &Spanned<Forward>) -> bool {
                 check.error(
                     codes::FORWARD,
                     on.span,
-                    format!("network `{}` of mode {} has no gateway that could forward", on.value, super::networks::word(mode)),
+                    format!(
+                        "network `{}` of mode {} has no gateway that could forward",
+                        on.value,
+                        super::networks::word(mode)
+                    ),
                     "nothing forwards here",
                     "name a router, or a network of mode nat or routed",
                 );

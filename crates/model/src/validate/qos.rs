@@ -125,7 +125,9 @@ fn tree(check: &mut Check<'_>, htb: &Spanned<Htb>) {
 fn unknown_class(check: &mut Check<'_>, htb: &Htb, name: &Spanned<NodeName>, what: &str) {
     let help = match suggest(name.as_str(), htb.classes.keys().map(|key| key.as_str())) {
         Some(similar) => format!("did you mean `{similar}`?"),
-        None => format!("the classes are {}", super::names::names_list(htb.classes.keys().map(|key| &key.value))),
+        None => {
+            format!("the classes are {}", super::names::names_list(htb.classes.keys().map(|key| &key.value)))
+        }
     };
     check.error(
         codes::UNKNOWN_CLASS,
@@ -152,7 +154,10 @@ fn rates(check: &mut Check<'_>, htb: &Htb, key: &Spanned<NodeName>, class: &HtbC
         check.error(
             codes::RATES,
             top.span,
-            format!("the ceiling {} of class `{}` is below its rate {}", top.value, key.value, class.rate.value),
+            format!(
+                "the ceiling {} of class `{}` is below its rate {}",
+                top.value, key.value, class.rate.value
+            ),
             "ceiling is too small",
             "raise `ceil`, or remove it",
         );

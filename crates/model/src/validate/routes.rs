@@ -96,14 +96,16 @@ fn destination(check: &mut Check<'_>, route: &Route) -> Option<IpNet> {
 type Hop<'r> = (Option<&'r Spanned<IpAddr>>, Option<&'r Spanned<InterfaceName>>);
 
 fn hops(route: &Route) -> impl Iterator<Item = Hop<'_>> {
-    let single = (route.via.is_some() || route.dev.is_some()).then_some((route.via.as_ref(), route.dev.as_ref()));
+    let single =
+        (route.via.is_some() || route.dev.is_some()).then_some((route.via.as_ref(), route.dev.as_ref()));
     single.into_iter().chain(route.nexthops.iter().map(|hop| (hop.via.as_ref(), hop.dev.as_ref())))
 }
 
 /// Exactly one of: a gateway or interface, several gateways, an action.
 fn form(check: &mut Check<'_>, route: &Spanned<Route>) {
     let single = route.via.is_some() || route.dev.is_some();
-    let count = usize::from(single) + usize::from(!route.nexthops.is_empty()) + usize::from(route.action.is_some());
+    let count =
+        usize::from(single) + usize::from(!route.nexthops.is_empty()) + usize::from(route.action.is_some());
     if count == 0 {
         check.error(
             codes::ROUTE_FORM,
@@ -145,13 +147,17 @@ fn tables(check: &mut Check<'_>, name: &NodeName, node: &Node, route: &Spanned<R
                 "keep one of `vrf` and `table`",
             );
         }
-        let links = check.topology.links.iter().filter(|item| item.value.kind == crate::topology::LinkKind::Vrf);
+        let links =
+            check.topology.links.iter().filter(|item| item.value.kind == crate::topology::LinkKind::Vrf);
         let mut devices = links.filter_map(|item| item.value.on.as_ref());
         let known = node.vrfs.contains_key(vrf)
             || devices.any(|on| on.value.node == *name && on.value.interface == vrf.value);
         if !known {
             let help = super::context::suggest(vrf.as_str(), node.vrfs.keys().map(|key| key.as_str()));
-            let help = help.map_or_else(|| "define it under `vrfs`".to_owned(), |similar| format!("did you mean `{similar}`?"));
+            let help = help.map_or_else(
+                || "define it under `vrfs`".to_owned(),
+                |similar| format!("did you mean `{similar}`?"),
+            );
             check.error(
                 codes::UNKNOWN_INTERFACE,
                 vrf.span,
@@ -296,9 +302,13 @@ fn somebody(
     let maybe = |segment: &super::segments::Segment| {
         segments.is_open(*segment)
             || stations.known.contains(&(*segment, via.value))
-            || stations.choosing.get(segment).is_some_and(|nets| nets.iter().any(|net| net.contains(&via.value)))
+            || stations
+                .choosing
+                .get(segment)
+                .is_some_and(|nets| nets.iter().any(|net| net.contains(&via.value)))
     };
-    if !through.is_empty() && !through.iter().any(maybe) && !ways.own.iter().any(|(_, own)| *own == via.value) {
+    if !through.is_empty() && !through.iter().any(maybe) && !ways.own.iter().any(|(_, own)| *own == via.value)
+    {
         check.warning(
             codes::NOBODY_THERE,
             via.span,

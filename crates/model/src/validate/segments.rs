@@ -52,8 +52,7 @@ impl<'a> Segments<'a> {
         for (node, interface) in check.addressing.keys() {
             segments.number(Part::Interface(node, interface));
             if let Some(Attachment::Network(network)) = check.index.attachment(node, interface)
-                && let Some((network, _)) =
-                    topology.networks.get_key_value(&Spanned::from(network.clone()))
+                && let Some((network, _)) = topology.networks.get_key_value(&Spanned::from(network.clone()))
             {
                 segments.join(Part::Interface(node, interface), Part::Network(&network.value));
             }
@@ -69,11 +68,13 @@ impl<'a> Segments<'a> {
     }
 
     fn add_link(&mut self, check: &Check<'a>, link: &'a crate::topology::Link) {
-        let part = |node: &'a NodeName, interface: &'a InterfaceName| {
-            match check.topology.networks.get_key_value(&Spanned::from(node.clone())) {
-                Some((network, _)) if check.index.node(node).is_none() => Part::Network(&network.value),
-                _ => Part::Interface(node, interface),
-            }
+        let part = |node: &'a NodeName, interface: &'a InterfaceName| match check
+            .topology
+            .networks
+            .get_key_value(&Spanned::from(node.clone()))
+        {
+            Some((network, _)) if check.index.node(node).is_none() => Part::Network(&network.value),
+            _ => Part::Interface(node, interface),
         };
         let ends = link_ends(link);
         if let [(End::A, a, a_interface), (End::B, b, b_interface)] = ends.as_slice() {
@@ -182,20 +183,7 @@ pub(super) fn network_of_port<'a>(
     node: &NodeName,
     interface: &InterfaceName,
 ) -> Option<(&'a NodeName, &'a Network)> {
-    let find = |name: &NodeName| {
-        let found = check.topology.networks.get_key_value(&Spanned::from(name.clone()))?;
-        Some((&found.0.value, found.1))
-    };
-    match check.index.attachment(node, interface)? {
-        Attachment::Network(name) => find(name),
-        Attachment::Link { index, end } => {
-            let link = check.topology.links.get(*index)?;
-            let pair = link.link.as_ref()?;
-            let other = if *end == End::A { &pair.value.b.node } else { &pair.value.a.node };
-            find(other).filter(|_| check.index.node(other).is_none())
-        }
-        Attachment::Vrf | Attachment::Loopback => None,
-    }
+    crate::validated::segment_of(check.topology, check.index, node, interface)
 }
 
 /// Whether a network keeps VLANs apart: it says so, or one of its ports names a VLAN.

@@ -21,8 +21,7 @@ const VERBS: [(&str, &[&str], &[&str]); 5] = [
 pub(super) fn check(check: &mut Check<'_>) {
     for item in &check.topology.tests {
         let test = &item.value;
-        let flows =
-            [&test.reach, &test.blocked, &test.bandwidth, &test.loss, &test.path].map(Option::as_ref);
+        let flows = [&test.reach, &test.blocked, &test.bandwidth, &test.loss, &test.path].map(Option::as_ref);
         let given: Vec<(usize, &Spanned<Flow>)> =
             flows.iter().enumerate().filter_map(|(verb, flow)| Some((verb, (*flow)?))).collect();
         match given.as_slice() {
@@ -228,9 +227,15 @@ fn services(check: &mut Check<'_>, test: &Test, verb: usize) {
                 service.span,
                 format!("a test tries one port, not {low} to {high}"),
                 "several ports",
-                format!("write one port, like {}", service.value.to_string().replace(&format!("-{high}"), "")),
+                format!(
+                    "write one port, like {}",
+                    service.value.to_string().replace(&format!("-{high}"), "")
+                ),
             );
-        } else if !bandwidth && service.ports.is_none() && matches!(service.protocol, Protocol::Tcp | Protocol::Udp | Protocol::Sctp) {
+        } else if !bandwidth
+            && service.ports.is_none()
+            && matches!(service.protocol, Protocol::Tcp | Protocol::Udp | Protocol::Sctp)
+        {
             check.error(
                 codes::TEST_SERVICE,
                 service.span,
@@ -240,9 +245,7 @@ fn services(check: &mut Check<'_>, test: &Test, verb: usize) {
             );
         }
     }
-    if bandwidth
-        && let Some(second) = test.over.get(1)
-    {
+    if bandwidth && let Some(second) = test.over.get(1) {
         check.error(
             codes::TEST_SERVICE,
             second.span,

@@ -104,7 +104,9 @@ pub(super) fn check(check: &mut Check<'_>, link: &Link, span: Span) {
                 span,
                 "nothing says where this tunnel leads",
                 "the other side is missing",
-                format!("add `remote`{or_group}, or write `link: a:tun0 -- b:tun0` for a tunnel between two nodes"),
+                format!(
+                    "add `remote`{or_group}, or write `link: a:tun0 -- b:tun0` for a tunnel between two nodes"
+                ),
             );
         }
         _ => {}
@@ -124,7 +126,8 @@ pub(super) fn check(check: &mut Check<'_>, link: &Link, span: Span) {
 
 /// An outer address is one of the node, by another interface than the tunnel's own.
 fn owned(check: &mut Check<'_>, node: &NodeName, own: &InterfaceName, address: IpAddr, span: Span) {
-    if check.index.node(node).is_none() || outer(check, node, own).any(|found| found == Outer::Fixed(address)) {
+    if check.index.node(node).is_none() || outer(check, node, own).any(|found| found == Outer::Fixed(address))
+    {
         return;
     }
     let waits = outer(check, node, own).any(|found| found == Outer::Auto);

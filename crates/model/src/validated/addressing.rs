@@ -51,8 +51,8 @@ pub fn gateways(network: &Network) -> Vec<Spanned<IpNet>> {
             found.push(Spanned::new(net, gateway.span));
         }
     }
-    let auto = network.gateway.is_empty()
-        || network.gateway.iter().any(|gateway| gateway.value == Gateway::Auto);
+    let auto =
+        network.gateway.is_empty() || network.gateway.iter().any(|gateway| gateway.value == Gateway::Auto);
     let some = network.gateway.iter().any(|gateway| matches!(gateway.value, Gateway::At(_)));
     if has_own_gateway(network.mode) && (auto || some) {
         for subnet in network.subnet.iter() {
@@ -98,10 +98,8 @@ pub(crate) fn of_interface(
 ) -> Addressing {
     let mut addressing = Addressing::default();
     let attachment = index.attachment(node, interface);
-    let network: Option<&Network> = match attachment {
-        Some(Attachment::Network(name)) => topology.networks.get(&Spanned::from(name.clone())),
-        _ => None,
-    };
+    let network = super::segment_of(topology, index, node, interface).map(|(_, network)| network);
+    let by_link = matches!(attachment, Some(Attachment::Link { .. }));
     if let Some(Attachment::Link { index: number, end }) = attachment
         && let Some(item) = topology.links.get(*number)
     {
@@ -115,7 +113,8 @@ pub(crate) fn of_interface(
         .and_then(|(_, node)| node.interfaces.get_key_value(&Spanned::from(interface.clone())));
     let Some((key, spoken)) = spoken else { return addressing };
     let subnets = || network.into_iter().flat_map(|network| network.subnet.iter());
-    if spoken.address.is_empty() {
+    // What is plugged in by a link has an address only if it asks for one.
+    if spoken.address.is_empty() && !by_link {
         addressing.auto.extend(subnets().map(|subnet| Spanned::new(subnet.value, key.span)));
     }
     for choice in spoken.address.iter() {

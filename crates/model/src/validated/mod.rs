@@ -12,8 +12,8 @@
 mod addressing;
 mod index;
 
-pub use addressing::{Addressing, first_address, gateways, own_gateways};
 pub(crate) use addressing::of_interface as addressing_of;
+pub use addressing::{Addressing, first_address, gateways, own_gateways};
 pub(crate) use index::link_ends;
 pub use index::{Attachment, End, Index, NodeEntry, NodeKind, Port, Thing};
 
@@ -111,6 +111,12 @@ impl Validated {
         self.index.attachment(node, interface)
     }
 
+    /// The network whose switch or parent an interface is plugged into, by `network:` or by a link.
+    #[must_use]
+    pub fn segment_of(&self, node: &NodeName, interface: &InterfaceName) -> Option<(&NodeName, &Network)> {
+        segment_of(&self.topology, &self.index, node, interface)
+    }
+
     /// The ports of a network, in the order of nodes and interfaces.
     #[must_use]
     pub fn ports(&self, network: &NodeName) -> &[Port] {
@@ -167,6 +173,28 @@ pub(crate) fn nodes(topology: &Topology) -> impl Iterator<Item = (&NodeName, Spa
     let endpoints = topology.endpoints.iter().map(|(key, node)| (key, NodeKind::Endpoint, node));
     let routers = topology.routers.iter().map(|(key, node)| (key, NodeKind::Router, node));
     endpoints.chain(routers).map(|(key, kind, node)| (&key.value, key.span, kind, node))
+}
+
+/// See [`Validated::segment_of`].
+pub(crate) fn segment_of<'a>(
+    topology: &'a Topology,
+    index: &Index,
+    node: &NodeName,
+    interface: &InterfaceName,
+) -> Option<(&'a NodeName, &'a Network)> {
+    let find = |name: &NodeName| {
+        let found = topology.networks.get_key_value(&crate::document::Spanned::from(name.clone()))?;
+        Some((&found.0.value, found.1))
+    };
+    match index.attachment(node, interface)? {
+        Attachment::Network(name) => find(name),
+        Attachment::Link { index: number, end } => {
+            let pair = topology.links.get(*number)?.link.as_ref()?;
+            let other = if *end == End::A { &pair.value.b.node } else { &pair.value.a.node };
+            find(other).filter(|_| index.node(other).is_none())
+        }
+        Attachment::Vrf | Attachment::Loopback => None,
+    }
 }
 
 /// See [`Validated::members`].
