@@ -23,13 +23,16 @@ fn files() -> Vec<PathBuf> {
 }
 
 fn read(path: &Path) -> Loaded {
+    try_read(path).unwrap_or_else(|told| panic!("{told}"))
+}
+
+fn try_read(path: &Path) -> Result<Loaded, String> {
     let text = std::fs::read_to_string(path).unwrap();
     let name = path.file_name().unwrap().to_string_lossy().into_owned();
     let source = SourceFile::new(name, text);
-    match load(&source, Format::Yaml, &BTreeMap::new()) {
-        Ok(loaded) => loaded,
-        Err(found) => panic!("{}", found.render(&source, false)),
-    }
+    let loaded = load(&source, Format::Yaml, &BTreeMap::new());
+    let loaded = loaded.map_err(|found| found.render(&source, false))?;
+    if loaded.warnings.is_empty() { Ok(loaded) } else { Err(loaded.warnings.render(&source, false)) }
 }
 
 #[test]
@@ -37,10 +40,11 @@ fn every_example_is_valid_without_warnings() {
     let files = files();
     assert!(files.len() >= 35, "only {} examples", files.len());
     let mut names = BTreeSet::new();
+    let told: String = files.iter().filter_map(|path| try_read(path).err()).collect();
+    assert!(told.is_empty(), "{told}");
     for path in files {
         let loaded = read(&path);
         let topology = loaded.validated.topology();
-        assert!(loaded.warnings.is_empty(), "{}", loaded.warnings.render(loaded.validated.source(), false));
         assert!(names.insert(topology.name.value.clone()), "{}: the name is used twice", path.display());
         let positive = topology.tests.iter().filter(|test| test.blocked.is_none()).count();
         let negative = topology.tests.iter().filter(|test| test.blocked.is_some()).count();

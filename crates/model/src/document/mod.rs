@@ -20,7 +20,7 @@ mod json;
 mod node;
 mod plain;
 mod spanned;
-mod suggest;
+pub(crate) mod suggest;
 mod toml;
 mod variables;
 mod yaml;

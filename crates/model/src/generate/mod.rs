@@ -50,21 +50,19 @@ struct Job<'a> {
 
 impl Job<'_> {
     /// A node's name from its role and number, with the prefix.
-    fn name(&self, role: &str, number: usize) -> Result<NodeName, Diagnostic> {
+    fn name(&self, role: &str, number: usize) -> Result<NodeName, Box<Diagnostic>> {
         let prefix = self.generator.prefix.as_ref().map_or("", |prefix| prefix.as_str());
         format!("{prefix}{role}-{number}").parse().map_err(|error: netloom_wire::NounError| {
             let span = self.generator.prefix.as_ref().map_or(self.span, |prefix| prefix.span);
-            Diagnostic::error(codes::GENERATOR, error.to_string())
-                .at(span)
-                .label("too long with what follows")
-                .help("choose a shorter `prefix`")
+            let finding = Diagnostic::error(codes::GENERATOR, error.to_string()).at(span);
+            Box::new(finding.label("too long with what follows").help("choose a shorter `prefix`"))
         })
     }
 
     /// The port towards a neighbour.
-    fn port(&self, short: &str, number: usize) -> Result<InterfaceName, Diagnostic> {
+    fn port(&self, short: &str, number: usize) -> Result<InterfaceName, Box<Diagnostic>> {
         format!("to-{short}-{number}").parse().map_err(|error: netloom_wire::NounError| {
-            Diagnostic::error(codes::GENERATOR, error.to_string()).at(self.span)
+            Box::new(Diagnostic::error(codes::GENERATOR, error.to_string()).at(self.span))
         })
     }
 
@@ -115,7 +113,7 @@ pub(crate) fn generate(topology: &mut Topology, item: &Spanned<Generator>, out: 
     };
     match made {
         Ok(made) => add(topology, &job, made, out),
-        Err(finding) => out.push(finding),
+        Err(finding) => out.push(*finding),
     }
 }
 

@@ -48,7 +48,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(job: &Job<'_>, shape: &Shape) -> Result<Self, Diagnostic> {
+    fn new(job: &Job<'_>, shape: &Shape) -> Result<Self, Box<Diagnostic>> {
         let mut pairs = vec![0u128; shape.inner.len()];
         for place in &shape.hosts {
             pairs[*place] += 1;
@@ -71,7 +71,7 @@ impl Plan {
         }
         let needed = (count << tight).next_power_of_two().trailing_zeros() as u8;
         let prefix = subnet.max_prefix_len().saturating_sub(needed);
-        Err(job.subnet_too_small(&format!("a /{prefix} is needed")))
+        Err(Box::new(job.subnet_too_small(&format!("a /{prefix} is needed"))))
     }
 
     fn block(&self, place: usize) -> Option<IpNet> {
@@ -98,19 +98,21 @@ struct End {
     address: IpNet,
 }
 
-pub(super) fn build(job: &Job<'_>, shape: &Shape) -> Result<Made, Diagnostic> {
+pub(super) fn build(job: &Job<'_>, shape: &Shape) -> Result<Made, Box<Diagnostic>> {
     let nodes = shape.inner.len();
     if nodes.saturating_mul(nodes) > MAX_ROUTES {
-        return Err(Diagnostic::error(
-            codes::TOO_MANY,
-            format!("{nodes} routers need more than {MAX_ROUTES} static routes"),
-        )
-        .at(job.span)
-        .label("too many routers")
-        .help("take less of them, or `fabric: switches`"));
+        return Err(Box::new(
+            Diagnostic::error(
+                codes::TOO_MANY,
+                format!("{nodes} routers need more than {MAX_ROUTES} static routes"),
+            )
+            .at(job.span)
+            .label("too many routers")
+            .help("take less of them, or `fabric: switches`"),
+        ));
     }
     let plan = Plan::new(job, shape)?;
-    let too_small = || job.subnet_too_small("the addresses of some links are missing");
+    let too_small = || Box::new(job.subnet_too_small("the addresses of some links are missing"));
     let mut made = Made::default();
     let mut used = vec![0usize; nodes];
     let mut take = |place: usize| {
@@ -208,12 +210,12 @@ fn host(
     place: usize,
     near: IpNet,
     far: IpNet,
-) -> Result<(), Diagnostic> {
+) -> Result<(), Box<Diagnostic>> {
     let inner = shape.inner[place];
     let name = job.name("host", number)?;
-    let eth0: InterfaceName = "eth0"
-        .parse()
-        .map_err(|error: netloom_wire::NounError| Diagnostic::error(codes::GENERATOR, error.to_string()))?;
+    let eth0: InterfaceName = "eth0".parse().map_err(|error: netloom_wire::NounError| {
+        Box::new(Diagnostic::error(codes::GENERATOR, error.to_string()))
+    })?;
     let ends = LinkEnds {
         a: InterfaceRef { node: name.clone(), interface: eth0.clone() },
         b: InterfaceRef { node: job.name(inner.role, inner.number)?, interface: job.port("host", number)? },

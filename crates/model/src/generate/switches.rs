@@ -11,7 +11,7 @@ use crate::topology::{BridgeSettings, Interface, Link, Network, NetworkMode, Nod
 use ipnet::IpNet;
 use std::time::Duration;
 
-pub(super) fn build(job: &Job<'_>, shape: &Shape) -> Result<Made, Diagnostic> {
+pub(super) fn build(job: &Job<'_>, shape: &Shape) -> Result<Made, Box<Diagnostic>> {
     let mut made = Made::default();
     for (place, inner) in shape.inner.iter().enumerate() {
         let bridge = shape.is_looped().then(|| {
@@ -49,7 +49,8 @@ pub(super) fn build(job: &Job<'_>, shape: &Shape) -> Result<Made, Diagnostic> {
         let address = super::routers::at(subnet, offset).filter(|_| !last);
         let address = address.and_then(|address| IpNet::new(address, subnet.prefix_len()).ok());
         let Some(address) = address else {
-            return Err(job.subnet_too_small(&format!("{} hosts need an address", shape.hosts.len())));
+            let needed = format!("{} hosts need an address", shape.hosts.len());
+            return Err(Box::new(job.subnet_too_small(&needed)));
         };
         let name = job.name("host", number + 1)?;
         let interface = Interface {

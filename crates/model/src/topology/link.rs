@@ -58,7 +58,7 @@ pub struct Link {
     pub checksum: Option<bool>,
     /// gre, gretap: sequence numbers.
     pub sequence: Option<bool>,
-    /// bond: its ports.
+    /// bond: its ports. vrf: its interfaces.
     pub members: Vec<Spanned<InterfaceName>>,
     /// bond: preferred port.
     pub primary: Option<Spanned<InterfaceName>>,
@@ -137,7 +137,8 @@ pub enum LinkKind {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Medium {
-    /// cat5, cat5e, cat6, cat6a, fibre-sm, fibre-mm, coax, wifi-n, wifi-ac, wifi-ax, 4g, 5g.
+    /// cat5, cat5e, cat6, cat6a, fibre-sm (smf), fibre-mm (mmf), coax (rg6), rg11, wifi-n, wifi-ac, wifi-ax,
+    /// 4g (lte), 5g.
     pub profile: Option<Spanned<String>>,
     /// Length in metres, for the propagation delay.
     pub length: Option<u32>,

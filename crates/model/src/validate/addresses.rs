@@ -370,8 +370,7 @@ fn overlaps(check: &mut Check<'_>) {
     }
     for (key, network) in &check.topology.networks {
         if let Some(Uplink::Network(above)) = network.uplink.as_ref().map(|uplink| &uplink.value)
-            && let Some((above_key, above)) =
-                check.topology.networks.get_key_value(&Spanned::from(above.clone()))
+            && let Some((above_key, above)) = check.topology.networks.get_key_value(above.as_str())
         {
             findings.extend(overlap(network, above).map(|(a, b)| {
                 (a, b, &key.value, &above_key.value, format!("`{}` is the uplink", above_key.value))

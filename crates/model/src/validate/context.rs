@@ -2,7 +2,7 @@
 
 use super::codes;
 use crate::diagnostic::{Diagnostic, Diagnostics, printable};
-use crate::document::Spanned;
+use crate::document::suggest::nearest;
 use crate::scalar::PeerName;
 use crate::source::{SourceFile, Span};
 use crate::topology::{Network, Node, Topology};
@@ -125,7 +125,7 @@ impl<'a> Check<'a> {
 
     /// The network of this name, or an error.
     pub(super) fn network(&mut self, name: &NodeName, span: Span) -> Option<&'a Network> {
-        let found = self.topology.networks.get(&Spanned::from(name.clone()));
+        let found = self.topology.networks.get(name.as_str());
         if found.is_none() {
             self.wrong_name(name, span, "a network", |thing| thing == Thing::Network);
         }
@@ -222,12 +222,7 @@ pub(super) const HOST: &str = "host";
 
 /// The nearest of some names, if it is near enough to be meant.
 pub(super) fn suggest<'n>(name: &str, candidates: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
-    let allowed = (name.chars().count() / 3).max(1);
-    let scored = candidates.into_iter().filter(|candidate| *candidate != name).map(|candidate| {
-        let distance = strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase());
-        (distance, candidate)
-    });
-    scored.filter(|(distance, _)| *distance <= allowed).min().map(|(_, candidate)| candidate)
+    nearest(name, candidates.into_iter().filter(|candidate| *candidate != name))
 }
 
 /// Some names for a sentence; the rest is counted.

@@ -6,9 +6,9 @@ use crate::source::Span;
 use crate::topology::{Duplex, Medium, Network};
 
 /// The profiles of the language.
-pub const PROFILES: [&str; 12] = [
-    "cat5", "cat5e", "cat6", "cat6a", "fibre-sm", "fibre-mm", "coax", "wifi-n", "wifi-ac", "wifi-ax", "4g",
-    "5g",
+pub const PROFILES: [&str; 17] = [
+    "cat5", "cat5e", "cat6", "cat6a", "fibre-sm", "smf", "fibre-mm", "mmf", "coax", "rg6", "rg11", "wifi-n",
+    "wifi-ac", "wifi-ax", "4g", "lte", "5g",
 ];
 
 /// The medium of a link between two interfaces.

@@ -64,11 +64,11 @@ fn ipv6(check: &mut Check<'_>, name: &NodeName, interface: &InterfaceName) {
 /// The MTU that the file gives an interface, at the interface, its network or link, or in `defaults`.
 fn written(check: &Check<'_>, node: &NodeName, interface: &InterfaceName) -> Option<Spanned<u32>> {
     let own = validated::node(check.topology, node)
-        .and_then(|(_, node)| node.interfaces.get(&Spanned::from(interface.clone())))
+        .and_then(|(_, node)| node.interfaces.get(interface.as_str()))
         .and_then(|interface| interface.mtu);
     let carrier = || match check.index.attachment(node, interface)? {
         Attachment::Network(name) => {
-            check.topology.networks.get(&Spanned::from(name.clone())).and_then(|network| network.mtu)
+            check.topology.networks.get(name.as_str()).and_then(|network| network.mtu)
         }
         Attachment::Link { index, .. } => check.topology.links.get(*index).and_then(|item| item.value.mtu),
         Attachment::Vrf | Attachment::Loopback => None,

@@ -307,7 +307,7 @@ fn uplink(check: &mut Check<'_>, key: &Spanned<NodeName>, network: &Network) {
 
 fn uplink_cycles(check: &mut Check<'_>) {
     let networks = &check.topology.networks;
-    let above = |name: &NodeName| match networks.get(&Spanned::from(name.clone()))?.uplink.as_ref()?.value {
+    let above = |name: &NodeName| match networks.get(name.as_str())?.uplink.as_ref()?.value {
         Uplink::Network(ref name) => Some(name.clone()),
         _ => None,
     };
@@ -590,9 +590,8 @@ fn segments_of_overlays(check: &mut Check<'_>) {
                     seen.insert(place, ("another link".to_owned(), vni.span));
                 }
                 Some((other, span)) => {
-                    let key = check.topology.endpoints.get_key_value(&Spanned::from(node.clone()));
-                    let key =
-                        key.or_else(|| check.topology.routers.get_key_value(&Spanned::from(node.clone())));
+                    let key = check.topology.endpoints.get_key_value(node.as_str());
+                    let key = key.or_else(|| check.topology.routers.get_key_value(node.as_str()));
                     if let Some((key, _)) = key {
                         findings.push((vni.span, vni.value, key, place.2, other.clone(), *span));
                     }

@@ -270,7 +270,7 @@ fn sums(check: &mut Check<'_>, htb: &Htb) {
         *sums.entry(parent).or_default() += u128::from(class.rate.bits_per_second());
     }
     for (parent, sum) in sums {
-        let class = parent.and_then(|name| htb.classes.get_key_value(&Spanned::from(name.clone())));
+        let class = parent.and_then(|name| htb.classes.get_key_value(name.as_str()));
         let (rate, what) = match (parent, class) {
             (None, _) => (&htb.rate, "the whole tree".to_owned()),
             (Some(_), Some((key, class))) => (&class.rate, format!("class `{}`", key.value)),

@@ -8,7 +8,7 @@ use super::segments::Segments;
 use crate::diagnostic::Diagnostic;
 use crate::document::Spanned;
 use crate::source::Span;
-use crate::topology::{Node, Route, Rule};
+use crate::topology::{Node, Route, Rule, Uplink};
 use crate::validated::{self, own_gateways, route_destination};
 use ipnet::IpNet;
 use netloom_wire::{InterfaceName, NodeName};
@@ -283,6 +283,20 @@ fn stations(check: &Check<'_>, segments: &Segments<'_>) -> Stations {
     for (key, network) in &check.topology.networks {
         if let Some(segment) = segments.of_network(key, network) {
             stations.known.extend(own_gateways(network).iter().map(|gateway| (segment, gateway.addr())));
+        }
+    }
+    // A mapped address is answered for by whoever maps it.
+    for forward in &check.topology.forwards {
+        let Some(address) = forward.address.as_ref().map(|address| address.value) else { continue };
+        let at_node =
+            check.interfaces_of(&forward.on).map(|(interface, _)| segments.of(&forward.on, interface));
+        stations.known.extend(at_node.flatten().map(|segment| (segment, address)));
+        let network = check.topology.networks.get(&forward.on);
+        let uplink = network.and_then(|network| network.uplink.as_ref()).map(|uplink| &uplink.value);
+        if let Some(Uplink::Network(name)) = uplink
+            && let Some(above) = check.topology.networks.get(name.as_str())
+        {
+            stations.known.extend(segments.of_network(name, above).map(|segment| (segment, address)));
         }
     }
     stations

@@ -1,7 +1,6 @@
 //! Which interfaces hear each other: layer-2 segments as sets of interfaces and networks.
 
 use super::context::Check;
-use crate::document::Spanned;
 use crate::topology::{LinkKind, Network, Uplink};
 use crate::validated::{Attachment, End, link_ends};
 use netloom_wire::{InterfaceName, NodeName};
@@ -52,7 +51,7 @@ impl<'a> Segments<'a> {
         for (node, interface) in check.addressing.keys() {
             segments.number(Part::Interface(node, interface));
             if let Some(Attachment::Network(network)) = check.index.attachment(node, interface)
-                && let Some((network, _)) = topology.networks.get_key_value(&Spanned::from(network.clone()))
+                && let Some((network, _)) = topology.networks.get_key_value(network.as_str())
             {
                 segments.join(Part::Interface(node, interface), Part::Network(&network.value));
             }
@@ -71,7 +70,7 @@ impl<'a> Segments<'a> {
         let part = |node: &'a NodeName, interface: &'a InterfaceName| match check
             .topology
             .networks
-            .get_key_value(&Spanned::from(node.clone()))
+            .get_key_value(node.as_str())
         {
             Some((network, _)) if check.index.node(node).is_none() => Part::Network(&network.value),
             _ => Part::Interface(node, interface),
@@ -198,8 +197,7 @@ pub(super) fn filters_vlans(check: &Check<'_>, name: &NodeName, network: &Networ
     }
     check.index.ports(name).iter().any(|port| {
         let node = port.node.as_ref().and_then(|node| crate::validated::node(check.topology, node));
-        let interface =
-            node.and_then(|(_, node)| node.interfaces.get(&Spanned::from(port.interface.clone())));
+        let interface = node.and_then(|(_, node)| node.interfaces.get(port.interface.as_str()));
         interface.is_some_and(|interface| {
             interface.vlan.is_some() || !interface.trunk.is_empty() || interface.native.is_some()
         })

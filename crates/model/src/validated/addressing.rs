@@ -109,8 +109,8 @@ pub(crate) fn of_interface(
             addressing.fixed.push(Spanned::new(address.value.net(), span));
         }
     }
-    let spoken = super::node(topology, node)
-        .and_then(|(_, node)| node.interfaces.get_key_value(&Spanned::from(interface.clone())));
+    let spoken =
+        super::node(topology, node).and_then(|(_, node)| node.interfaces.get_key_value(interface.as_str()));
     let Some((key, spoken)) = spoken else { return addressing };
     let subnets = || network.into_iter().flat_map(|network| network.subnet.iter());
     // What is plugged in by a link has an address only if it asks for one.

@@ -89,7 +89,7 @@ impl Validated {
     /// A network.
     #[must_use]
     pub fn network(&self, name: &NodeName) -> Option<&Network> {
-        self.topology.networks.get(&crate::document::Spanned::from(name.clone()))
+        self.topology.networks.get(name.as_str())
     }
 
     /// The link with this place in the file.
@@ -102,7 +102,7 @@ impl Validated {
     #[must_use]
     pub fn interface(&self, node: &NodeName, interface: &InterfaceName) -> Option<&Interface> {
         let (_, node) = self.node(node)?;
-        node.interfaces.get(&crate::document::Spanned::from(interface.clone()))
+        node.interfaces.get(interface.as_str())
     }
 
     /// The network or link that an interface of a node belongs to.
@@ -163,9 +163,8 @@ impl Validated {
 
 /// See [`Validated::node`].
 pub(crate) fn node<'a>(topology: &'a Topology, name: &NodeName) -> Option<(NodeKind, &'a Node)> {
-    let key = crate::document::Spanned::from(name.clone());
-    let endpoint = topology.endpoints.get(&key).map(|node| (NodeKind::Endpoint, node));
-    endpoint.or_else(|| topology.routers.get(&key).map(|node| (NodeKind::Router, node)))
+    let endpoint = topology.endpoints.get(name.as_str()).map(|node| (NodeKind::Endpoint, node));
+    endpoint.or_else(|| topology.routers.get(name.as_str()).map(|node| (NodeKind::Router, node)))
 }
 
 /// All endpoints and routers with the spans of their names.
@@ -183,7 +182,7 @@ pub(crate) fn segment_of<'a>(
     interface: &InterfaceName,
 ) -> Option<(&'a NodeName, &'a Network)> {
     let find = |name: &NodeName| {
-        let found = topology.networks.get_key_value(&crate::document::Spanned::from(name.clone()))?;
+        let found = topology.networks.get_key_value(name.as_str())?;
         Some((&found.0.value, found.1))
     };
     match index.attachment(node, interface)? {
@@ -206,7 +205,7 @@ pub(crate) fn members(topology: &Topology, group: &NodeName) -> BTreeSet<NodeNam
         if !seen.insert(name.clone()) {
             continue;
         }
-        if let Some(names) = topology.groups.get(&crate::document::Spanned::from(name.clone())) {
+        if let Some(names) = topology.groups.get(name.as_str()) {
             waiting.extend(names.iter().map(|name| name.value.clone()));
         } else if node(topology, &name).is_some() {
             found.insert(name);
@@ -249,9 +248,7 @@ pub(crate) fn nodes_of(topology: &Topology, index: &Index, names: &[PeerName]) -
 
 /// See [`Validated::carrier`].
 pub(crate) fn carrier(network: &Network, node: &Node, name: &NodeName) -> Option<NodeName> {
-    let vtep = |name: &NodeName| {
-        network.vteps.contains_key(&crate::document::Spanned::from(name.clone())).then(|| name.clone())
-    };
+    let vtep = |name: &NodeName| network.vteps.contains_key(name.as_str()).then(|| name.clone());
     let only = || match network.vteps.len() {
         1 => network.vteps.keys().next().map(|name| name.value.clone()),
         _ => None,
