@@ -397,7 +397,11 @@ fn try_action(socket: &mut Socket, name: &str) -> Result<(), Errno> {
             action.text(TCA_KIND, name);
         });
     });
-    answer(socket, &mut messages)
+    match answer(socket, &mut messages) {
+        // Free-standing actions are for the host's root alone; those of a filter are not.
+        Err(Errno::PERM) => crate::tc::try_action(socket, 1, name),
+        other => other,
+    }
 }
 
 fn tun() -> Capability {

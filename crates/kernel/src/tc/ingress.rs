@@ -38,13 +38,24 @@ pub(super) const PRIORITY: u16 = ROOT_MAJOR;
 
 /// Appends the request that makes the filter.
 pub(super) fn encode(messages: &mut Messages, place: Place, action: Action, ticks: Ticks) {
+    encode_filter(messages, place, |m| encode_action(m, action, ticks));
+}
+
+/// The same with an action that has a name and nothing else, to find out whether the kernel knows it.
+pub(super) fn encode_bare(messages: &mut Messages, place: Place, action: &str) {
+    encode_filter(messages, place, |m| {
+        m.text(TCA_ACT_KIND, action);
+    });
+}
+
+fn encode_filter(messages: &mut Messages, place: Place, action: impl FnOnce(&mut Message<'_>)) {
     let mut message = messages.add(libc::RTM_NEWTFILTER, (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16);
     message.header(&filter_header(place, 1, PRIORITY, Layer::Any.protocol()));
     message.text(TCA_KIND, "u32").nest_plain(TCA_OPTIONS, |m| {
         everything(m);
         m.nest_plain(TCA_U32_ACT, |m| {
             // Actions are numbered from 1.
-            m.nest_plain(1, |m| encode_action(m, action, ticks));
+            m.nest_plain(1, action);
         });
     });
 }

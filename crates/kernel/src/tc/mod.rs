@@ -41,8 +41,8 @@ mod tests;
 
 pub use apply::{apply, delete};
 pub use observe::{Found, observe};
-pub(crate) use probe::matches_marks;
 pub use probe::support;
+pub(crate) use probe::{matches_marks, try_action};
 pub use statistics::{Counters, Statistics, statistics};
 
 use crate::netlink::{Attribute, NetlinkError, Refusal};

@@ -1,6 +1,7 @@
 //! What the kernel has, in the terms of the queueing types.
 
 use super::TcError;
+use super::ingress;
 use super::observe::{dump_filters, filter_rows};
 use super::piece::{Layer, Piece};
 use super::u32::{self, has_mark};
@@ -49,4 +50,14 @@ pub(crate) fn matches_marks(socket: &mut Socket, ifindex: u32) -> Result<(), Err
     let remembered = filter_rows(&replies)
         .any(|(found, _, _, _, options, _)| found == priority(INDEX, Layer::Any) && has_mark(options));
     if remembered { Ok(()) } else { Err(Errno::NOENT) }
+}
+
+/// Tries an action as part of a filter for arriving packets, without options: whoever knows the action
+/// objects to that. The interface needs an ingress discipline.
+pub(crate) fn try_action(socket: &mut Socket, ifindex: u32, name: &str) -> Result<(), Errno> {
+    let place = Place { ifindex, parent: INGRESS_FILTERS };
+    let mut messages = Messages::new();
+    ingress::encode_bare(&mut messages, place, name);
+    let verdicts = socket.batch(&mut messages).map_err(|error| error.errno().unwrap_or(Errno::IO))?;
+    verdicts.into_iter().try_for_each(|verdict| verdict.map_err(|refusal| refusal.errno))
 }
