@@ -29,7 +29,7 @@ pub fn apply(
     let maker = Maker { ifindex, filters, ticks: Ticks::of_kernel() };
     // What can fail for want of an interface fails before anything is changed.
     let action = action_of(socket, to.ingress.as_ref())?;
-    if to.root.is_some() || from.is_some_and(|from| from.root.is_some()) {
+    if to.root.is_some() || from.is_none_or(|from| from.root.is_some()) {
         apply_egress(socket, maker, from, to)?;
     }
     let had = from.and_then(|from| from.ingress.as_ref());
@@ -119,6 +119,7 @@ fn apply_ingress(socket: &mut Socket, maker: Maker, action: Option<Action>) -> R
     let present = discipline_at(socket, ifindex, INGRESS)?;
     let mut batch = Batch::default();
     let mut others = false;
+    let mut had = false;
     match &present {
         None if action.is_none() => return Ok(()),
         None => batch.plain_qdisc(ifindex, INGRESS_HANDLE, INGRESS, "ingress"),
@@ -132,6 +133,7 @@ fn apply_ingress(socket: &mut Socket, maker: Maker, action: Option<Action>) -> R
                     others = true;
                 }
             }
+            had = !ours.is_empty();
             for protocol in ours {
                 batch.delete_filters(place, ingress::PRIORITY, protocol);
             }
@@ -143,7 +145,8 @@ fn apply_ingress(socket: &mut Socket, maker: Maker, action: Option<Action>) -> R
             ingress::encode(&mut batch.messages, place, action, maker.ticks);
             batch.label_filter("adding the filter for arriving packets");
         }
-        None if !others && present.is_some_and(|(_, kind)| kind == "ingress") => {
+        // An ingress discipline that carried our filter alone was made by us.
+        None if had && !others && present.is_some_and(|(_, kind)| kind == "ingress") => {
             batch.delete_qdisc(ifindex, INGRESS_HANDLE, INGRESS);
         }
         None => {}
