@@ -4,6 +4,8 @@
 pub mod check;
 pub mod doctor;
 pub mod journal;
+pub mod plan;
+pub mod platform;
 pub mod probe;
 pub mod realm;
 pub mod store;

@@ -76,14 +76,17 @@ fn change<T: Debug>(name: &str, from: &T, to: &T) -> FieldChange {
     FieldChange { field: name.to_owned(), from: text(from), to: text(to) }
 }
 
-/// A value without the wrapping that only programmers care for.
+/// A value without the wrapping that only programmers care for: `Some(InterfaceName("br"))` is `br`.
 fn text<T: Debug>(value: &T) -> String {
     let debug = format!("{value:?}");
-    if debug == "None" {
-        return "none".to_owned();
+    let mut inner = &*debug;
+    while let Some((name, rest)) = inner.split_once('(')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        && let Some(rest) = rest.strip_suffix(')')
+    {
+        inner = rest;
     }
-    let inner = debug.strip_prefix("Some(").and_then(|rest| rest.strip_suffix(')')).unwrap_or(&debug);
-    inner.trim_matches('"').to_owned()
+    if inner == "None" { "none".to_owned() } else { inner.trim_matches('"').to_owned() }
 }
 
 /// Compares what was observed with what is desired.
@@ -119,7 +122,8 @@ pub fn compare(observed: &Spec, desired: &Spec) -> Comparison {
 
 fn compare_link(differences: &mut Differences, from: &Link, to: &Link) {
     compare_kind(differences, &from.kind, &to.kind);
-    differences.wanted("mac", &from.mac, &to.mac);
+    let mac = |link: &Link| link.mac.map(|mac| mac.to_string());
+    differences.wanted("mac", &mac(from), &mac(to));
     differences.wanted("mtu", &from.mtu, &to.mtu);
     differences.field("up", &from.up, &to.up);
     if to.kind != LinkKind::Existing || to.controller.is_some() {
