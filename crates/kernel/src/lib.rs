@@ -4,7 +4,7 @@
 //! ever started for it (only the commands that the user's file asks for are started, [`process`]).
 //!
 //! Invariants:
-//! - Unsafe code is in [`sys`] only.
+//! - Unsafe code is in `sys` only.
 //! - Nothing that does not carry the mark of the topology is changed, except by an explicit operation
 //!   on exactly that object.
 //!

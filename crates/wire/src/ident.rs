@@ -70,10 +70,8 @@ mod tests {
 
     #[test]
     fn the_edges_of_each_range() {
-        for (low, high) in [(1, 4094)] {
-            assert!(VlanId::try_from(low).is_ok() && VlanId::try_from(high).is_ok());
-            assert!(VlanId::try_from(low - 1).is_err() && VlanId::try_from(high + 1).is_err());
-        }
+        assert!(VlanId::try_from(1).is_ok() && VlanId::try_from(4094).is_ok());
+        assert!(VlanId::try_from(0).is_err() && VlanId::try_from(4095).is_err());
         assert!(Vni::try_from(0).is_ok() && Vni::try_from(16_777_215).is_ok());
         assert!(Vni::try_from(16_777_216).is_err());
         assert!(Dscp::try_from(63).is_ok() && Dscp::try_from(64).is_err());

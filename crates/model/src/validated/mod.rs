@@ -6,7 +6,7 @@
 //! Invariants: only [`crate::validate::validate`] makes one, so every name in it is known, every interface
 //! has exactly one attachment and every reference leads somewhere. Lookups cost a search in a tree.
 //!
-//! Deliberately absent: chosen addresses. What an interface asks for is told by [`Index::addressing`]; the
+//! Deliberately absent: chosen addresses. What an interface asks for is told by [`Validated::addressing`]; the
 //! allocator belongs to the compiler.
 
 mod addressing;
