@@ -89,3 +89,15 @@ impl fmt::Display for Missing {
         write!(f, "{} {} needs {}; {}", self.key.kind(), self.key, self.feature, self.instead)
     }
 }
+
+/// The keys of several tables in one, so that one look covers them all; the first table wins.
+#[must_use]
+pub(crate) fn scope<'a>(desired: &Desired, others: impl IntoIterator<Item = &'a Desired>) -> Desired {
+    let mut scope = desired.clone();
+    for other in others {
+        for (key, object) in &other.objects {
+            scope.objects.entry(key.clone()).or_insert_with(|| object.clone());
+        }
+    }
+    scope
+}

@@ -125,8 +125,8 @@ impl Realm {
     #[must_use]
     pub fn locate_with(rootless: bool) -> Self {
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let rootless =
-            rootless || std::env::var_os("NETLOOM_ROOTLESS").is_some_and(|value| value == "1" || value == "true");
+        let rootless = rootless
+            || std::env::var_os("NETLOOM_ROOTLESS").is_some_and(|value| value == "1" || value == "true");
         if has_host_privileges() && !rootless {
             return Self {
                 kind: RealmKind::Host,

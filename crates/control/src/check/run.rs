@@ -1,65 +1,58 @@
-//! Running checks with probes.
+//! Running tests with probes.
 
-use super::resolve::Addresses;
-use super::{Check, Expectation, Over};
-use crate::probe::{Outcome, Place, human, icmp, stream, throughput, trace};
+use super::{Addresses, TestResult};
+use crate::probe::{Outcome, Place, icmp, stream, throughput, trace};
+use netloom_compile::object::Space;
+use netloom_compile::{Check, ResolvedTest, Target, Waypoint};
+use netloom_model::scalar::{PeerName, Protocol, Service};
 use netloom_model::topology::Topology;
 use netloom_wire::NodeName;
-use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What became of a check.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct CheckResult {
-    /// The check.
-    #[serde(flatten)]
-    pub check: Check,
-    /// Whether it held.
-    pub passed: bool,
-    /// How one knows.
-    pub evidence: String,
-    /// How long it took.
-    pub took: Duration,
-}
-
-/// How many checks run at once; most of their time they wait.
+/// How many tests run at once; most of their time they wait.
 const AT_ONCE: usize = 8;
 
 /// One lock for each port of each node: two probes can't both bring a listener for it.
 type PortLocks = Mutex<BTreeMap<(NodeName, u16), Arc<Mutex<()>>>>;
 
-/// Runs all checks; results come in the order of the checks, `done` is called as each ends.
+/// What all probes of one run share.
+struct Run<'a> {
+    topology: &'a Topology,
+    addresses: &'a Addresses,
+    place_of: &'a (dyn Fn(&Space) -> Place + Sync),
+}
+
+/// Runs all tests; results come in the order of the tests.
 pub fn run(
-    checks: &[Check],
+    tests: &[ResolvedTest],
     topology: &Topology,
     addresses: &Addresses,
-    place_of: &(dyn Fn(&NodeName) -> Place + Sync),
-    done: &(dyn Fn(&CheckResult) + Sync),
-) -> Vec<CheckResult> {
-    let alone = |check: &&Check| matches!(check.expectation, Expectation::Bandwidth { .. });
-    let results: Mutex<BTreeMap<usize, CheckResult>> = Mutex::new(BTreeMap::new());
+    place_of: &(dyn Fn(&Space) -> Place + Sync),
+) -> Vec<TestResult> {
+    let run = Run { topology, addresses, place_of };
+    let results: Mutex<BTreeMap<usize, TestResult>> = Mutex::new(BTreeMap::new());
     let locks: PortLocks = Mutex::new(BTreeMap::new());
     let execute = |index: usize| {
-        let check = &checks[index];
-        let lock = port_lock(check, &locks);
+        let test = &tests[index];
+        let lock = run.port_lock(test, &locks);
         let _held = lock.as_ref().map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner));
         let began = Instant::now();
-        let (passed, evidence) = match judge(check, topology, addresses, place_of) {
+        let (passed, evidence) = match run.judge(test) {
             Ok(verdict) => verdict,
             Err(error) => (false, format!("could not be run: {error}")),
         };
-        let result = CheckResult { check: check.clone(), passed, evidence, took: began.elapsed() };
-        done(&result);
+        let result = TestResult { test: test.clone(), passed, evidence, took: began.elapsed() };
         results.lock().unwrap_or_else(PoisonError::into_inner).insert(index, result);
     };
+    let is_alone = |index: &usize| matches!(tests[*index].check, Check::Bandwidth { .. });
     let queue: Mutex<Vec<usize>> =
-        Mutex::new((0..checks.len()).rev().filter(|index| !alone(&&checks[*index])).collect());
+        Mutex::new((0..tests.len()).rev().filter(|index| !is_alone(index)).collect());
     std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE.min(checks.len()) {
+        for _ in 0..AT_ONCE.min(tests.len()) {
             scope.spawn(|| {
                 loop {
                     let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -69,140 +62,124 @@ pub fn run(
             });
         }
     });
-    for (index, _) in checks.iter().enumerate().filter(|(_, check)| alone(check)) {
-        execute(index);
-    }
+    (0..tests.len()).filter(is_alone).for_each(execute);
     results.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
 }
 
-fn port_lock(check: &Check, locks: &PortLocks) -> Option<Arc<Mutex<()>>> {
-    let port = match check.expectation {
-        Expectation::Reach { over } | Expectation::Blocked { over } => match over {
-            Over::Icmp => return None,
-            Over::Tcp { listen, .. } | Over::Udp { listen, .. } | Over::Http { listen, .. } => listen,
-        },
-        _ => return None,
-    };
-    let node = check.to.node.clone()?;
-    Some(locks.lock().unwrap_or_else(PoisonError::into_inner).entry((node, port)).or_default().clone())
-}
-
-fn judge(
-    check: &Check,
-    topology: &Topology,
-    addresses: &Addresses,
-    place_of: &(dyn Fn(&NodeName) -> Place + Sync),
-) -> io::Result<(bool, String)> {
-    let from = place_of(&check.from);
-    let Some(target) = check.to.address else {
-        return Ok((false, "the target has no address to talk to".to_owned()));
-    };
-    match &check.expectation {
-        Expectation::Reach { over } => {
-            let outcome = reach(check, *over, &from, target, place_of)?;
-            Ok((outcome.reached, outcome.evidence))
-        }
-        Expectation::Blocked { over } => {
-            let outcome = reach(check, *over, &from, target, place_of)?;
-            Ok((!outcome.reached, outcome.evidence))
-        }
-        Expectation::Bandwidth { rate, tolerance, duration, port } => {
-            let Some(node) = &check.to.node else {
-                return Ok((false, "bandwidth needs a node as target".to_owned()));
-            };
-            let measured = throughput::tcp(&from, &place_of(node), target, *port, *duration)?;
-            let wanted = *rate as f64;
-            let off = (measured.on_wire - wanted) / wanted;
-            let evidence = format!("{} on the wire ({:+.1}%)", netloom_rate(measured.on_wire), off * 100.0);
-            Ok((off.abs() <= *tolerance, evidence))
-        }
-        Expectation::Loss { at_most, count } => {
-            let answered = throughput::loss(&from, target, *count, Duration::from_millis(500))?;
-            let lost = count.saturating_sub(answered);
-            let share = f64::from(lost) / f64::from((*count).max(1));
-            Ok((share <= *at_most, format!("{lost} of {count} lost ({:.2}%)", share * 100.0)))
-        }
-        Expectation::Path { through } => path(check, topology, addresses, &from, target, through),
+impl Run<'_> {
+    fn port_lock(&self, test: &ResolvedTest, locks: &PortLocks) -> Option<Arc<Mutex<()>>> {
+        let Check::Reach { to, service, .. } = &test.check else { return None };
+        let node = to.node.clone()?;
+        let (_, listen) = self.ports(to, *service)?;
+        Some(locks.lock().unwrap_or_else(PoisonError::into_inner).entry((node, listen)).or_default().clone())
     }
-}
 
-fn reach(
-    check: &Check,
-    over: Over,
-    from: &Place,
-    target: IpAddr,
-    place_of: &(dyn Fn(&NodeName) -> Place + Sync),
-) -> io::Result<Outcome> {
-    let (kind, port, listen) = match over {
-        Over::Icmp => return icmp::probe(from, target, check.within),
-        Over::Tcp { port, listen } => (stream::Kind::Tcp, port, listen),
-        Over::Udp { port, listen } => (stream::Kind::Udp, port, listen),
-        Over::Http { port, listen } => (stream::Kind::Http, port, listen),
-    };
-    let at = check.to.node.as_ref().map(place_of);
-    stream::probe(from, at.as_ref().map(|at| (at, listen)), kind, target, port, check.within)
-}
-
-fn path(
-    check: &Check,
-    topology: &Topology,
-    addresses: &Addresses,
-    from: &Place,
-    target: IpAddr,
-    through: &[NodeName],
-) -> io::Result<(bool, String)> {
-    let began = Instant::now();
-    loop {
-        let hops = trace::route(from, target, Duration::from_millis(400))?;
-        let arrived = hops.last().is_some_and(|hop| hop.address == Some(target));
-        let mut names: Vec<String> = vec![check.from.to_string()];
-        let mut last = Some(check.from.clone());
-        for hop in &hops {
-            let node = hop.address.and_then(|address| owner(addresses, address));
-            if let (Some(a), Some(b)) = (&last, &node) {
-                names.extend(common_network(topology, a, b).map(|network| network.to_string()));
+    fn judge(&self, test: &ResolvedTest) -> io::Result<(bool, String)> {
+        match &test.check {
+            Check::Reach { from, to, service, reachable } => {
+                let outcome = self.reach(from, to, *service, test.within)?;
+                Ok((outcome.reached == *reachable, outcome.evidence))
             }
-            names.push(match (&node, hop.address) {
-                (Some(node), _) => node.to_string(),
-                (None, Some(address)) => address.to_string(),
-                (None, None) => "*".to_owned(),
-            });
-            last = node;
+            Check::Bandwidth { from, to, service, rate, tolerance, duration } => {
+                let Some(node) = &to.node else {
+                    return Ok((false, "bandwidth needs a node as target".to_owned()));
+                };
+                let at = (self.place_of)(&Space::Node(node.clone()));
+                let port = service.ports.map_or(0, |(port, _)| port);
+                let measured = throughput::tcp(&(self.place_of)(from), &at, to.address, port, *duration)?;
+                let wanted = *rate as f64;
+                let off = (measured.on_wire - wanted) / wanted;
+                let evidence = format!("{} on the wire ({:+.1}%)", rate_text(measured.on_wire), off * 100.0);
+                Ok((off.abs() <= f64::from(*tolerance) / 1e6, evidence))
+            }
+            Check::Loss { from, to, at_most, count } => {
+                let place = (self.place_of)(from);
+                let answered = throughput::loss(&place, to.address, *count, Duration::from_millis(500))?;
+                let lost = count.saturating_sub(answered);
+                let share = f64::from(lost) / f64::from((*count).max(1));
+                let evidence = format!("{lost} of {count} lost ({:.2}%)", share * 100.0);
+                Ok((share <= f64::from(*at_most) / 1e6, evidence))
+            }
+            Check::Path { from, to, through } => self.path(from, to, through, test.within),
         }
-        names.dedup();
-        let mut rest = names.iter();
-        let holds = arrived && through.iter().all(|wanted| rest.any(|name| name == wanted.as_str()));
-        if holds || began.elapsed() > check.within {
-            let text =
-                if arrived { names.join(" > ") } else { format!("{} > (no answer)", names.join(" > ")) };
-            return Ok((holds, format!("{text} in {}", human(began.elapsed()))));
-        }
-        std::thread::sleep(Duration::from_millis(100));
     }
-}
 
-fn owner(addresses: &Addresses, address: IpAddr) -> Option<NodeName> {
-    addresses
-        .iter()
-        .find(|(_, own)| own.iter().any(|(_, net)| net.addr() == address))
-        .map(|(node, _)| node.clone())
-}
+    /// The port that is talked to, and the port that listens: behind a mapping they may differ.
+    fn ports(&self, to: &Target, service: Service) -> Option<(u16, u16)> {
+        let port = match service.protocol {
+            Protocol::Icmp => return None,
+            _ => service.ports.map_or(80, |(port, _)| port),
+        };
+        let own = to.node.as_ref().and_then(|node| self.addresses.get(node));
+        let is_own = own.is_some_and(|own| own.iter().any(|(_, net)| net.addr() == to.address));
+        let mapped = self.topology.forwards.iter().find_map(|forward| {
+            let same_port =
+                forward.service.as_ref().is_some_and(|service| service.ports == Some((port, port)));
+            let same_node = match (&forward.to.value, &to.node) {
+                (PeerName::Name(name), Some(node)) => name == node,
+                (PeerName::Prefix(prefix), _) => {
+                    own.is_some_and(|own| own.iter().any(|(_, net)| prefix.net().contains(&net.addr())))
+                }
+                _ => false,
+            };
+            (!is_own && same_port && same_node).then_some(forward.port).flatten()
+        });
+        Some((port, mapped.unwrap_or(port)))
+    }
 
-/// The network that two nodes are both attached to.
-fn common_network(topology: &Topology, a: &NodeName, b: &NodeName) -> Option<NodeName> {
-    let networks = |name: &NodeName| {
-        let node = topology.endpoints.iter().chain(&topology.routers).find(|(key, _)| key.value == *name);
-        node.into_iter()
-            .flat_map(|(_, node)| node.interfaces.values())
-            .filter_map(|interface| interface.network.as_ref().map(|network| network.value.clone()))
-            .collect::<Vec<_>>()
-    };
-    let theirs = networks(b);
-    networks(a).into_iter().find(|network| theirs.contains(network))
+    fn reach(&self, from: &Space, to: &Target, service: Service, within: Duration) -> io::Result<Outcome> {
+        let place = (self.place_of)(from);
+        let kind = match service.protocol {
+            Protocol::Icmp => return icmp::probe(&place, to.address, within),
+            Protocol::Udp => stream::Kind::Udp,
+            Protocol::Http => stream::Kind::Http,
+            Protocol::Tcp | Protocol::Sctp => stream::Kind::Tcp,
+        };
+        let (port, listen) = self.ports(to, service).unwrap_or((80, 80));
+        let at = to.node.as_ref().map(|node| (self.place_of)(&Space::Node(node.clone())));
+        stream::probe(&place, at.as_ref().map(|at| (at, listen)), kind, to.address, port, within)
+    }
+
+    fn path(
+        &self,
+        from: &Space,
+        to: &Target,
+        through: &[Waypoint],
+        within: Duration,
+    ) -> io::Result<(bool, String)> {
+        let place = (self.place_of)(from);
+        let began = Instant::now();
+        loop {
+            let hops = trace::route(&place, to.address, Duration::from_millis(400))?;
+            let arrived = hops.last().is_some_and(|hop| hop.address == Some(to.address));
+            let mut rest = hops.iter().filter_map(|hop| hop.address);
+            let holds = arrived
+                && through.iter().all(|waypoint| rest.any(|address| waypoint.addresses.contains(&address)));
+            if holds || began.elapsed() > within {
+                let mut names = vec![from.to_string()];
+                names.extend(hops.iter().map(|hop| match hop.address {
+                    Some(address) => {
+                        self.owner(address).map_or_else(|| address.to_string(), |node| node.to_string())
+                    }
+                    None => "*".to_owned(),
+                }));
+                let end = if arrived { "" } else { " > (no answer)" };
+                return Ok((holds, format!("{}{end}", names.join(" > "))));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn owner(&self, address: IpAddr) -> Option<&NodeName> {
+        let has = |own: &[(netloom_wire::InterfaceName, ipnet::IpNet)]| {
+            own.iter().any(|(_, net)| net.addr() == address)
+        };
+        self.addresses.iter().find(|(_, own)| has(own)).map(|(node, _)| node)
+    }
 }
 
 /// A measured rate, rounded for people.
-fn netloom_rate(bits: f64) -> String {
+fn rate_text(bits: f64) -> String {
     match bits {
         b if b >= 1e9 => format!("{:.2} Gbit/s", b / 1e9),
         b if b >= 1e6 => format!("{:.2} Mbit/s", b / 1e6),
