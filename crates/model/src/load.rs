@@ -1,12 +1,12 @@
 //! From a source file to a validated topology in one step, and the JSON Schema of what a file may say.
 
-use crate::diagnostic::Diagnostics;
-use crate::document::{Format, Structure, decode_with};
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::document::{Format, Structure, Value, decode_with, parse};
 use crate::expand::expand;
 use crate::scalar::check_format;
 use crate::source::SourceFile;
-use crate::topology::Topology;
-use crate::validate::validate;
+use crate::topology::{Topology, VERSION};
+use crate::validate::{codes, validate};
 use crate::validated::Validated;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -32,7 +32,10 @@ pub fn load(
 ) -> Result<Loaded, Diagnostics> {
     static STRUCTURE: OnceLock<Structure> = OnceLock::new();
     let structure = STRUCTURE.get_or_init(Structure::of::<Topology>);
-    let (topology, mut found) = decode_with::<Topology>(structure, source, format, overrides, &check_format)?;
+    let decoded = decode_with::<Topology>(structure, source, format, overrides, &check_format);
+    // A file of another version may break every rule of this one: only the version is told then.
+    let (topology, mut found) =
+        decoded.map_err(|found| other_version(source, format).map_or(found, Diagnostics::from))?;
     match check(topology, source) {
         Ok((validated, warnings)) => {
             found.append(warnings);
@@ -47,6 +50,18 @@ pub fn load(
     }
 }
 
+/// What to say about a file whose version is not ours.
+fn other_version(source: &SourceFile, format: Format) -> Option<Diagnostic> {
+    let root = parse(source, format).ok()?;
+    let version = root.get("netloom")?;
+    match version.value {
+        Value::Integer(number) if number != i128::from(VERSION) => {
+            Some(crate::validate::unknown_version(number, version.span))
+        }
+        _ => None,
+    }
+}
+
 /// Expands and validates a topology that was read from `source`.
 ///
 /// # Errors
@@ -54,17 +69,21 @@ pub fn load(
 pub fn check(topology: Topology, source: &SourceFile) -> Result<(Validated, Diagnostics), Diagnostics> {
     let mut out = Diagnostics::new();
     let topology = expand(topology, &mut out);
-    match validate(topology, source) {
-        Ok((validated, warnings)) => {
-            out.append(warnings);
-            out.sort();
-            if out.has_errors() { Err(out) } else { Ok((validated, out)) }
-        }
-        Err(findings) => {
-            out.append(findings);
-            out.sort();
-            Err(out)
-        }
+    let incomplete = out.has_errors();
+    let (validated, findings) = match validate(topology, source) {
+        Ok((validated, warnings)) => (Some(validated), warnings),
+        Err(findings) => (None, findings),
+    };
+    if incomplete {
+        // What could not be written out is missing, which is no news.
+        out.extend(findings.into_iter().filter(|found| found.code != codes::EMPTY_TOPOLOGY));
+    } else {
+        out.append(findings);
+    }
+    out.sort();
+    match validated {
+        Some(validated) if !out.has_errors() => Ok((validated, out)),
+        _ => Err(out),
     }
 }
 

@@ -22,6 +22,14 @@ type Nodes = BTreeMap<Spanned<NodeName>, Node>;
 
 pub(super) fn expand(topology: &mut Topology, out: &mut Diagnostics) {
     let mut count = objects(topology);
+    let wanted = topology.endpoints.values().chain(topology.routers.values());
+    for replicas in wanted.filter_map(|node| node.replicas) {
+        count = count.saturating_add(replicas.value as usize).saturating_sub(1);
+        if count > MAX_OBJECTS {
+            out.push(too_many(replicas.span));
+            return;
+        }
+    }
     let mut groups = Vec::new();
     for nodes in [&mut topology.endpoints, &mut topology.routers] {
         let wanted: Vec<Spanned<NodeName>> =
@@ -29,11 +37,6 @@ pub(super) fn expand(topology: &mut Topology, out: &mut Diagnostics) {
         for key in wanted {
             let Some(mut node) = nodes.remove(&key) else { continue };
             let Some(replicas) = node.replicas.take() else { continue };
-            count = count.saturating_add(replicas.value as usize).saturating_sub(1);
-            if count > MAX_OBJECTS {
-                out.push(too_many(replicas.span));
-                return;
-            }
             single(&key, &node, replicas.value, out);
             if let Some(members) = repeat(nodes, &key, &node, replicas, out) {
                 groups.push((key, members));

@@ -102,6 +102,11 @@ fn choices(check: &mut Check<'_>, name: &NodeName, key: &Spanned<InterfaceName>,
     }
 }
 
+/// An address that would fit, for a message.
+fn like(net: IpNet) -> String {
+    validated::first_address(net).map_or_else(String::new, |first| format!(", like {}", first.addr()))
+}
+
 fn outside(check: &mut Check<'_>, span: Span, address: IpAddr, subnet: &Spanned<crate::scalar::Prefix>) {
     let finding = Diagnostic::error(
         codes::ADDRESS_OUTSIDE,
@@ -109,7 +114,7 @@ fn outside(check: &mut Check<'_>, span: Span, address: IpAddr, subnet: &Spanned<
     )
     .at(span)
     .label("not in the subnet")
-    .help(format!("choose an address between {} and {}", subnet.net().network(), subnet.net().broadcast()))
+    .help(format!("choose an address of {}{}", subnet.value, like(subnet.net())))
     .related(subnet.span, "the subnet of the network");
     check.push(finding);
 }
@@ -238,6 +243,10 @@ fn duplicates(check: &mut Check<'_>, segments: &Segments<'_>) {
         }
     }
     for (span, address, who, other, other_span) in findings {
+        // One place for both: replicas, which are told elsewhere.
+        if span == other_span && !span.is_empty() {
+            continue;
+        }
         let finding = Diagnostic::error(
             codes::DUPLICATE_ADDRESS,
             format!("{who} and {other} have the same address {address}"),
@@ -273,6 +282,8 @@ fn hardware(check: &mut Check<'_>, segments: &Segments<'_>) {
                 None => {
                     seen.insert((segment, mac.value), (name, &key.value, mac.span));
                 }
+                // One place for both: replicas, which are told elsewhere.
+                Some((_, _, span)) if *span == mac.span && !span.is_empty() => {}
                 Some((other, other_interface, span)) => {
                     let finding = Diagnostic::error(
                         codes::DUPLICATE_MAC,
@@ -371,6 +382,7 @@ fn overlaps(check: &mut Check<'_>) {
     for (key, network) in &check.topology.networks {
         if let Some(Uplink::Network(above)) = network.uplink.as_ref().map(|uplink| &uplink.value)
             && let Some((above_key, above)) = check.topology.networks.get_key_value(above.as_str())
+            && above_key.value != key.value
         {
             findings.extend(overlap(network, above).map(|(a, b)| {
                 (a, b, &key.value, &above_key.value, format!("`{}` is the uplink", above_key.value))

@@ -98,6 +98,45 @@ impl<'a> Check<'a> {
         span
     }
 
+    /// The place of `key:` in the mapping that belongs to the key at `owner`; that key itself if it is not there.
+    pub(super) fn key_of(&self, owner: Span, key: &str) -> Span {
+        let value = self.value_of(owner);
+        let found = self.key(value, key);
+        if found == value { owner } else { found }
+    }
+
+    /// About the text that belongs to the key at `owner`: to the closing bracket, or as far as it is indented.
+    fn value_of(&self, owner: Span) -> Span {
+        let text = self.source.text();
+        let (start, end) = (owner.start as usize, owner.end as usize);
+        let Some(rest) = text.get(end..).filter(|_| !owner.is_empty()) else { return owner };
+        let opens = rest.trim_start_matches(['"', '\'', ' ', ':']).starts_with('{');
+        let mut depth = 0usize;
+        if opens {
+            for (at, character) in rest.char_indices() {
+                match character {
+                    '{' => depth += 1,
+                    '}' => depth = depth.saturating_sub(1),
+                    _ => continue,
+                }
+                if depth == 0 {
+                    return Span::new(end, end + at + 1);
+                }
+            }
+        }
+        let line = text.get(..start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+        let column = start - line;
+        let mut length = 0;
+        for (number, line) in rest.split_inclusive('\n').enumerate() {
+            let indent = line.len() - line.trim_start_matches(' ').len();
+            if number > 0 && indent <= column && !line.trim().is_empty() {
+                break;
+            }
+            length += line.len();
+        }
+        Span::new(end, end + length)
+    }
+
     /// The addresses of an interface.
     pub(super) fn addresses(&self, node: &NodeName, interface: &InterfaceName) -> Addressing {
         self.addressing.get(&(node, interface)).cloned().unwrap_or_default()
@@ -160,6 +199,7 @@ impl<'a> Check<'a> {
             )
             .at(span)
             .label(format!("this is {is}"))
+            .help(format!("name {wanted}"))
             .related(defined, format!("`{name}` is defined here"));
             if thing == Thing::Group && validated::node(self.topology, name).is_none() {
                 let members = validated::members(self.topology, name);
@@ -170,6 +210,10 @@ impl<'a> Check<'a> {
             return;
         }
         let fitting = self.index.things().filter(|(_, thing)| fits(*thing)).map(|(name, _)| name.as_str());
+        if self.out.len() >= crate::diagnostic::Diagnostics::LIMIT {
+            // Only counted from here on: no need to look for something similar.
+            return self.push(Diagnostic::error(codes::UNKNOWN_NAME, ""));
+        }
         let help = match suggest(name.as_str(), fitting) {
             Some(similar) => format!("did you mean `{similar}`?"),
             None if matches!(name.as_str(), "host" | "any") => {

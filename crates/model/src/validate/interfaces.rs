@@ -53,7 +53,11 @@ fn usage(check: &mut Check<'_>) {
     let mut makers: BTreeMap<(&NodeName, &InterfaceName), (Span, &'static str)> = BTreeMap::new();
     let topology = check.topology;
     let mut claims: Vec<(&NodeName, &InterfaceName, Span, &'static str)> = Vec::new();
-    for (name, _, _, node) in validated::nodes(topology) {
+    for (name, span, kind, node) in validated::nodes(topology) {
+        // Where two nodes have one name, the name is wrong and not the interfaces.
+        if check.index.node(name).is_none_or(|entry| entry.kind != kind || entry.span != span) {
+            continue;
+        }
         for (key, interface) in &node.interfaces {
             if interface.network.is_some() {
                 claims.push((name, &key.value, key.span, "a port of a network"));
@@ -154,7 +158,7 @@ fn settings(
     if interface.isolated.is_some() || interface.stp_cost.is_some() {
         let word = if interface.isolated.is_some() { "isolated" } else { "stp-cost" };
         if network.is_none_or(|network| !super::networks::is_switch(network.mode)) {
-            let span = check.key(key.span, word);
+            let span = check.key_of(key.span, word);
             check.error(
                 codes::KEY_MISPLACED,
                 span,
@@ -166,9 +170,10 @@ fn settings(
     }
     if let Some(medium) = &interface.medium {
         if network.is_none() {
+            let span = check.key_of(key.span, "medium");
             check.error(
                 codes::KEY_MISPLACED,
-                key.span,
+                span,
                 format!("`medium` of `{name}:{}` is for the cable to a network", key.value),
                 "this interface has no such cable",
                 "write `medium` at the link",

@@ -32,6 +32,7 @@ mod trials;
 mod tunnels;
 
 pub use media::PROFILES;
+pub(crate) use names::unknown_version;
 pub use nodes::sysctl_path;
 
 use crate::diagnostic::Diagnostics;

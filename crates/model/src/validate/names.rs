@@ -6,7 +6,7 @@ use crate::diagnostic::Diagnostic;
 use crate::document::Spanned;
 use crate::source::Span;
 use crate::topology::VERSION;
-use crate::validated::{self, Thing};
+use crate::validated::Thing;
 use netloom_wire::NodeName;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,14 +32,16 @@ pub(super) fn check(check: &mut Check<'_>) {
 fn version(check: &mut Check<'_>) {
     let version = check.topology.netloom;
     if *version != VERSION {
-        check.error(
-            codes::VERSION,
-            version.span,
-            format!("version {} of the language is not known", *version),
-            "this program speaks version 1",
-            format!("write `netloom: {VERSION}`"),
-        );
+        check.push(unknown_version(i128::from(*version), version.span));
     }
+}
+
+/// A file for another program than this.
+pub(crate) fn unknown_version(version: i128, span: Span) -> Diagnostic {
+    Diagnostic::error(codes::VERSION, format!("version {version} of the language is not known"))
+        .at(span)
+        .label(format!("this program speaks version {VERSION}"))
+        .help(format!("write `netloom: {VERSION}`, or use a program that knows version {version}"))
 }
 
 /// One name means one thing: endpoints, routers, networks and groups share one space of names.
@@ -113,7 +115,7 @@ fn groups(check: &mut Check<'_>) {
                 "in the circle",
                 format!("the circle is {}: take one out", names.join(" > ")),
             );
-        } else if validated::members(topology, key).is_empty() {
+        } else if names.is_empty() {
             check.warning(
                 codes::EMPTY_GROUP,
                 key.span,

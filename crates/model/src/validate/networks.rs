@@ -62,7 +62,9 @@ fn keys(check: &mut Check<'_>, key: &Spanned<NodeName>, network: &Network) {
     let whole = key.span;
     let overlay = mode == NetworkMode::Overlay;
     let on_parent = !is_switch(mode);
-    let place = |span: Option<Span>| span.filter(|span| !span.is_empty()).unwrap_or(whole);
+    let place = |span: Option<Span>, key: &str, check: &Check<'_>| {
+        span.filter(|span| !span.is_empty()).unwrap_or_else(|| check.key_of(whole, key))
+    };
     let bridge = network.bridge.as_ref().map(|b| b.span);
     let vteps = network.vteps.keys().next().map(|key| key.span);
     // (key, is it there, its place, does it go with the mode, where it belongs)
@@ -90,7 +92,7 @@ fn keys(check: &mut Check<'_>, key: &Spanned<NodeName>, network: &Network) {
         if there && !fits {
             check.error(
                 codes::KEY_MISPLACED,
-                place(span),
+                place(span, word_of_key, check),
                 format!("`{word_of_key}` does not go with mode {} of `{}`", word(mode), key.value),
                 "belongs to another mode",
                 format!("`{word_of_key}` goes with mode {belongs}"),

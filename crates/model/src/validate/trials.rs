@@ -110,7 +110,10 @@ fn peers(check: &mut Check<'_>, test: &Test, flow: &Spanned<Flow>) {
         return;
     }
     if let Some(prefix) = from.prefixes.first() {
-        let span = check.word(flow.span, &prefix.to_string());
+        let mut span = check.word(flow.span, &prefix.to_string());
+        if span == flow.span {
+            span = check.word(flow.span, &prefix.net().addr().to_string());
+        }
         check.error(
             codes::TEST_PEER,
             span,
