@@ -12,11 +12,27 @@
 //! `control`).
 #![deny(unsafe_code)]
 
+mod address;
 pub mod capability;
+mod error;
 pub mod ethtool;
 pub mod events;
+mod execute;
+mod kernel;
+mod link;
+pub mod marks;
+pub mod namespace;
+mod neighbour;
 pub mod netlink;
 pub mod nft;
+mod observe;
 pub mod process;
+mod route;
+mod rule;
+mod sys;
+mod sysctl;
 pub mod tc;
 pub mod wireguard;
+
+pub use error::KernelError;
+pub use kernel::{Kernel, KernelConfig};

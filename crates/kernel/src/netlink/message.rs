@@ -13,13 +13,15 @@ const NLA_F_NESTED: u16 = 0x8000;
 pub struct Messages {
     octets: Vec<u8>,
     starts: Vec<usize>,
+    /// Requests that must be in one system call with the one before.
+    joined: std::collections::BTreeSet<usize>,
 }
 
 impl Messages {
     /// No request yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { octets: Vec::new(), starts: Vec::new() }
+        Self { octets: Vec::new(), starts: Vec::new(), joined: std::collections::BTreeSet::new() }
     }
 
     /// Begins a request of type `kind`; `NLM_F_REQUEST` is added to `flags` (`NLM_F_ACK` by
@@ -64,6 +66,20 @@ impl Messages {
     pub fn clear(&mut self) {
         self.octets.clear();
         self.starts.clear();
+        self.joined.clear();
+    }
+
+    /// Lets the next request go into one system call with the last one: a kill falls before or after
+    /// both, never between them.
+    pub fn join(&mut self) {
+        if !self.starts.is_empty() {
+            self.joined.insert(self.starts.len());
+        }
+    }
+
+    /// Whether request `index` must be in one system call with the one before.
+    pub(super) fn is_joined(&self, index: usize) -> bool {
+        self.joined.contains(&index)
     }
 
     /// The octets of request `index`, with its header and padding.
@@ -76,7 +92,8 @@ impl Messages {
 
     /// Appends all requests of `other`.
     pub fn append(&mut self, other: &Self) {
-        let base = self.octets.len();
+        let (base, count) = (self.octets.len(), self.starts.len());
+        self.joined.extend(other.joined.iter().map(|index| index + count));
         self.octets.extend_from_slice(&other.octets);
         self.starts.extend(other.starts.iter().map(|start| start + base));
     }
@@ -215,6 +232,18 @@ impl Message<'_> {
         self.octets.extend_from_slice(&kind.to_ne_bytes());
         fill(self);
         // What does not fit into 16 bits cannot be said in netlink; the kernel refuses the short form.
+        let length = u16::try_from(self.octets.len() - at).unwrap_or(u16::MAX);
+        put(self.octets, at, &length.to_ne_bytes());
+        self
+    }
+}
+
+impl Message<'_> {
+    /// Writes a structure that begins with its own length in 16 bits (`struct rtnexthop`).
+    pub fn counted(&mut self, fill: impl FnOnce(&mut Self)) -> &mut Self {
+        let at = self.octets.len();
+        self.octets.extend_from_slice(&[0; 2]);
+        fill(self);
         let length = u16::try_from(self.octets.len() - at).unwrap_or(u16::MAX);
         put(self.octets, at, &length.to_ne_bytes());
         self

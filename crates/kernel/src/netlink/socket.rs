@@ -27,7 +27,7 @@ const NLMSGERR_ATTR_MSG: u16 = 1;
 const NLMSGERR_ATTR_OFFS: u16 = 2;
 
 /// Which part of the kernel a socket talks to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// Links, addresses, routes, rules, neighbours, tc (`NETLINK_ROUTE`).
     Route,
@@ -113,13 +113,7 @@ impl Socket {
         let mut verdicts = vec![None; messages.len()];
         let mut from = 0;
         while from < messages.len() {
-            let mut to = from + 1;
-            while to < messages.len()
-                && to - from < BATCH
-                && messages.range(from, to + 1).len() <= BATCH_OCTETS
-            {
-                to += 1;
-            }
+            let to = piece(messages, from);
             self.send(messages.range(from, to))?;
             self.verdicts(first, &mut verdicts, to)?;
             from = to;
@@ -379,6 +373,31 @@ impl Replies {
     pub const fn is_empty(&self) -> bool {
         self.octets.is_empty()
     }
+}
+
+/// The end of the next piece of a batch that begins at `from`. Joined requests stay together, even if
+/// they alone are more than a piece should be.
+fn piece(messages: &Messages, from: usize) -> usize {
+    let mut to = from + 1;
+    let mut best = None;
+    while to < messages.len() {
+        if to - from >= BATCH || messages.range(from, to + 1).len() > BATCH_OCTETS {
+            break;
+        }
+        if !messages.is_joined(to) {
+            best = Some(to);
+        }
+        to += 1;
+    }
+    if to >= messages.len() || !messages.is_joined(to) {
+        return to;
+    }
+    best.unwrap_or_else(|| {
+        while to < messages.len() && messages.is_joined(to) {
+            to += 1;
+        }
+        to
+    })
 }
 
 /// The first message and what follows it.
