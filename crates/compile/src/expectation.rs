@@ -20,6 +20,8 @@ use std::time::Duration;
 
 /// How long a test tries, unless it says otherwise.
 const WITHIN: Duration = Duration::from_secs(5);
+/// The same where nothing shall be reached: such a test always takes all of its time.
+const WITHIN_BLOCKED: Duration = Duration::from_millis(1200);
 /// How long throughput is measured, unless the test says otherwise.
 const DURATION: Duration = Duration::from_secs(2);
 /// Tolerance of throughput in parts per million, unless the test says otherwise.
@@ -127,7 +129,8 @@ pub(crate) fn resolve(inventory: &Inventory<'_>, report: &mut Report<'_>) -> Vec
                         Some(name) => format!("{name}: {words}"),
                         None => words,
                     };
-                    let within = test.within.as_ref().map_or(WITHIN, |within| within.duration());
+                    let default = if test.blocked.is_some() { WITHIN_BLOCKED } else { WITHIN };
+                    let within = test.within.as_ref().map_or(default, |within| within.duration());
                     resolved.push(ResolvedTest { name, origin: report.origin(span), within, check });
                 }
             }

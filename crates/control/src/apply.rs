@@ -20,7 +20,7 @@ use crate::keep::Keep;
 use crate::plan::{Change, Memory, Originals, Plan, PlanError, Step, StepId};
 use crate::platform::{Missing, Platform, PlatformError, scope};
 use crate::store::{Generation, Pending, Store, StoreError};
-use netloom_compile::object::{Comparison, Desired, FieldChange, Key, Operation, Owner, compare};
+use netloom_compile::object::{Comparison, Desired, FieldChange, Key, Operation, compare};
 use netloom_wire::NodeName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -650,14 +650,11 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// Changes of one owner in a row go out in one call.
+    /// A step goes out in one call: the two ends of a veth pair have different owners and are made as one.
     fn execute(&self, step: &Step) -> Result<(), PlatformError> {
-        for group in step.changes.chunk_by(|a, b| a.owner == b.owner) {
-            let operations: Vec<Operation> = group.iter().map(|change| change.operation.clone()).collect();
-            let owner: &Owner = &group[0].owner;
-            self.platform.execute(owner, &operations)?;
-        }
-        Ok(())
+        let Some(first) = step.changes.first() else { return Ok(()) };
+        let operations: Vec<Operation> = step.operations().cloned().collect();
+        self.platform.execute(&first.owner, &operations)
     }
 }
 

@@ -15,6 +15,7 @@ pub mod doctor;
 pub mod heal;
 pub mod journal;
 pub mod keep;
+mod linux;
 pub mod plan;
 pub mod platform;
 pub mod probe;

@@ -19,6 +19,9 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     let printer = output::Printer::new(&cli);
+    let filter = tracing_subscriber::EnvFilter::try_from_env("NETLOOM_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     match commands::run(&cli, &printer) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {

@@ -142,6 +142,7 @@ pub fn is_network_error(error: &io::Error) -> bool {
         Errno::CONNREFUSED,
         Errno::CONNRESET,
         Errno::NETDOWN,
+        Errno::PIPE,
         Errno::HOSTDOWN,
         Errno::TIMEDOUT,
         Errno::PERM,

@@ -9,6 +9,7 @@
 use super::select;
 use crate::failure::Failure;
 use netloom_control::realm::{Realm, RealmError, RealmKind};
+use netloom_kernel::netlink::{Messages, NetlinkError, Protocol, Socket};
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
@@ -52,7 +53,9 @@ pub fn start(realm: &Realm) -> Result<(), RealmError> {
             let (reason, way_out) = rest.split_once('\n').unwrap_or((rest, ""));
             Err(RealmError::Forbidden { reason: reason.to_owned(), way_out: way_out.to_owned() })
         }
-        (_, _) if said.trim().is_empty() => Err(failed("it ended without a word; see logs/daemon.log".to_owned())),
+        (_, _) if said.trim().is_empty() => {
+            Err(failed("it ended without a word; see logs/daemon.log".to_owned()))
+        }
         _ => Err(failed(said.trim().to_owned())),
     }
 }
@@ -86,6 +89,10 @@ pub fn run() -> Result<u8, Failure> {
     let begin = || -> Result<_, RealmError> {
         if realm.kind == RealmKind::User {
             realm.become_holder()?;
+            // A new namespace has its loopback interface down; programs in the realm expect 127.0.0.1.
+            if let Err(error) = loopback_up() {
+                tracing::warn!(%error, "the loopback interface stays down");
+            }
         }
         realm.prepare()?;
         realm.take_daemon_lock().map_err(|error| RealmError::Holder { reason: error.to_string() })
@@ -106,6 +113,21 @@ pub fn run() -> Result<u8, Failure> {
     let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
     rustix::stdio::dup2_stdout(&null).map_err(std::io::Error::from)?;
     keep(&realm)
+}
+
+/// Sets the loopback interface (index 1 in every namespace) up.
+fn loopback_up() -> Result<(), NetlinkError> {
+    const RTM_NEWLINK: u16 = 16;
+    const IFF_UP: u32 = 1;
+    // `struct ifinfomsg`: family, type, index, flags, mask of flags to change (linux/rtnetlink.h).
+    let mut header = [0; 16];
+    header[4..8].copy_from_slice(&1_u32.to_ne_bytes());
+    header[8..12].copy_from_slice(&IFF_UP.to_ne_bytes());
+    header[12..16].copy_from_slice(&IFF_UP.to_ne_bytes());
+    let mut messages = Messages::new();
+    messages.add(RTM_NEWLINK, 0).header(&header);
+    let verdicts = Socket::open(Protocol::Route)?.batch(&mut messages)?;
+    verdicts.into_iter().try_for_each(|verdict| verdict.map_err(NetlinkError::from))
 }
 
 fn keep(realm: &Realm) -> Result<u8, Failure> {

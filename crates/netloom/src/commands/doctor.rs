@@ -4,14 +4,19 @@ use super::select;
 use crate::failure::Failure;
 use crate::output::{Printer, Tone, put};
 use netloom_control::doctor::{self, Files, Finding, Severity};
-use netloom_control::realm::{Realm, RealmKind};
+use netloom_control::realm::Realm;
 use netloom_kernel::capability::{self, State};
 
 /// Examines the host and prints the matrix. The exit status is 1 when something keeps Netloom from working.
 ///
 /// # Errors
 /// When the output can't be written.
-pub fn run(realm: &Realm, entered: Result<bool, Failure>, printer: &Printer, problems: bool) -> Result<u8, Failure> {
+pub fn run(
+    realm: &Realm,
+    entered: Result<bool, Failure>,
+    printer: &Printer,
+    problems: bool,
+) -> Result<u8, Failure> {
     let mut findings = doctor::examine(&Files::default());
     match entered {
         Ok(true) => findings.extend(kernel()),
@@ -112,7 +117,8 @@ fn print(printer: &Printer, findings: &[Finding]) -> Result<(), Failure> {
     }
     for group in groups {
         put(&format!("{}\n", printer.paint(Tone::Strong, group)))?;
-        let mut table = printer.table(if wide { &["", "", "", "evidence", "fix"] } else { &["", "", "", ""] });
+        let mut table =
+            printer.table(if wide { &["", "", "", "evidence", "fix"] } else { &["", "", "", ""] });
         for finding in findings.iter().filter(|finding| finding.group == group) {
             let (tone, mark) = match finding.severity {
                 Severity::Ok => (Tone::Good, "ok"),
@@ -135,8 +141,11 @@ fn print(printer: &Printer, findings: &[Finding]) -> Result<(), Failure> {
             table.add_row(row);
         }
         // The heading line of a table without headings would be an empty line.
-        let text: String =
-            table.lines().filter(|line| !line.trim().is_empty()).map(|line| format!("{}\n", line.trim_end())).collect();
+        let text: String = table
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .map(|line| format!("{}\n", line.trim_end()))
+            .collect();
         put(&text)?;
     }
     Ok(())

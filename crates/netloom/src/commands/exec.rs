@@ -36,6 +36,7 @@ pub fn exec(realm: &Realm, node: &str, topology: Option<&str>, command: &[OsStri
 /// # Errors
 /// As [`exec`].
 pub fn shell(realm: &Realm, node: &str, topology: Option<&str>) -> Result<u8, Failure> {
-    let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty()).unwrap_or_else(|| "/bin/sh".into());
+    let shell =
+        std::env::var_os("SHELL").filter(|shell| !shell.is_empty()).unwrap_or_else(|| "/bin/sh".into());
     exec(realm, node, topology, &[shell])
 }

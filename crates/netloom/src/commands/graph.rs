@@ -5,7 +5,7 @@ use crate::cli::GraphFormat;
 use crate::failure::Failure;
 use crate::graph::Graph;
 use crate::output::put;
-use netloom_control::check::resolve::addresses;
+use netloom_control::check::addresses;
 use netloom_control::realm::Realm;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -29,7 +29,7 @@ pub fn draw(
             let name = select::topology(realm, wanted)?;
             let running = running::load(realm, &name)?;
             let mut known: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
-            for (node, own) in addresses(&running.desired) {
+            for (node, own) in addresses(&running.compiled.desired) {
                 for (interface, net) in own {
                     known.entry((node.to_string(), interface.to_string())).or_default().push(net.to_string());
                 }

@@ -43,9 +43,9 @@ impl Loaded {
 pub fn read(path: &Path, vars: &[String]) -> Result<Loaded, Failure> {
     let mut overrides = BTreeMap::new();
     for var in vars {
-        let (name, value) = var
-            .split_once('=')
-            .ok_or_else(|| Failure::new(format!("`{var}` sets no variable")).help("write --var NAME=VALUE"))?;
+        let (name, value) = var.split_once('=').ok_or_else(|| {
+            Failure::new(format!("`{var}` sets no variable")).help("write --var NAME=VALUE")
+        })?;
         overrides.insert(name.to_owned(), value.to_owned());
     }
     let name = path.display().to_string();
@@ -71,12 +71,18 @@ pub fn text(
 ) -> Result<Loaded, Failure> {
     let color = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let source = SourceFile::from_bytes(name, bytes).map_err(|unreadable| {
-        Failure::rendered(unreadable.diagnostic.render(&unreadable.source, color), format!("{name} can't be read"))
+        Failure::rendered(
+            unreadable.diagnostic.render(&unreadable.source, color),
+            format!("{name} can't be read"),
+        )
     })?;
     match load::load(&source, format, &overrides) {
         Ok(model) => Ok(Loaded { source, format, overrides, model }),
         Err(diagnostics) => {
-            let errors = diagnostics.iter().filter(|d| d.severity == netloom_model::diagnostic::Severity::Error).count();
+            let errors = diagnostics
+                .iter()
+                .filter(|d| d.severity == netloom_model::diagnostic::Severity::Error)
+                .count();
             let plural = if errors == 1 { "mistake" } else { "mistakes" };
             Err(Failure::rendered(
                 diagnostics.render(&source, color),

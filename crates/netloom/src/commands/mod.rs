@@ -15,6 +15,7 @@ mod plan;
 mod rollback;
 mod running;
 mod select;
+mod session;
 mod test;
 mod watch;
 
@@ -84,8 +85,7 @@ fn in_realm(cli: &Cli, printer: &Printer, realm: &Realm) -> Result<u8, Failure> 
             loaded.print_warnings(printer);
             let confirm = confirm.as_deref().map(time_span).transpose()?;
             realm.enter(Some(&daemon::start))?;
-            let options =
-                apply::Options { confirm, tests: !no_tests, daemon: !no_daemon, show_plan: !quiet };
+            let options = apply::Options { confirm, tests: !no_tests, daemon: !no_daemon, show_plan: !quiet };
             apply::run(realm, printer, loaded, &options)
         }
         Command::Confirm(topology) => {

@@ -3,7 +3,7 @@
 use super::{running, select};
 use crate::failure::Failure;
 use crate::output::{Printer, Tone, put};
-use netloom_control::check::resolve::{addresses, choose};
+use netloom_control::check::{addresses, choose};
 use netloom_control::probe::{Place, human, icmp};
 use netloom_control::realm::Realm;
 use serde::Serialize;
@@ -47,7 +47,7 @@ pub fn ping(realm: &Realm, printer: &Printer, request: &Request<'_>) -> Result<u
         Ok(address) => address,
         Err(_) => {
             let running = running::load(realm, &topology)?;
-            let all = addresses(&running.desired);
+            let all = addresses(&running.compiled.desired);
             let of = |name: &str| {
                 all.iter().find(|(node, _)| node.as_str() == name).map_or(&[][..], |(_, own)| own.as_slice())
             };
@@ -61,14 +61,8 @@ pub fn ping(realm: &Realm, printer: &Printer, request: &Request<'_>) -> Result<u
         }
     };
     let place = Place::at(path);
-    let mut report = Report {
-        from,
-        to: request.to.to_owned(),
-        address: target,
-        sent: 0,
-        answered: 0,
-        times: Vec::new(),
-    };
+    let mut report =
+        Report { from, to: request.to.to_owned(), address: target, sent: 0, answered: 0, times: Vec::new() };
     for number in 1..=request.count {
         if number > 1 {
             std::thread::sleep(request.interval);
@@ -96,7 +90,12 @@ pub fn ping(realm: &Realm, printer: &Printer, request: &Request<'_>) -> Result<u
         printer.machine(&report)?;
     } else {
         let lost = report.sent - report.answered;
-        put(&format!("{} sent, {} answered, {lost} lost{}\n", report.sent, report.answered, spread(&report.times)))?;
+        put(&format!(
+            "{} sent, {} answered, {lost} lost{}\n",
+            report.sent,
+            report.answered,
+            spread(&report.times)
+        ))?;
     }
     Ok(u8::from(report.answered == 0))
 }

@@ -33,7 +33,8 @@ pub fn topology(realm: &Realm, wanted: Option<&str>) -> Result<String, Failure> 
     let listed = || if up.is_empty() { "nothing is up".to_owned() } else { format!("up: {}", up.join(", ")) };
     match wanted {
         Some(wanted) => {
-            let name = if looks_like_file(wanted) { name_in_file(Path::new(wanted))? } else { wanted.to_owned() };
+            let name =
+                if looks_like_file(wanted) { name_in_file(Path::new(wanted))? } else { wanted.to_owned() };
             if up.contains(&name) {
                 Ok(name)
             } else {
@@ -83,7 +84,10 @@ pub fn node(realm: &Realm, node: &str, wanted: Option<&str>) -> Result<(String, 
         .map(|name| (strsim::jaro_winkler(name, &node), name))
         .filter(|(near, _)| *near > 0.7)
         .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map_or_else(|| format!("its nodes: {}", shortened(&nodes)), |(_, name)| format!("did you mean `{name}`?"));
+        .map_or_else(
+            || format!("its nodes: {}", shortened(&nodes)),
+            |(_, name)| format!("did you mean `{name}`?"),
+        );
     Err(Failure::new(format!("topology `{topology}` has no node `{node}` that is up")).help(near))
 }
 
@@ -111,7 +115,9 @@ pub fn nodes(realm: &Realm, topology: &str) -> Vec<String> {
         .into_iter()
         .flatten()
         .filter_map(Result::ok)
-        .filter_map(|entry| entry.file_name().to_str().and_then(|name| name.strip_prefix(&prefix)).map(str::to_owned))
+        .filter_map(|entry| {
+            entry.file_name().to_str().and_then(|name| name.strip_prefix(&prefix)).map(str::to_owned)
+        })
         .collect();
     names.sort();
     names

@@ -3,7 +3,8 @@
 use super::running::Running;
 use crate::failure::Failure;
 use crate::output::{Printer, Tone, put};
-use netloom_control::check::{self, CheckResult, resolve};
+use netloom_compile::object::Space;
+use netloom_control::check::{self, TestResult};
 use netloom_control::probe::{Place, human};
 use netloom_control::realm::Realm;
 
@@ -12,20 +13,22 @@ use netloom_control::realm::Realm;
 /// # Errors
 /// When the output can't be written.
 pub fn run(realm: &Realm, printer: &Printer, running: &Running) -> Result<bool, Failure> {
-    let validated = &running.loaded.model.validated;
-    let source = &running.loaded.source;
-    let checks = resolve::resolve(validated.topology(), &running.desired, &|span| source.locate(span).line);
-    if checks.is_empty() {
+    let topology = running.loaded.model.validated.topology();
+    let tests = &running.compiled.tests;
+    if tests.is_empty() {
         if printer.is_machine() {
-            printer.machine(&Vec::<CheckResult>::new())?;
+            printer.machine(&Vec::<TestResult>::new())?;
         } else {
             put("no tests in the file\n")?;
         }
         return Ok(true);
     }
-    let addresses = resolve::addresses(&running.desired);
-    let place = |node: &netloom_wire::NodeName| Place::at(realm.netns_dir.join(format!("{}.{node}", running.name)));
-    let results = check::run(&checks, validated.topology(), &addresses, &place, &|_| {});
+    let addresses = check::addresses(&running.compiled.desired);
+    let place = |space: &Space| match space {
+        Space::Host => Place::here(),
+        Space::Node(node) => Place::at(realm.netns_dir.join(format!("{}.{node}", running.name))),
+    };
+    let results = check::run(tests, topology, &addresses, &place);
     let failed = results.iter().filter(|result| !result.passed).count();
     if printer.is_machine() {
         printer.machine(&results)?;
@@ -34,12 +37,13 @@ pub fn run(realm: &Realm, printer: &Printer, running: &Running) -> Result<bool, 
     let mut table = printer.table(&["", "test", "evidence", "took", "line"]);
     for result in &results {
         let (tone, word) = if result.passed { (Tone::Good, "ok") } else { (Tone::Bad, "FAILED") };
+        let origin = &result.test.origin;
         table.add_row([
             printer.cell(tone, word),
-            printer.cell(Tone::Plain, &result.check.name),
+            printer.cell(Tone::Plain, &result.test.name),
             printer.cell(if result.passed { Tone::Dim } else { Tone::Bad }, &result.evidence),
             printer.cell(Tone::Dim, human(result.took)),
-            printer.cell(Tone::Dim, format!("{}:{}", source.name(), result.check.line)),
+            printer.cell(Tone::Dim, format!("{}:{}", origin.file, origin.line)),
         ]);
     }
     printer.print_table(&table)?;

@@ -1,11 +1,12 @@
 //! diagrams.net (mxGraph XML).
 
-use super::layout::{self, HEIGHT, WIDTH};
+use super::layout::{self, HEIGHT};
 use super::{Graph, Role, xml};
 use std::fmt::Write;
 
 pub(super) fn draw(graph: &Graph) -> String {
     let placed = layout::place(graph);
+    let width = placed.box_width;
     let mut out = String::new();
     let _ = writeln!(
         out,
@@ -23,8 +24,8 @@ pub(super) fn draw(graph: &Graph) -> String {
         let label = xml(&format!("<b>{}</b><br>{}", xml(&node.name), xml(&node.detail)));
         let _ = writeln!(
             out,
-            "<mxCell id=\"n{index}\" value=\"{label}\" style=\"{style}whiteSpace=wrap;html=1;\" vertex=\"1\" parent=\"1\"><mxGeometry x=\"{:.0}\" y=\"{:.0}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" as=\"geometry\"/></mxCell>",
-            x - WIDTH / 2.0,
+            "<mxCell id=\"n{index}\" value=\"{label}\" style=\"{style}whiteSpace=wrap;html=1;\" vertex=\"1\" parent=\"1\"><mxGeometry x=\"{:.0}\" y=\"{:.0}\" width=\"{width:.0}\" height=\"{HEIGHT}\" as=\"geometry\"/></mxCell>",
+            x - width / 2.0,
             y - HEIGHT / 2.0
         );
     }

@@ -9,8 +9,8 @@
 use super::{Graph, Role};
 use std::collections::{BTreeSet, VecDeque};
 
-/// Width of a node's box, in pixels.
-pub const WIDTH: f64 = 132.0;
+/// Narrowest and widest box of a node, in pixels; all boxes of a picture are as wide as the longest text needs.
+const WIDTHS: (f64, f64) = (96.0, 200.0);
 /// Height of a node's box.
 pub const HEIGHT: f64 = 46.0;
 const GAP_X: f64 = 34.0;
@@ -28,12 +28,16 @@ pub struct Placed {
     pub width: f64,
     /// Height of the picture.
     pub height: f64,
+    /// Width of every box.
+    pub box_width: f64,
 }
 
 /// An inner node with its leaves below it.
 struct Block {
     node: usize,
     leaves: Vec<usize>,
+    /// Width of a box.
+    box_width: f64,
 }
 
 impl Block {
@@ -46,10 +50,10 @@ impl Block {
 
     fn width(&self) -> f64 {
         if self.leaves.is_empty() {
-            WIDTH
+            self.box_width
         } else {
             let columns = self.columns() as f64;
-            columns * WIDTH + (columns - 1.0) * LEAF_GAP_X
+            columns * self.box_width + (columns - 1.0) * LEAF_GAP_X
         }
     }
 
@@ -66,10 +70,10 @@ impl Block {
         for (index, leaf) in self.leaves.iter().enumerate() {
             let row = index / columns;
             let in_row = (self.leaves.len() - row * columns).min(columns) as f64;
-            let width = in_row * WIDTH + (in_row - 1.0) * LEAF_GAP_X;
+            let width = in_row * self.box_width + (in_row - 1.0) * LEAF_GAP_X;
             let column = (index % columns) as f64;
             at[*leaf] = (
-                x - width / 2.0 + WIDTH / 2.0 + column * (WIDTH + LEAF_GAP_X),
+                x - width / 2.0 + self.box_width / 2.0 + column * (self.box_width + LEAF_GAP_X),
                 top + row as f64 * (HEIGHT + LEAF_GAP_Y),
             );
         }
@@ -80,6 +84,14 @@ impl Block {
 #[must_use]
 pub fn place(graph: &Graph) -> Placed {
     let count = graph.nodes.len();
+    // Mean widths of the two fonts of `svg`, with some air at the sides.
+    let text = |name: usize, detail: usize| (name as f64 * 8.0).max(detail as f64 * 6.8) + 22.0;
+    let box_width = graph
+        .nodes
+        .iter()
+        .map(|node| text(node.name.chars().count(), node.detail.chars().count()))
+        .fold(WIDTHS.0, f64::max)
+        .min(WIDTHS.1);
     let mut neighbours = vec![BTreeSet::new(); count];
     for edge in &graph.edges {
         if edge.a != edge.b {
@@ -99,7 +111,7 @@ pub fn place(graph: &Graph) -> Placed {
     for node in (0..count).filter(|node| !is_leaf[*node]) {
         block_of[node] = blocks.len();
         let leaves = neighbours[node].iter().copied().filter(|other| is_leaf[*other]).collect();
-        blocks.push(Block { node, leaves });
+        blocks.push(Block { node, leaves, box_width });
     }
     let inner: Vec<BTreeSet<usize>> = blocks
         .iter()
@@ -124,7 +136,7 @@ pub fn place(graph: &Graph) -> Placed {
         left += width + GAP_X * 2.0;
         height = height.max(tall);
     }
-    Placed { at, width: left - GAP_X * 2.0 + MARGIN, height: height + 2.0 * MARGIN }
+    Placed { at, width: left - GAP_X * 2.0 + MARGIN, height: height + 2.0 * MARGIN, box_width }
 }
 
 fn components(inner: &[BTreeSet<usize>]) -> Vec<Vec<usize>> {
@@ -170,7 +182,7 @@ fn place_ring(
             None => break,
         }
     }
-    let widest = component.iter().map(|block| blocks[*block].width()).fold(WIDTH, f64::max);
+    let widest = component.iter().map(|block| blocks[*block].width()).fold(0.0, f64::max);
     let tallest = component.iter().map(|block| blocks[*block].height()).fold(HEIGHT, f64::max);
     let step = (widest + GAP_X).max(tallest + GAP_X);
     let radius = (step * order.len() as f64 / std::f64::consts::TAU).max(step);

@@ -242,3 +242,76 @@ impl Graph {
 fn xml(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::GraphFormat;
+    use netloom_model::document::Format;
+    use netloom_model::load;
+    use netloom_model::source::SourceFile;
+
+    fn graph(text: &str) -> Graph {
+        let source = SourceFile::new("test.yaml", text);
+        let loaded = load::load(&source, Format::Yaml, &BTreeMap::new())
+            .unwrap_or_else(|diagnostics| panic!("{}", diagnostics.render(&source, false)));
+        Graph::of(loaded.validated.topology(), &BTreeMap::new())
+    }
+
+    #[test]
+    fn every_example_is_drawn_in_every_form_and_always_the_same() {
+        let mut count = 0;
+        for entry in std::fs::read_dir(netloom_testkit::project_file("examples")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "yaml") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let (first, second) = (graph(&text), graph(&text));
+            for format in [
+                GraphFormat::Ascii,
+                GraphFormat::Svg,
+                GraphFormat::Html,
+                GraphFormat::Mermaid,
+                GraphFormat::Dot,
+                GraphFormat::Drawio,
+            ] {
+                let picture = first.draw(format);
+                assert_eq!(picture, second.draw(format), "{} {format:?}", path.display());
+                for node in &first.nodes {
+                    assert!(
+                        picture.contains(&node.name),
+                        "{} {format:?} lacks {}",
+                        path.display(),
+                        node.name
+                    );
+                }
+            }
+            // No two boxes cover each other.
+            let placed = layout::place(&first);
+            for (index, a) in placed.at.iter().enumerate() {
+                for b in &placed.at[..index] {
+                    let apart = (a.0 - b.0).abs() >= placed.box_width - 0.5
+                        || (a.1 - b.1).abs() >= layout::HEIGHT - 0.5;
+                    assert!(apart, "{}: boxes at {a:?} and {b:?}", path.display());
+                }
+            }
+            count += 1;
+        }
+        assert!(count > 20);
+    }
+
+    #[test]
+    fn a_large_network_is_placed_quickly() {
+        let mut text = String::from(
+            "netloom: 1\nname: large\nnetworks:\n  hub: { mode: bridge, subnet: 10.0.0.0/16 }\nendpoints:\n",
+        );
+        for index in 0..1000 {
+            text.push_str(&format!("  h{index}: {{ networks: hub }}\n"));
+        }
+        let graph = graph(&text);
+        let placed = layout::place(&graph);
+        // A grid under the switch, not one endless row.
+        assert!(placed.width < placed.box_width * 60.0, "{}", placed.width);
+    }
+}

@@ -1,11 +1,11 @@
 //! Scalable vector graphics. One style sheet inside, light and dark by the viewer's preference.
 
-use super::layout::{self, HEIGHT, Placed, WIDTH};
+use super::layout::{self, HEIGHT, Placed};
 use super::{Graph, Role, xml};
 use std::fmt::Write;
 
 /// Above this many edges interface names are left out: they would cover each other.
-const LABELLED_EDGES: usize = 60;
+const LABELLED_EDGES: usize = 40;
 
 pub(super) const STYLE: &str = "
 .canvas{fill:#fbfcfd}
@@ -60,7 +60,7 @@ fn edges(graph: &Graph, placed: &Placed, out: &mut String) {
         let (a, b) = (placed.at[edge.a], placed.at[edge.b]);
         for (text, from, to) in [(&edge.label_a, a, b), (&edge.label_b, b, a)] {
             if !text.is_empty() {
-                let (x, y) = border(from, to, 15.0);
+                let (x, y) = border(from, to, 15.0, placed.box_width);
                 let _ = writeln!(
                     out,
                     "<text class=\"port\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>",
@@ -78,11 +78,11 @@ fn edges(graph: &Graph, placed: &Placed, out: &mut String) {
 }
 
 /// The point a little outside of the box at `from`, on the way to `to`.
-fn border(from: (f64, f64), to: (f64, f64), beyond: f64) -> (f64, f64) {
+fn border(from: (f64, f64), to: (f64, f64), beyond: f64, box_width: f64) -> (f64, f64) {
     let (dx, dy) = (to.0 - from.0, to.1 - from.1);
     let length = dx.hypot(dy).max(1.0);
     let (ux, uy) = (dx / length, dy / length);
-    let reach = (WIDTH / 2.0 / ux.abs().max(1e-6)).min(HEIGHT / 2.0 / uy.abs().max(1e-6));
+    let reach = (box_width / 2.0 / ux.abs().max(1e-6)).min(HEIGHT / 2.0 / uy.abs().max(1e-6));
     // Sideways a name needs more room than downwards.
     let beyond = beyond + 14.0 * ux.abs();
     (from.0 + ux * (reach + beyond), from.1 + uy * (reach + beyond))
@@ -96,10 +96,11 @@ fn nodes(graph: &Graph, placed: &Placed, out: &mut String) {
             Role::Network => ("network", 10.0),
             Role::Endpoint => ("endpoint", 4.0),
         };
-        let (left, top) = (x - WIDTH / 2.0, y - HEIGHT / 2.0);
+        let width = placed.box_width;
+        let (left, top) = (x - width / 2.0, y - HEIGHT / 2.0);
         let _ = writeln!(
             out,
-            "<g class=\"{class}\"><title>{} {}</title><rect class=\"box\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"{radius}\"/>",
+            "<g class=\"{class}\"><title>{} {}</title><rect class=\"box\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{HEIGHT}\" rx=\"{radius}\"/>",
             xml(&node.name),
             xml(&node.detail)
         );
@@ -107,14 +108,14 @@ fn nodes(graph: &Graph, placed: &Placed, out: &mut String) {
         let _ = writeln!(
             out,
             "<text class=\"name\" x=\"{x:.1}\" y=\"{name_y:.1}\">{}</text>",
-            xml(&cut(&node.name, 17))
+            xml(&cut(&node.name, 23))
         );
         if !node.detail.is_empty() {
             let _ = writeln!(
                 out,
                 "<text class=\"detail\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>",
                 y + 14.0,
-                xml(&cut(&node.detail, 19))
+                xml(&cut(&node.detail, 27))
             );
         }
         out.push_str("</g>\n");

@@ -1,0 +1,126 @@
+//! `plan`: what `apply` would change, and why.
+
+use super::load::Loaded;
+use super::session::Session;
+use crate::failure::Failure;
+use crate::output::{Printer, Tone, put};
+use netloom_compile::object::Desired;
+use netloom_control::plan::{Cause, Plan, Sign};
+use netloom_control::platform::Missing;
+use netloom_control::realm::Realm;
+use serde::Serialize;
+
+/// Nothing to do.
+pub const NOTHING: u8 = 0;
+/// Changes are pending.
+pub const PENDING: u8 = 2;
+/// The system was changed by hand.
+pub const DRIFT: u8 = 3;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    topology: &'a str,
+    missing: &'a [Missing],
+    plan: Option<&'a Plan>,
+    drift: bool,
+}
+
+/// Prints the plan. The exit status tells whether anything is pending.
+///
+/// # Errors
+/// When the description can't be realized here, or foreign objects are in the way.
+pub fn run(realm: &Realm, printer: &Printer, loaded: &Loaded, destroy: bool) -> Result<u8, Failure> {
+    let session = Session::open(realm, loaded)?;
+    let desired = if destroy { Desired::new(session.name.clone()) } else { session.compiled.desired.clone() };
+    session.print_notes(printer);
+    let missing = session.missing(&desired);
+    if !missing.is_empty() {
+        if printer.is_machine() {
+            printer.machine(&Report {
+                topology: loaded.name(),
+                missing: &missing,
+                plan: None,
+                drift: false,
+            })?;
+        }
+        return Err(lacks(&missing));
+    }
+    let plan = session.plan(&desired)?;
+    if printer.is_machine() {
+        let drift = plan.has_drift();
+        printer.machine(&Report { topology: loaded.name(), missing: &[], plan: Some(&plan), drift })?;
+    } else {
+        print(printer, &plan)?;
+    }
+    Ok(status(&plan))
+}
+
+/// The exit status that a plan stands for.
+#[must_use]
+pub fn status(plan: &Plan) -> u8 {
+    if plan.is_empty() {
+        NOTHING
+    } else if plan.has_drift() && plan.changes().all(|change| change.cause != Cause::Described) {
+        DRIFT
+    } else {
+        PENDING
+    }
+}
+
+/// The error about what this kernel lacks.
+pub fn lacks(missing: &[Missing]) -> Failure {
+    let mut text = String::from("this system lacks what the file asks for; nothing was changed");
+    for item in missing {
+        text.push_str(&format!("\n  {} {} needs {}", item.key.kind(), item.key, item.feature));
+    }
+    let mut ways: Vec<&str> = missing.iter().map(|item| item.instead.as_str()).collect();
+    ways.sort_unstable();
+    ways.dedup();
+    Failure::new(text).help(format!("instead: {}", ways.join("\nor: ")))
+}
+
+/// Prints a plan for people, a line for each change.
+///
+/// # Errors
+/// When standard output can't be written.
+pub fn print(printer: &Printer, plan: &Plan) -> Result<(), Failure> {
+    if plan.is_empty() {
+        put("nothing to do: everything is as described\n")?;
+        return Ok(());
+    }
+    let rows: Vec<(Sign, String, String, String)> = plan
+        .changes()
+        .map(|change| {
+            let place = change
+                .origin
+                .as_ref()
+                .map_or_else(String::new, |origin| format!("{}:{}", origin.file, origin.line));
+            (change.sign(), format!("{} {}", change.key().kind(), change.key()), change.reason.clone(), place)
+        })
+        .collect();
+    let widest = |text: &dyn Fn(&(Sign, String, String, String)) -> usize, most: usize| {
+        rows.iter().map(text).filter(|width| *width <= most).max().unwrap_or(0)
+    };
+    let (objects, reasons) =
+        (widest(&|row| row.1.chars().count(), 56), widest(&|row| row.2.chars().count(), 64));
+    let mut out = String::new();
+    for (sign, object, reason, place) in &rows {
+        let tone = match sign {
+            Sign::Add => Tone::Good,
+            Sign::Change => Tone::Warn,
+            Sign::Remove => Tone::Bad,
+        };
+        let line = format!(
+            "{} {object:objects$}  {}  {}",
+            printer.paint(tone, &sign.to_string()),
+            printer.paint(Tone::Plain, &format!("{reason:reasons$}")),
+            printer.paint(Tone::Dim, place)
+        );
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out.push_str(&printer.paint(Tone::Strong, &plan.counts().to_string()));
+    out.push('\n');
+    put(&out)?;
+    Ok(())
+}

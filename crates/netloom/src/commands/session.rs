@@ -1,0 +1,100 @@
+//! What most commands need: the file compiled with what is remembered, and the kernel.
+
+use super::load::Loaded;
+use crate::failure::Failure;
+use crate::output::{Printer, Tone};
+use netloom_compile::object::{Desired, Origin};
+use netloom_compile::{Compiled, Context, Severity};
+use netloom_control::keep::Keep;
+use netloom_control::plan::{Memory, Plan};
+use netloom_control::platform::{Missing, Platform};
+use netloom_control::realm::Realm;
+use netloom_control::store;
+use netloom_kernel::{Kernel, KernelConfig};
+use netloom_wire::NodeName;
+
+/// A compiled file and the kernel it is for.
+pub struct Session {
+    /// The topology's name.
+    pub name: NodeName,
+    /// What the file means.
+    pub compiled: Compiled,
+    /// What was given out, to be kept with the generation.
+    pub keep: Keep,
+    /// The kernel.
+    pub kernel: Kernel,
+    last: Option<Desired>,
+}
+
+/// The kernel as one topology of a realm sees it.
+///
+/// # Errors
+/// Without `/proc`.
+pub fn kernel(realm: &Realm, topology: &NodeName) -> Result<Kernel, Failure> {
+    let config = KernelConfig {
+        topology: topology.clone(),
+        netns_dir: realm.netns_dir.clone(),
+        log_dir: realm.log_dir(),
+    };
+    Kernel::new(config).map_err(Failure::new)
+}
+
+/// Compiles a file with the addresses and keys that its topology has already.
+///
+/// # Errors
+/// When it can't be compiled, or the store is damaged.
+pub fn compile(realm: &Realm, loaded: &Loaded) -> Result<(Compiled, Keep), Failure> {
+    let topology = loaded.model.validated.topology();
+    let mut keep = Keep::peek(&realm.state_dir, &topology.name).map_err(Failure::new)?;
+    let context = Context { allocations: keep.allocations.clone(), seed: keep.seed(), reserved: Vec::new() };
+    let file = loaded.source.shared_name();
+    let locate = |span| {
+        let at = loaded.source.locate(span);
+        Origin { file: file.clone(), line: at.line, column: at.column }
+    };
+    let compiled = netloom_compile::compile(topology, &locate, &context)
+        .map_err(|error| Failure::new(error).help("nothing was changed"))?;
+    keep.allocations = compiled.allocations.clone();
+    Ok((compiled, keep))
+}
+
+impl Session {
+    /// Compiles the file with the addresses and keys that its topology has already.
+    ///
+    /// # Errors
+    /// When it can't be compiled, or the store is damaged.
+    pub fn open(realm: &Realm, loaded: &Loaded) -> Result<Self, Failure> {
+        let name = loaded.model.validated.topology().name.value.clone();
+        let (compiled, keep) = compile(realm, loaded)?;
+        let last =
+            store::peek(&realm.state_dir, &name).map_err(Failure::new)?.map(|generation| generation.desired);
+        Ok(Self { kernel: kernel(realm, &name)?, name, compiled, keep, last })
+    }
+
+    /// What this system lacks.
+    #[must_use]
+    pub fn missing(&self, desired: &Desired) -> Vec<Missing> {
+        Platform::missing(&self.kernel, desired)
+    }
+
+    /// The plan from what is to `desired`.
+    ///
+    /// # Errors
+    /// When the system can't be looked at, or foreign objects are in the way.
+    pub fn plan(&self, desired: &Desired) -> Result<Plan, Failure> {
+        let observed = Platform::observe(&self.kernel, desired).map_err(Failure::new)?;
+        Plan::between(&observed, desired, &Memory::of(self.last.as_ref())).map_err(Failure::new)
+    }
+
+    /// Prints what the user should know, to standard error.
+    pub fn print_notes(&self, printer: &Printer) {
+        let printer = Printer { color: printer.color && printer.live, ..*printer };
+        for note in &self.compiled.notes {
+            let (tone, word) = match note.severity {
+                Severity::Information => (Tone::Dim, "note:"),
+                Severity::Warning => (Tone::Warn, "warning:"),
+            };
+            eprintln!("{} {note}", printer.paint(tone, word));
+        }
+    }
+}
