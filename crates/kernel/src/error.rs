@@ -2,6 +2,7 @@
 
 use crate::netlink::{NetlinkError, Refusal};
 use crate::nft::NftError;
+use crate::tc::TcError;
 use netloom_compile::object::Key;
 use rustix::io::Errno;
 use std::path::PathBuf;
@@ -61,6 +62,16 @@ pub enum KernelError {
         /// The failure.
         source: Box<NftError>,
     },
+    /// The queueing of an interface could not be read or changed.
+    #[error("cannot {verb} {} {key}: {source}", key.kind())]
+    Queueing {
+        /// `create`, `change`, `delete` or `observe`.
+        verb: &'static str,
+        /// The object.
+        key: Box<Key>,
+        /// The failure.
+        source: Box<TcError>,
+    },
     /// A file or a system call failed.
     #[error("{doing} {}: {}{}", path.display(), std::io::Error::from(*errno), advice_io(*errno))]
     Io {
@@ -88,6 +99,7 @@ impl KernelError {
             Self::Io { errno, .. } => Some(*errno),
             Self::Netlink { source, .. } => source.errno(),
             Self::Filter { source, .. } => source.errno(),
+            Self::Queueing { source, .. } => source.errno(),
             _ => None,
         }
     }

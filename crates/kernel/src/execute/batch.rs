@@ -26,7 +26,8 @@ impl Verb {
 }
 
 /// What the kernel answers when the object to delete, or what it sat on, is gone.
-const GONE: &[Errno] = &[Errno::NODEV, Errno::NOENT, Errno::SRCH, Errno::ADDRNOTAVAIL, Errno::NXIO];
+pub(super) const GONE: &[Errno] =
+    &[Errno::NODEV, Errno::NOENT, Errno::SRCH, Errno::ADDRNOTAVAIL, Errno::NXIO];
 
 /// For whom a request is.
 struct Label {

@@ -15,6 +15,7 @@ mod batch;
 mod links;
 
 use crate::address;
+use crate::capability;
 use crate::error::KernelError;
 use crate::kernel::Kernel;
 use crate::neighbour::{self, Entry};
@@ -24,8 +25,10 @@ use crate::process::{self, Identity};
 use crate::route::{self, Place};
 use crate::rule;
 use crate::sysctl;
+use crate::tc;
 use batch::{Batch, Verb};
 use links::Target;
+use netloom_compile::object::shaper::FilterKind;
 use netloom_compile::object::{Comparison, Key, Mark, Operation, Owner, RouteAction, Space, Spec, compare};
 use netloom_wire::{InterfaceName, NodeName};
 use std::collections::HashMap;
@@ -168,6 +171,19 @@ impl Execution<'_> {
                     .with_socket(space, Protocol::Netfilter, |socket| nft::apply(socket, &table, firewall))?;
                 done.ok_or_else(|| absent(verb, key))?.map_err(|source| filter_error(verb, key, source))
             }
+            (Key::Shaper { space, link }, Spec::Shaper(wanted)) => {
+                let index = self.index(Target { verb, key, space, name: link }, space, link)?;
+                self.batch.flush()?;
+                let old = match from {
+                    Some(Spec::Shaper(old)) => Some(&**old),
+                    _ => None,
+                };
+                let kind = filter_kind();
+                let done = self.kernel.with_socket(space, Protocol::Route, |socket| {
+                    tc::apply(socket, index, old, wanted, kind)
+                })?;
+                done.ok_or_else(|| absent(verb, key))?.map_err(|source| queueing_error(verb, key, source))
+            }
             (Key::Process { space, name }, Spec::Process(wanted)) => {
                 self.batch.flush()?;
                 self.start(verb, key, space, name, wanted)
@@ -242,6 +258,16 @@ impl Execution<'_> {
                     .with_socket(space, Protocol::Netfilter, |socket| nft::delete(socket, &table))?;
                 done.unwrap_or(Ok(())).map_err(|source| filter_error(Verb::Delete, key, source))
             }
+            (Key::Shaper { space, link }, _) => {
+                let Some(index) = self.index_if_there(space, link)? else { return Ok(()) };
+                self.batch.flush()?;
+                let done =
+                    self.kernel.with_socket(space, Protocol::Route, |socket| tc::delete(socket, index))?;
+                match done.unwrap_or(Ok(())) {
+                    Err(error) if error.errno().is_some_and(|errno| batch::GONE.contains(&errno)) => Ok(()),
+                    other => other.map_err(|source| queueing_error(Verb::Delete, key, source)),
+                }
+            }
             (Key::Process { space: Space::Node(node), name }, _) => {
                 self.batch.flush()?;
                 let identity = Identity { node: node.clone(), name: name.clone() };
@@ -298,6 +324,15 @@ impl Execution<'_> {
 
 fn filter_error(verb: Verb, key: &Key, source: nft::NftError) -> KernelError {
     KernelError::Filter { verb: verb.word(), key: Box::new(key.clone()), source: Box::new(source) }
+}
+
+fn queueing_error(verb: Verb, key: &Key, source: tc::TcError) -> KernelError {
+    KernelError::Queueing { verb: verb.word(), key: Box::new(key.clone()), source: Box::new(source) }
+}
+
+/// The classifier that this kernel has; `u32` if nothing can be found out.
+fn filter_kind() -> FilterKind {
+    capability::capabilities().map_or(FilterKind::U32, |found| tc::support(found).filter_kind())
 }
 
 /// The namespace is not there.

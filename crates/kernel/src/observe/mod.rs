@@ -21,7 +21,9 @@ mod view;
 use crate::error::KernelError;
 use crate::kernel::Kernel;
 use crate::namespace::Namespace;
+use crate::netlink::NetlinkError;
 use crate::process;
+use crate::tc::TcError;
 use netloom_compile::object::{Desired, Key, Link, LinkKind, Mark, Observed, ObservedObject, Space, Spec};
 use netloom_wire::{InterfaceName, NodeName};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -156,6 +158,13 @@ impl Kernel {
         View::look(space, wanted, host, &self.table(space), &self.config.topology).map_err(
             |error| match error {
                 view::LookError::Netlink(source) => KernelError::Netlink { doing: place, source },
+                view::LookError::Queueing(TcError::Netlink(source)) => {
+                    KernelError::Netlink { doing: place, source }
+                }
+                view::LookError::Queueing(source) => KernelError::Netlink {
+                    doing: format!("{place}: {source}"),
+                    source: NetlinkError::Malformed,
+                },
                 view::LookError::Filter(source) => KernelError::Filter {
                     verb: "observe",
                     key: Box::new(Key::Firewall { space: space.clone() }),

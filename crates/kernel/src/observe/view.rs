@@ -13,6 +13,7 @@ use crate::nft::{self, NftError};
 use crate::route;
 use crate::rule;
 use crate::sysctl;
+use crate::tc::{self, TcError};
 use crate::wireguard;
 use netloom_compile::object::{
     Firewall, Key, Link, LinkKind, LinkRef, Mark, ObservedObject, PortVlan, Space, Spec, WireguardOptions,
@@ -34,6 +35,7 @@ const NETNSA_FD: u16 = 3;
 pub(super) enum LookError {
     Netlink(NetlinkError),
     Filter(NftError),
+    Queueing(TcError),
 }
 
 impl From<NetlinkError> for LookError {
@@ -71,6 +73,7 @@ pub(super) struct View {
     offloads: HashMap<InterfaceName, Offloads>,
     sysctls: Vec<(Arc<str>, String)>,
     firewall: Option<Firewall>,
+    queueing: BTreeMap<u32, tc::Found>,
 }
 
 /// Asks for links; with `index` for one only.
@@ -108,6 +111,7 @@ impl View {
             offloads: HashMap::new(),
             sysctls: Vec::new(),
             firewall: None,
+            queueing: BTreeMap::new(),
         };
         let (mut identifiers, mut filters_vlans, mut forwards) = (BTreeSet::new(), false, wanted.entries);
         let mut tunnels = Vec::new();
@@ -151,6 +155,7 @@ impl View {
             let replies = dump(&mut socket, link::vlan_dump)?;
             view.vlans = replies.iter().filter_map(|reply| link::read_vlans(&reply)).collect();
         }
+        view.queueing = tc::observe(&mut socket, None).map_err(LookError::Queueing)?;
         view.look_deeper(wanted, &tunnels)?;
         view.sysctls =
             wanted.sysctls.iter().filter_map(|path| Some((path.clone(), sysctl::read(path)?))).collect();
@@ -241,6 +246,18 @@ impl View {
             let ours = owners.get(&index) == Some(&Mark::Ours);
             if wanted.keys.contains(&key) || !by_kernel && ours {
                 found.push((key, ObservedObject { spec: Spec::FdbEntry(spec), mark: Mark::Unmarkable }));
+            }
+        }
+        for (index, queueing) in &self.queueing {
+            let Some(link) = self.names.get(index).cloned() else { continue };
+            let key = Key::Shaper { space: self.space.clone(), link };
+            // Our handle does not say which of our topologies: on the host the interface does.
+            let mark = filter.mark(queueing.ours, owners.get(index).copied().unwrap_or(Mark::Foreign));
+            if filter.shows(&key, mark) {
+                found.push((
+                    key,
+                    ObservedObject { spec: Spec::Shaper(Box::new(queueing.shaper.clone())), mark },
+                ));
             }
         }
         for (path, value) in &self.sysctls {
