@@ -18,7 +18,7 @@ pub struct Link {
     pub on: Option<Spanned<InterfaceRef>>,
     /// What it is; veth if absent.
     pub kind: LinkKind,
-    /// Addresses, in the order of the ends; more can be given under the node's `interfaces`.
+    /// Addresses, for the ends in turn: first, second, first, second ...; all for the interface of `on`.
     pub addresses: Vec<Spanned<Address>>,
     /// MTU; computed from the encapsulation if absent.
     #[schemars(range(min = 68, max = 65535))]

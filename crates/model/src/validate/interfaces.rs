@@ -157,7 +157,8 @@ fn settings(
     vlans(check, name, key, interface);
     if interface.isolated.is_some() || interface.stp_cost.is_some() {
         let word = if interface.isolated.is_some() { "isolated" } else { "stp-cost" };
-        if network.is_none_or(|network| !super::networks::is_switch(network.mode)) {
+        let port = network_of_port(check, name, key);
+        if port.is_none_or(|(_, network)| !super::networks::is_switch(network.mode)) {
             let span = check.key_of(key.span, word);
             check.error(
                 codes::KEY_MISPLACED,

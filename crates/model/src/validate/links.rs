@@ -83,13 +83,14 @@ fn ends(check: &mut Check<'_>, link: &Link, kind: &Kind, span: Span) {
             Some((Thing::Endpoint | Thing::Router, _)) => {}
             Some((Thing::Network, _)) => {
                 let Some(network) = check.network(node, here) else { continue };
-                if link.kind != LinkKind::Veth {
+                let tap = link.kind == LinkKind::Tap && super::networks::is_switch(network.mode);
+                if link.kind != LinkKind::Veth && !tap {
                     check.error(
                         codes::LINK_FORM,
                         here,
                         format!("a {} can't end in network `{node}`", kind.word),
                         "this is a network",
-                        "only a veth can be plugged into a network: end the link in a node",
+                        "only a veth or a tap can be plugged into a network: end the link in a node",
                     );
                 } else if !super::networks::is_switch(network.mode) {
                     check.error(
@@ -174,41 +175,31 @@ fn keys(check: &mut Check<'_>, link: &Link, kind: &Kind, item: Span, span: Span)
 }
 
 fn addresses(check: &mut Check<'_>, link: &Link) {
-    let most = if link.link.is_some() { 2 } else { 1 };
-    if let Some(extra) = link.addresses.get(most) {
-        check.error(
-            codes::LINK_ADDRESSES,
-            extra.span,
-            format!("there are more addresses than ends ({} for {most})", link.addresses.len()),
-            "one too many",
-            "write further addresses under the node's `interfaces`",
-        );
-    }
-    for (place, (_, node, interface)) in link_ends(link).iter().enumerate() {
+    let ends = link_ends(link);
+    for (place, (_, node, interface)) in ends.iter().enumerate() {
         let Some(address) = link.addresses.get(place) else { continue };
         if check.index.node(node).is_none() && check.index.thing(node).is_some() {
             check.error(
                 codes::LINK_ADDRESSES,
                 address.span,
                 format!("`{node}:{interface}` is a port of a network and can't have an address"),
-                "addresses stand in the order of the ends",
-                "name the node first in the link, or write the address under its `interfaces`",
+                "the ends take addresses in turn",
+                "write the address of the other end under its node's `interfaces`",
             );
         }
     }
-    if let [a, b, ..] = link.addresses.as_slice()
-        && a.net().addr().is_ipv4() == b.net().addr().is_ipv4()
-        && !a.net().contains(&b.net().addr())
-        && link.link.is_some()
-    {
-        let finding = Diagnostic::warning(
-            codes::LINK_PREFIXES,
-            format!("the ends of the link have addresses of different prefixes, {} and {}", a.value, b.value),
-        )
-        .at(b.span)
-        .label("not in the prefix of the first end")
-        .help("give both ends addresses of one prefix, or each a route to the other");
-        check.push(finding);
+    for pair in link.addresses.chunks(2).filter(|_| ends.len() == 2) {
+        let [a, b] = pair else { continue };
+        if a.net().addr().is_ipv4() != b.net().addr().is_ipv4() || !a.net().contains(&b.net().addr()) {
+            let finding = Diagnostic::warning(
+                codes::LINK_PREFIXES,
+                format!("the ends of the link have addresses of different prefixes, {} and {}", a.value, b.value),
+            )
+            .at(b.span)
+            .label("not in the prefix of the first end")
+            .help("the ends take addresses in turn: give them pairs of one prefix, or each a route to the other");
+            check.push(finding);
+        }
     }
     if link.kind == LinkKind::Ifb
         && let Some(address) = link.addresses.first()

@@ -5,8 +5,9 @@ use super::context::Check;
 use crate::document::Spanned;
 use crate::scalar::{Flow, Protocol};
 use crate::source::Span;
-use crate::topology::Test;
+use crate::topology::{NetworkMode, Test};
 use crate::validated::{self, Peers};
+use netloom_wire::NodeName;
 use std::collections::BTreeSet;
 
 /// The verbs with the keys that go with them, beyond those of every test.
@@ -46,8 +47,25 @@ pub(super) fn check(check: &mut Check<'_>) {
             ),
         }
         for name in test.through.iter() {
+            through(check, name);
+        }
+    }
+}
+
+/// A node, or a network whose gateway answers for it.
+fn through(check: &mut Check<'_>, name: &Spanned<NodeName>) {
+    match check.topology.networks.get(name) {
+        None => {
             check.node(name, name.span);
         }
+        Some(network) if !matches!(network.mode, NetworkMode::Nat | NetworkMode::Routed) => check.error(
+            codes::TEST_PEER,
+            name.span,
+            format!("no path shows network `{}`: its switch has no address", name.value),
+            "leaves no trace",
+            "name routers, or networks of mode nat or routed",
+        ),
+        Some(_) => {}
     }
 }
 

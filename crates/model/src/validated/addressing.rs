@@ -103,8 +103,9 @@ pub(crate) fn of_interface(
     if let Some(Attachment::Link { index: number, end }) = attachment
         && let Some(item) = topology.links.get(*number)
     {
-        let place = usize::from(*end == End::B);
-        if let Some(address) = item.value.addresses.get(place) {
+        // The ends take their addresses in turn.
+        let (skip, step) = if *end == End::On { (0, 1) } else { (usize::from(*end == End::B), 2) };
+        for address in item.value.addresses.iter().skip(skip).step_by(step) {
             let span = if address.span.is_empty() { item.span } else { address.span };
             addressing.fixed.push(Spanned::new(address.value.net(), span));
         }
