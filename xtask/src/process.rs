@@ -1,6 +1,7 @@
 //! Running a program so that its output is seen while it comes and can be read afterwards.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -74,8 +75,14 @@ pub(crate) fn quiet(command: &mut Command) -> Result<String, String> {
     if done.status.success() {
         Ok(String::from_utf8_lossy(&done.stdout).into_owned())
     } else {
+        // Programs begin what they say themselves with their name; more may follow from what they ran.
         let said = String::from_utf8_lossy(&done.stderr);
-        let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+        let own = format!("{}:", Path::new(&name).file_name().unwrap_or_default().to_string_lossy());
+        let last = said
+            .lines()
+            .rfind(|line| line.starts_with(&own))
+            .or_else(|| said.lines().rfind(|line| !line.trim().is_empty()))
+            .unwrap_or("it said nothing");
         Err(format!("{name} failed: {last}"))
     }
 }
