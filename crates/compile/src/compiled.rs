@@ -3,6 +3,7 @@
 use crate::allocations::Allocations;
 use crate::expectation::ResolvedTest;
 use crate::inventory::{Inventory, Make};
+use crate::object::shaper::Support;
 use crate::object::{Desired, Key, LinkKind, LinkRef, Origin, Space};
 use crate::table::Table;
 use ipnet::IpNet;
@@ -12,7 +13,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 /// What a compilation depends on beside the description.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Context {
     /// What the last compilation of this topology chose; empty the first time.
     pub allocations: Allocations,
@@ -20,6 +21,21 @@ pub struct Context {
     pub seed: [u8; 32],
     /// Prefixes in use elsewhere on this host, which new subnets towards the host must not touch.
     pub reserved: Vec<IpNet>,
+    /// The queueing that the kernel at hand has: what a medium asks for beyond it becomes a [`Note`].
+    /// (What `qos` asks for is always wanted.)
+    pub queueing: Support,
+}
+
+impl Default for Context {
+    /// Nothing chosen before, a seed of zeros, a kernel with everything.
+    fn default() -> Self {
+        Self {
+            allocations: Allocations::default(),
+            seed: [0; 32],
+            reserved: Vec::new(),
+            queueing: Support::ALL,
+        }
+    }
 }
 
 impl fmt::Debug for Context {
@@ -28,6 +44,7 @@ impl fmt::Debug for Context {
             .field("allocations", &self.allocations)
             .field("seed", &"(hidden)")
             .field("reserved", &self.reserved)
+            .field("queueing", &self.queueing)
             .finish()
     }
 }

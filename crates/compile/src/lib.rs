@@ -32,6 +32,7 @@ pub mod object;
 mod peers;
 mod report;
 mod routing;
+mod shape;
 mod table;
 mod tunnel;
 
@@ -42,16 +43,31 @@ pub use expectation::{Check, ResolvedTest, Target, Waypoint};
 use inventory::Inventory;
 use netloom_model::source::Span;
 use netloom_model::topology::Topology;
+use netloom_model::validated::Validated;
 use object::Origin;
 use report::Report;
 use table::Table;
 
-/// Compiles an expanded and validated topology; `locate` tells the place of a span in the user's file.
+/// Compiles a validated topology.
 ///
 /// # Errors
 /// Every reason why it can't be realized: no address left, tunnels that don't know their way, names that
 /// clash. What can be realized only in part is a [`Note`].
-pub fn compile(
+pub fn compile(validated: &Validated, context: &Context) -> Result<Compiled, CompileError> {
+    let locate = |span: Span| {
+        let place = validated.origin(span);
+        Origin { file: place.file, line: place.line, column: place.column }
+    };
+    compile_topology(validated.topology(), &locate, context)
+}
+
+/// Compiles an expanded topology that nobody may have validated; `locate` tells the place of a span in
+/// the user's file. What validation would have found is an error here too, or means nothing; it never
+/// panics.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_topology(
     topology: &Topology,
     locate: &dyn Fn(Span) -> Origin,
     context: &Context,
@@ -65,6 +81,7 @@ pub fn compile(
     let mut table = Table::new(topology.name.value.clone());
     emit::all(&inventory, context, &mut table, &mut report);
     filter::emit(&inventory, &mut table, &mut report);
+    shape::emit(&inventory, context, &mut table, &mut report);
     let tests = expectation::resolve(&inventory, &mut report);
     let interfaces = compiled::facts(&inventory, &table);
     let notes = report.finish()?;

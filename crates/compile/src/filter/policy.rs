@@ -27,8 +27,7 @@ pub(super) fn add(inventory: &Inventory<'_>, filters: &mut Filters, report: &mut
     }
     // What does not depend on the node is found once: a thousand nodes share it.
     let sources: Vec<Side> = rules.iter().map(|rule| everybody.sources(&rule.flow.from)).collect();
-    let targets: Vec<Vec<(Side, Option<Vec<Vec<Match>>>)>> =
-        rules.iter().map(|rule| targets(&everybody, rule)).collect();
+    let targets: Vec<Vec<Destination>> = rules.iter().map(|rule| targets(&everybody, rule)).collect();
     let meant: Vec<(Meant, Meant)> =
         rules.iter().map(|rule| (everybody.meant(&rule.flow.from), everybody.meant(&rule.flow.to))).collect();
     for (name, facts) in &inventory.nodes {
@@ -74,6 +73,9 @@ pub(super) fn add(inventory: &Inventory<'_>, filters: &mut Filters, report: &mut
     }
 }
 
+/// Where packets go, and by which services if not by those that the rule names.
+type Destination = (Side, Option<Vec<Vec<Match>>>);
+
 /// One rule of the policies.
 struct Rule<'p> {
     flow: &'p Flow,
@@ -111,7 +113,7 @@ pub(super) fn name(stance: Stance, flow: &Flow) -> String {
 
 /// Where packets to the targets of a rule go: to their own addresses, and to those that are mapped to
 /// them, with the services that the mapping has outside.
-fn targets(everybody: &Everybody<'_, '_>, rule: &Rule<'_>) -> Vec<(Side, Option<Vec<Vec<Match>>>)> {
+fn targets(everybody: &Everybody<'_, '_>, rule: &Rule<'_>) -> Vec<Destination> {
     let own = everybody.destinations(&rule.flow.to);
     let mut targets = vec![(own.clone(), None)];
     if own.is_any() {

@@ -3,27 +3,35 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test code, though not in a test function")]
 
 use netloom_compile::object::firewall::Firewall;
-use netloom_compile::object::{Key, LinkKind, Object, Origin, RouteAction, RuleAction, Spec};
+use netloom_compile::object::{Key, LinkKind, Object, RouteAction, RuleAction, Spec};
 use netloom_compile::{CompileError, Compiled, Context, compile};
-use netloom_model::document::{Format, NoFormats, decode};
-use netloom_model::source::{SourceFile, Span};
-use netloom_model::topology::Topology;
+use netloom_model::document::Format;
+use netloom_model::load::load;
+use netloom_model::source::SourceFile;
+use netloom_model::validated::Validated;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// A topology from YAML, as far as the types go.
-pub(crate) fn topology(source: &SourceFile) -> Topology {
-    let decoded = decode(source, Format::Yaml, &BTreeMap::new(), &NoFormats);
-    decoded.unwrap_or_else(|findings| panic!("{findings:?}\n{}", source.text())).0
+/// A validated topology from YAML.
+pub(crate) fn validated(text: &str) -> Validated {
+    let source = SourceFile::new("test.yaml", text);
+    match load(&source, Format::Yaml, &BTreeMap::new()) {
+        Ok(loaded) => loaded.validated,
+        Err(findings) => {
+            let list: Vec<String> = findings
+                .iter()
+                .map(|finding| {
+                    let place = finding.span.map(|span| source.locate(span).to_string());
+                    format!("{} {}", place.unwrap_or_default(), finding.message)
+                })
+                .collect();
+            panic!("{}\n{text}", list.join("\n"))
+        }
+    }
 }
 
 pub(crate) fn try_compile(text: &str, context: &Context) -> Result<Compiled, CompileError> {
-    let source = SourceFile::new("test.yaml", text);
-    let locate = |span: Span| {
-        let place = source.locate(span);
-        Origin { file: place.file, line: place.line, column: place.column }
-    };
-    compile(&topology(&source), &locate, context)
+    compile(&validated(text), context)
 }
 
 pub(crate) fn compiled(text: &str) -> Compiled {
@@ -107,7 +115,31 @@ fn spec(object: &Object) -> String {
         Spec::FdbEntry(_) => String::new(),
         Spec::Process(process) => format!("{:?}", process.command),
         Spec::Firewall(firewall) => firewall_text(firewall),
-        Spec::Shaper(shaper) => serde_json::to_string(shaper).unwrap(),
+        Spec::Shaper(shaper) => {
+            let mut value = serde_json::to_value(shaper).unwrap();
+            prune(&mut value);
+            value.to_string()
+        }
+    }
+}
+
+/// Takes out what says nothing.
+fn prune(value: &mut serde_json::Value) {
+    use serde_json::Value;
+    let idle = |value: &Value| match value {
+        Value::Null => true,
+        Value::Number(number) => number.as_u64() == Some(0),
+        Value::Object(map) => map.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        _ => false,
+    };
+    match value {
+        Value::Object(map) => {
+            map.values_mut().for_each(prune);
+            map.retain(|_, value| !idle(value));
+        }
+        Value::Array(list) => list.iter_mut().for_each(prune),
+        _ => {}
     }
 }
 

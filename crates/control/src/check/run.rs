@@ -94,6 +94,11 @@ impl Run<'_> {
             }
             Check::Loss { from, to, at_most, count } => {
                 let place = (self.place_of)(from);
+                // A network that is still coming up (spanning tree, first ARP) loses packets for another reason.
+                let ready = icmp::probe(&place, to.address, test.within)?;
+                if !ready.reached {
+                    return Ok((false, ready.evidence));
+                }
                 let answered = throughput::loss(&place, to.address, *count, Duration::from_millis(500))?;
                 let lost = count.saturating_sub(answered);
                 let share = f64::from(lost) / f64::from((*count).max(1));

@@ -21,7 +21,7 @@ use netloom_wire::InterfaceName;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Metric of the routes that are used when the shortest path is gone.
-const BACKUP_METRIC: u32 = 100;
+const BACKUP_METRIC: u32 = 2048;
 /// Priority of the first rule for arrivals that turned back, and number of its table.
 const TURNED_PRIORITY: u32 = 100;
 const TURNED_TABLE: u32 = 1001;

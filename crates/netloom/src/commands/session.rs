@@ -3,7 +3,7 @@
 use super::load::Loaded;
 use crate::failure::Failure;
 use crate::output::{Printer, Tone};
-use netloom_compile::object::{Desired, Origin};
+use netloom_compile::object::Desired;
 use netloom_compile::{Compiled, Context, Severity};
 use netloom_control::keep::Keep;
 use netloom_control::plan::{Memory, Plan};
@@ -47,12 +47,7 @@ pub fn compile(realm: &Realm, loaded: &Loaded) -> Result<(Compiled, Keep), Failu
     let topology = loaded.model.validated.topology();
     let mut keep = Keep::peek(&realm.state_dir, &topology.name).map_err(Failure::new)?;
     let context = Context { allocations: keep.allocations.clone(), seed: keep.seed(), reserved: Vec::new() };
-    let file = loaded.source.shared_name();
-    let locate = |span| {
-        let at = loaded.source.locate(span);
-        Origin { file: file.clone(), line: at.line, column: at.column }
-    };
-    let compiled = netloom_compile::compile(topology, &locate, &context)
+    let compiled = netloom_compile::compile(&loaded.model.validated, &context)
         .map_err(|error| Failure::new(error).help("nothing was changed"))?;
     keep.allocations = compiled.allocations.clone();
     Ok((compiled, keep))
