@@ -208,6 +208,18 @@ impl Capabilities {
         let mut missing = Vec::new();
         for (key, object) in &desired.objects {
             if let Spec::Link(link) = &object.spec
+                && let LinkKind::Bridge(options) = &link.kind
+                && options.vlan_filtering
+                && let Some(row) = self.rows.iter().find(|row| row.group == "bridge features")
+                && row.state == State::Absent
+            {
+                missing.push(Missing {
+                    key: key.clone(),
+                    feature: format!("bridges that filter VLANs ({})", row.option),
+                    instead: row.instead.to_owned(),
+                });
+            }
+            if let Spec::Link(link) = &object.spec
                 && link.kind != LinkKind::Existing
                 && let Some(row) = self.absent_link(link.kind.word())
             {
@@ -269,6 +281,14 @@ fn probe() -> Result<Capabilities, NetlinkError> {
         let answer = try_link(&mut socket, name, needs);
         rows.push(row("link kinds", name, option, instead, answer, &[Errno::OPNOTSUPP]));
     }
+    rows.push(row(
+        "bridge features",
+        "VLAN filtering",
+        "CONFIG_BRIDGE_VLAN_FILTERING",
+        "a network for each VLAN, or a kernel with this option",
+        try_vlan_filtering(&mut socket),
+        &[Errno::OPNOTSUPP],
+    ));
     rows.push(tun());
     for (name, option, instead) in QDISCS {
         let answer = try_qdisc(&mut socket, name);
@@ -348,6 +368,21 @@ fn try_link(socket: &mut Socket, name: &str, needs: &Needs) -> Result<(), Errno>
         });
     });
     drop(message);
+    answer(socket, &mut messages)
+}
+
+fn try_vlan_filtering(socket: &mut Socket) -> Result<(), Errno> {
+    const IFLA_BR_VLAN_FILTERING: u16 = 7;
+    let mut messages = Messages::new();
+    messages.add(RTM_NEWLINK, CREATE).header(&[0; 16]).text(IFLA_IFNAME, "pvlans").nest(
+        IFLA_LINKINFO,
+        |info| {
+            info.text(IFLA_INFO_KIND, "bridge");
+            info.nest(IFLA_INFO_DATA, |data| {
+                data.u8(IFLA_BR_VLAN_FILTERING, 1);
+            });
+        },
+    );
     answer(socket, &mut messages)
 }
 

@@ -13,7 +13,7 @@ netloom: 1
 name: crash
 networks:
   lan: { mode: nat, subnet: 10.1.0.0/24, uplink: host }
-  wan: { mode: bridge, subnet: 10.2.0.0/24, bridge: { vlan-filtering: true } }
+  wan: { mode: bridge, subnet: 10.2.0.0/24 }
 endpoints:
   a: { networks: [lan], sysctls: { net.ipv4.ip_default_ttl: 99 } }
   b: { networks: [lan, wan], run: [{ name: sleep, command: [sleep, '1000'] }] }

@@ -10,7 +10,7 @@ use netloom_control::plan::{Memory, Plan};
 use netloom_control::platform::{Missing, Platform};
 use netloom_control::realm::Realm;
 use netloom_control::store;
-use netloom_kernel::{Kernel, KernelConfig};
+use netloom_kernel::{Kernel, KernelConfig, capability, tc};
 use netloom_wire::NodeName;
 
 /// A compiled file and the kernel it is for.
@@ -46,7 +46,10 @@ pub fn kernel(realm: &Realm, topology: &NodeName) -> Result<Kernel, Failure> {
 pub fn compile(realm: &Realm, loaded: &Loaded) -> Result<(Compiled, Keep), Failure> {
     let topology = loaded.model.validated.topology();
     let mut keep = Keep::peek(&realm.state_dir, &topology.name).map_err(Failure::new)?;
-    let context = Context { allocations: keep.allocations.clone(), seed: keep.seed(), reserved: Vec::new() };
+    // What can't be found out is taken as absent: the plan then says so instead of failing half way.
+    let queueing = capability::capabilities().map(tc::support).unwrap_or_default();
+    let context =
+        Context { allocations: keep.allocations.clone(), seed: keep.seed(), reserved: Vec::new(), queueing };
     let compiled = netloom_compile::compile(&loaded.model.validated, &context)
         .map_err(|error| Failure::new(error).help("nothing was changed"))?;
     keep.allocations = compiled.allocations.clone();
