@@ -129,7 +129,8 @@ impl KernelError {
 /// The way out of a refusal, where there is a common one.
 fn advice(refusal: &Refusal) -> &'static str {
     match refusal.errno {
-        Errno::PERM | Errno::ACCESS => {
+        // The kernel's own words say that it is something else.
+        Errno::PERM | Errno::ACCESS if refusal.text.is_none() => {
             "; the right to change this network is missing: run as root, or without root let netloom make its own user namespace"
         }
         Errno::OPNOTSUPP => "; this kernel lacks it: `netloom doctor` shows what it has",

@@ -8,7 +8,7 @@ use crate::link::{self, RawLink, SKIP_STATS, Settings, Surroundings, header, tun
 use crate::marks;
 use crate::netlink::{Messages, NetlinkError, Protocol, Socket};
 use crate::wireguard;
-use netloom_compile::object::{BondOptions, Key, Link, LinkKind, Mark, Space, Spec};
+use netloom_compile::object::{BondOptions, Comparison, Key, Link, LinkKind, Mark, Space, Spec, compare};
 use netloom_wire::InterfaceName;
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -116,7 +116,7 @@ impl Execution<'_> {
             (LinkKind::Existing, Some(_)) => self.settle(at, None, link, Marking::Never),
             // The other end of a veth that was made before, or our own work before a kill.
             (kind, Some(known)) if known.mark == Mark::Ours && known.kind == kernel_word(kind) => {
-                self.settle(at, None, link, Marking::Now)
+                self.settle_found(at, link)
             }
             (_, Some(_)) => Err(at.occupied()),
             (LinkKind::Tap(_) | LinkKind::Tun(_), None) => self.create_tun(at, link),
@@ -125,6 +125,24 @@ impl Execution<'_> {
                 let marking = if marked { Marking::Done } else { Marking::Now };
                 self.settle(at, Some(&born), link, marking)
             }
+        }
+    }
+
+    /// Brings a link of ours that is there already to its description.
+    fn settle_found(&mut self, at: Target<'_>, link: &Link) -> Result<(), KernelError> {
+        // A veth's other end is made all the time; to set everything is quicker than to look first.
+        if matches!(link.kind, LinkKind::Veth { .. }) {
+            return self.settle(at, None, link, Marking::Now);
+        }
+        self.batch.flush()?;
+        let spec = at.spec(link);
+        let found = self.kernel.observe_one(at.key, &spec)?.ok_or_else(|| at.absent())?;
+        match (&found.spec, compare(&found.spec, &spec)) {
+            (_, Comparison::Recreate(_)) => Err(at.occupied()),
+            (Spec::Link(from), _) => {
+                self.settle(Target { verb: Verb::Change, ..at }, Some(from), link, Marking::Now)
+            }
+            _ => Err(at.absent()),
         }
     }
 
@@ -265,16 +283,19 @@ impl Execution<'_> {
         if let (LinkKind::Bond(options), Some(from), Verb::Change) = (&to.kind, from, verb) {
             self.change_bond(at, from, options)?;
         }
-        let down_first = bond && controller.is_some() && from.is_none_or(|from| from.up);
+        // A bond takes in only what is down, and leaves it down when it lets go.
+        let moves = controller.is_some();
+        let down_first = moves && bond && from.is_none_or(|from| from.up);
         let alias = (marking == Marking::Now && !self.alias.is_empty()).then(|| self.alias.clone());
         let wireguard = matches!(to.kind, LinkKind::Wireguard(_));
-        let up = (differs(|a, b| a.up == b.up) || down_first).then_some(to.up);
+        let up = (differs(|a, b| a.up == b.up) || moves).then_some(to.up);
         let settings = Settings {
             alias: alias.as_deref(),
             mac: to.mac.filter(|_| differs(|a, b| a.mac == b.mac)),
             mtu: to.mtu.filter(|_| differs(|a, b| a.mtu == b.mtu)),
             controller,
-            up: up.filter(|_| !wireguard),
+            // In one request flags would be set before the controller.
+            up: up.filter(|_| !wireguard && !moves),
         };
         let new_bridge = verb == Verb::Create && matches!(to.kind, LinkKind::Bridge(_));
         let old_kind = from.map(|from| &from.kind).filter(|_| verb == Verb::Change);
@@ -287,9 +308,7 @@ impl Execution<'_> {
                 link::configure(m, name, Settings { mtu: Some(mtu - 1), ..Settings::default() });
             }
             if let Some(old) = old_kind {
-                link::change_kind(m, name, old, &to.kind, None);
-            } else if from.is_none() {
-                link::set_kind(m, name, &to.kind);
+                link::change_kind(m, name, old, &to.kind);
             }
             link::configure(m, name, settings);
         })?;
@@ -298,7 +317,7 @@ impl Execution<'_> {
         {
             self.generic(at, |socket| wireguard::apply(socket, name.as_str(), options))?;
         }
-        if let Some(up) = up.filter(|_| wireguard) {
+        if let Some(up) = up.filter(|_| wireguard || moves) {
             self.batch.add(space, verb, key, &spec, |m| {
                 link::configure(m, name, Settings { up: Some(up), ..Settings::default() });
             })?;
@@ -375,12 +394,14 @@ impl Execution<'_> {
             let index = self.index(at, space, primary)?;
             self.batch.add(space, verb, key, &spec, |m| link::set_primary(m, name, index))?;
         }
-        if options.lacp_fast.is_some() && options.lacp_fast != old.lacp_fast && from.up {
+        if let Some(fast) = options.lacp_fast
+            && options.lacp_fast != old.lacp_fast
+        {
             let set = |up| Settings { up: Some(up), ..Settings::default() };
             self.batch.add(space, verb, key, &spec, |m| {
                 link::configure(m, name, set(false));
-                link::change_kind(m, name, &from.kind, &LinkKind::Bond(options.clone()), None);
-                link::configure(m, name, set(true));
+                link::set_lacp_rate(m, name, fast);
+                link::configure(m, name, set(from.up));
             })?;
         }
         Ok(())

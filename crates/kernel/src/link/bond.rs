@@ -23,11 +23,15 @@ const MODES: [BondMode; 7] = [
 /// `BOND_XMIT_POLICY_*` in order of their numbers.
 const POLICIES: [&str; 6] = ["layer2", "layer3+4", "layer2+3", "encap2+3", "encap3+4", "vlan+srcmac"];
 
-/// The mode can be set only at birth: later the bond would have to be down and empty.
+/// The mode can be set only at birth (later the bond would have to be down and empty); the LACP rate only
+/// while it is down, see [`write_rate`].
 pub(super) fn write(m: &mut Message<'_>, options: &BondOptions, primary: Option<u32>, birth: bool) {
     if birth {
         let mode = MODES.iter().position(|mode| *mode == options.mode).unwrap_or_default();
         m.u8(IFLA_BOND_MODE, mode as u8);
+        if let Some(fast) = options.lacp_fast {
+            write_rate(m, fast);
+        }
     }
     if let Some(miimon) = options.miimon {
         m.u32(IFLA_BOND_MIIMON, miimon);
@@ -37,13 +41,13 @@ pub(super) fn write(m: &mut Message<'_>, options: &BondOptions, primary: Option<
     {
         m.u8(IFLA_BOND_XMIT_HASH_POLICY, number as u8);
     }
-    // Refused while the bond is up, so a change of it is a matter of down and up (see execute).
-    if let Some(fast) = options.lacp_fast {
-        m.u8(IFLA_BOND_AD_LACP_RATE, u8::from(fast));
-    }
     if let Some(index) = primary {
         write_primary(m, index);
     }
+}
+
+pub(super) fn write_rate(m: &mut Message<'_>, fast: bool) {
+    m.u8(IFLA_BOND_AD_LACP_RATE, u8::from(fast));
 }
 
 pub(super) fn write_primary(m: &mut Message<'_>, port: u32) {

@@ -212,13 +212,7 @@ pub(crate) fn configure(messages: &mut Messages, name: &InterfaceName, settings:
 }
 
 /// Writes the requests that change what is special to a kind and can be changed in place.
-pub(crate) fn change_kind(
-    messages: &mut Messages,
-    name: &InterfaceName,
-    from: &LinkKind,
-    to: &LinkKind,
-    primary: Option<u32>,
-) {
+pub(crate) fn change_kind(messages: &mut Messages, name: &InterfaceName, from: &LinkKind, to: &LinkKind) {
     let mut data = |fill: &dyn Fn(&mut Message<'_>)| {
         let mut m = messages.add(libc::RTM_NEWLINK, 0);
         m.header(&header(0, 0, 0, 0)).text(libc::IFLA_IFNAME, name.as_str()).nest(libc::IFLA_LINKINFO, |m| {
@@ -231,26 +225,25 @@ pub(crate) fn change_kind(
         (_, LinkKind::Macvlan { mode: MacvlanMode::Source, sources, .. }) => {
             data(&|m| upper::write_macvlan(m, MacvlanMode::Source, sources));
         }
-        (_, LinkKind::Bond(b)) => data(&|m| bond::write(m, b, primary, false)),
-        _ => {}
-    }
-}
-
-/// Writes the request that sets all that can be changed in place of a kind.
-pub(crate) fn set_kind(messages: &mut Messages, name: &InterfaceName, to: &LinkKind) {
-    match to {
-        LinkKind::Bridge(_) | LinkKind::Macvlan { .. } | LinkKind::Bond(_) => {
-            change_kind(messages, name, &LinkKind::Existing, to, None);
-        }
+        (_, LinkKind::Bond(b)) => data(&|m| bond::write(m, b, None, false)),
         _ => {}
     }
 }
 
 /// Writes the request that names the preferred port of a bond.
 pub(crate) fn set_primary(messages: &mut Messages, bond: &InterfaceName, port: u32) {
+    set_bond(messages, bond, |m| bond::write_primary(m, port));
+}
+
+/// Writes the request that sets the LACP rate of a bond, which must be down.
+pub(crate) fn set_lacp_rate(messages: &mut Messages, bond: &InterfaceName, fast: bool) {
+    set_bond(messages, bond, |m| bond::write_rate(m, fast));
+}
+
+fn set_bond(messages: &mut Messages, bond: &InterfaceName, fill: impl FnOnce(&mut Message<'_>)) {
     let mut m = messages.add(libc::RTM_NEWLINK, 0);
     m.header(&header(0, 0, 0, 0)).text(libc::IFLA_IFNAME, bond.as_str()).nest(libc::IFLA_LINKINFO, |m| {
-        m.text(IFLA_INFO_KIND, "bond").nest(IFLA_INFO_DATA, |m| bond::write_primary(m, port));
+        m.text(IFLA_INFO_KIND, "bond").nest(IFLA_INFO_DATA, fill);
     });
 }
 

@@ -21,6 +21,7 @@ use netloom_compile::object::{
 use netloom_wire::{InterfaceName, MacAddr, NodeName};
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
@@ -224,30 +225,15 @@ impl View {
             {
                 default_remotes.insert(raw.index, remote);
             }
-            // The loopback interface is there anyway; it is an object only to those who name it.
-            if filter.shows(&key, mark) && (raw.index != LOOPBACK_INDEX || existing) {
+            // What is in every namespace anyway is an object only to those who name it.
+            let by_kernel = raw.index == LOOPBACK_INDEX || is_fallback(&raw);
+            if filter.shows(&key, mark) && (!by_kernel || existing || wanted.keys.contains(&key)) {
                 found.push((key, ObservedObject { spec: Spec::Link(Box::new(link)), mark }));
             }
         }
         self.on_links(&filter, &owners, &mut found);
         self.routing(&filter, &lookup, &owners, &mut found);
-        for (index, entry, spec) in
-            self.dumps.entries.iter().filter_map(|reply| neighbour::read_entry(&reply))
-        {
-            let Some(link) = self.names.get(&index).cloned() else { continue };
-            let neighbour::Entry { mac, vlan, remote } = entry;
-            let by_kernel = match remote {
-                // The kernel keeps each port's own address as a permanent entry.
-                None => spec.permanent && own_macs.contains(&mac),
-                // ... and the device's default remote as the one of the zero address.
-                Some(_) => mac.octets() == [0; 6] && default_remotes.get(&index) == remote.as_ref(),
-            };
-            let key = Key::FdbEntry { space: self.space.clone(), link, mac, vlan, remote };
-            let ours = owners.get(&index) == Some(&Mark::Ours);
-            if wanted.keys.contains(&key) || !by_kernel && ours {
-                found.push((key, ObservedObject { spec: Spec::FdbEntry(spec), mark: Mark::Unmarkable }));
-            }
-        }
+        self.forwarding(wanted, &owners, &own_macs, &default_remotes, &mut found);
         for (index, queueing) in &self.queueing {
             let Some(link) = self.names.get(index).cloned() else { continue };
             let key = Key::Shaper { space: self.space.clone(), link };
@@ -273,6 +259,39 @@ impl View {
             ));
         }
         found
+    }
+
+    /// Static forwarding entries.
+    fn forwarding(
+        &self,
+        wanted: &Wanted<'_>,
+        owners: &HashMap<u32, Mark>,
+        own_macs: &HashSet<MacAddr>,
+        default_remotes: &HashMap<u32, IpAddr>,
+        found: &mut Vec<(Key, ObservedObject)>,
+    ) {
+        let entries = || self.dumps.entries.iter().filter_map(|reply| neighbour::read_entry(&reply));
+        let all: HashSet<(u32, MacAddr, Option<IpAddr>)> = entries()
+            .filter(|(_, entry, _)| entry.vlan.is_none())
+            .map(|(index, entry, _)| (index, entry.mac, entry.remote))
+            .collect();
+        for (index, entry, spec) in entries() {
+            let Some(link) = self.names.get(&index).cloned() else { continue };
+            let neighbour::Entry { mac, vlan, remote } = entry;
+            let by_kernel = match remote {
+                // The kernel keeps each port's own address as a permanent entry.
+                None => spec.permanent && own_macs.contains(&mac),
+                // ... and the device's default remote as the one of the zero address.
+                Some(_) => mac.octets() == [0; 6] && default_remotes.get(&index) == remote.as_ref(),
+            };
+            let key = Key::FdbEntry { space: self.space.clone(), link, mac, vlan, remote };
+            // A port with VLANs keeps an entry for all of them once more for each.
+            let copy = vlan.is_some() && all.contains(&(index, mac, remote));
+            let ours = owners.get(&index) == Some(&Mark::Ours);
+            if wanted.keys.contains(&key) || !by_kernel && !copy && ours {
+                found.push((key, ObservedObject { spec: Spec::FdbEntry(spec), mark: Mark::Unmarkable }));
+            }
+        }
     }
 
     /// A link with what was asked for separately.
@@ -363,6 +382,22 @@ impl View {
             }
         }
     }
+}
+
+/// Interfaces that tunnel drivers put into every namespace.
+fn is_fallback(raw: &RawLink<'_>) -> bool {
+    const FALLBACKS: [(&str, &str); 9] = [
+        ("tunl0", "ipip"),
+        ("gre0", "gre"),
+        ("gretap0", "gretap"),
+        ("erspan0", "erspan"),
+        ("ip_vti0", "vti"),
+        ("ip6_vti0", "vti6"),
+        ("sit0", "sit"),
+        ("ip6tnl0", "ip6tnl"),
+        ("ip6gre0", "ip6gre"),
+    ];
+    FALLBACKS.iter().any(|(name, kind)| raw.name == *name && raw.kind == Some(*kind))
 }
 
 /// Names for the indexes in one namespace's messages.
