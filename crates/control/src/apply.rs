@@ -265,6 +265,7 @@ pub fn apply(
 pub fn destroy(platform: &dyn Platform, store: Store, observer: Observer<'_>) -> Result<Applied, ApplyError> {
     let remembered = Remembered::load(&store)?;
     let nothing = Desired::new(store.topology().clone());
+    platform.sweep()?;
     let observed = platform.observe(&remembered.scope(&nothing))?;
     let plan = Plan::between(&observed, &nothing, &remembered.memory())?;
     observer(Progress::Planned(&plan));
@@ -344,6 +345,7 @@ pub(crate) fn realize(
     aim: &str,
     observer: Observer<'_>,
 ) -> Result<Plan, ApplyError> {
+    platform.sweep()?;
     let observed = platform.observe(&remembered.scope(desired))?;
     let plan = Plan::between(&observed, desired, &remembered.memory())?;
     observer(Progress::Planned(&plan));

@@ -13,6 +13,10 @@ impl Platform for Kernel {
         Self::execute(self, owner, operations).map_err(|error| refusal(&error))
     }
 
+    fn sweep(&self) -> Result<(), PlatformError> {
+        self.namespaces().clean().map(|_| ()).map_err(|error| refusal(&error))
+    }
+
     fn missing(&self, desired: &Desired) -> Vec<Missing> {
         // If nothing can be found out, the steps themselves will tell.
         let Ok(capabilities) = capability::capabilities() else { return Vec::new() };

@@ -33,6 +33,15 @@ pub trait Platform: Sync {
     /// What `desired` asks for that this system lacks. Empty when everything can be made.
     fn missing(&self, desired: &Desired) -> Vec<Missing>;
 
+    /// Removes what a killed run left half made and no object describes (the empty file of a namespace that
+    /// was not mounted yet, or not any more).
+    ///
+    /// # Errors
+    /// When it can't be removed.
+    fn sweep(&self) -> Result<(), PlatformError> {
+        Ok(())
+    }
+
     /// The present values of a few objects, to be remembered before they are changed for the first time.
     ///
     /// # Errors

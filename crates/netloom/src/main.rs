@@ -6,6 +6,7 @@
 //! Invariant: namespaces of the user are joined before any thread starts (see `control::realm`), so
 //! `main` does that first, before the command runs.
 #![forbid(unsafe_code)]
+#![allow(unreachable_pub, reason = "a program exports nothing; `pub` here says what other modules use")]
 
 mod cli;
 mod commands;

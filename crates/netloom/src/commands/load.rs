@@ -13,8 +13,6 @@ use std::path::Path;
 pub struct Loaded {
     /// The text and its name.
     pub source: SourceFile,
-    /// Its syntax.
-    pub format: Format,
     /// Variables from the command line.
     pub overrides: BTreeMap<String, String>,
     /// The topology.
@@ -77,7 +75,7 @@ pub fn text(
         )
     })?;
     match load::load(&source, format, &overrides) {
-        Ok(model) => Ok(Loaded { source, format, overrides, model }),
+        Ok(model) => Ok(Loaded { source, overrides, model }),
         Err(diagnostics) => {
             let errors = diagnostics
                 .iter()

@@ -1,6 +1,6 @@
 //! Running the program in a place of its own, and looking at what it leaves.
 #![allow(dead_code, reason = "not every test binary uses all of it")]
-#![allow(clippy::unwrap_used, reason = "a test that can not look fails")]
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "shared by several test binaries")]
 
 use netloom_testkit::rig::Rig;
 use std::path::{Path, PathBuf};
