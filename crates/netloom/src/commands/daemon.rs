@@ -10,6 +10,8 @@ use super::select;
 use crate::failure::Failure;
 use netloom_control::realm::{Realm, RealmError, RealmKind};
 use netloom_kernel::netlink::{Messages, NetlinkError, Protocol, Socket};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{PidfdFlags, Signal};
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
@@ -70,11 +72,12 @@ pub fn stop_if_idle(realm: &Realm) -> Result<(), Failure> {
     }
     let Some(pid) = realm.daemon() else { return Ok(()) };
     let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else { return Ok(()) };
-    // Its lock proves that this pid is the daemon's.
-    let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-    let began = Instant::now();
-    while realm.daemon().is_some() && began.elapsed() < Duration::from_secs(5) {
-        std::thread::sleep(Duration::from_millis(5));
+    // Its lock proves that this pid is the daemon's; the descriptor keeps it from being somebody else's later.
+    let Ok(daemon) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) else { return Ok(()) };
+    if realm.daemon().is_some() {
+        let _ = rustix::process::pidfd_send_signal(&daemon, Signal::TERM);
+        let most = Timespec { tv_sec: 5, tv_nsec: 0 };
+        let _ = rustix::event::poll(&mut [PollFd::new(&daemon, PollFlags::IN)], Some(&most));
     }
     Ok(())
 }

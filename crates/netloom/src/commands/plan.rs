@@ -79,6 +79,9 @@ pub fn lacks(missing: &[Missing]) -> Failure {
     Failure::new(text).help(format!("instead: {}", ways.join("\nor: ")))
 }
 
+/// Sign, object, reason, place.
+type Row = (Sign, String, String, String);
+
 /// Prints a plan for people, a line for each change.
 ///
 /// # Errors
@@ -88,7 +91,7 @@ pub fn print(printer: &Printer, plan: &Plan) -> Result<(), Failure> {
         put("nothing to do: everything is as described\n")?;
         return Ok(());
     }
-    let rows: Vec<(Sign, String, String, String)> = plan
+    let rows: Vec<Row> = plan
         .changes()
         .map(|change| {
             let place = change
@@ -98,7 +101,7 @@ pub fn print(printer: &Printer, plan: &Plan) -> Result<(), Failure> {
             (change.sign(), format!("{} {}", change.key().kind(), change.key()), change.reason.clone(), place)
         })
         .collect();
-    let widest = |text: &dyn Fn(&(Sign, String, String, String)) -> usize, most: usize| {
+    let widest = |text: &dyn Fn(&Row) -> usize, most: usize| {
         rows.iter().map(text).filter(|width| *width <= most).max().unwrap_or(0)
     };
     let (objects, reasons) =

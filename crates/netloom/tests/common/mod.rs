@@ -110,8 +110,10 @@ impl Netloom {
         assert!(processes_of(&realm).is_empty(), "processes: {:?}", processes_of(&realm));
         if self.rootless {
             let text = std::fs::read_to_string(self.directory.join("run/daemon.lock")).unwrap_or_default();
-            let alive =
-                text.trim().parse::<u32>().is_ok_and(|pid| Path::new(&format!("/proc/{pid}")).exists());
+            // One that has ended and waits for its parent has no command line any more.
+            let alive = text.trim().parse::<u32>().is_ok_and(|pid| {
+                std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|command| !command.is_empty())
+            });
             assert!(!alive, "the daemon {text} still runs");
         }
     }
