@@ -48,7 +48,8 @@ pub fn run(
         let result = TestResult { test: test.clone(), passed, evidence, took: began.elapsed() };
         results.lock().unwrap_or_else(PoisonError::into_inner).insert(index, result);
     };
-    let is_alone = |index: &usize| matches!(tests[*index].check, Check::Bandwidth { .. });
+    let is_alone =
+        |index: &usize| matches!(tests[*index].check, Check::Bandwidth { .. } | Check::Loss { .. });
     let queue: Mutex<Vec<usize>> =
         Mutex::new((0..tests.len()).rev().filter(|index| !is_alone(index)).collect());
     std::thread::scope(|scope| {

@@ -20,7 +20,8 @@ use ipnet::IpNet;
 use netloom_wire::InterfaceName;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Metric of the routes that are used when the shortest path is gone.
+/// Metric of the routes that are used when the shortest path is gone: more than the 1024 that IPv6 routes have
+/// where nothing is said.
 const BACKUP_METRIC: u32 = 2048;
 /// Priority of the first rule for arrivals that turned back, and number of its table.
 const TURNED_PRIORITY: u32 = 100;

@@ -233,9 +233,11 @@ fn way(station: &Station, route: &Route) -> Way {
         let out = station.addresses.iter().find(|(net, _)| net.contains(&via.value));
         (out.expect("the gateway is on a link").1, Some(via.value))
     });
+    let prefix = route_destination(route).unwrap();
     Way {
-        prefix: route_destination(route).unwrap(),
-        metric: route.metric.unwrap_or_default(),
+        prefix,
+        // What the kernel takes where nothing is said (IP6_RT_PRIO_USER).
+        metric: route.metric.unwrap_or(if prefix.addr().is_ipv6() { 1024 } else { 0 }),
         hops: hops.collect(),
     }
 }
