@@ -33,8 +33,7 @@ pub(crate) fn assign(
     }
     for (network, mut interfaces) in wishes {
         interfaces.sort_by(|a, b| {
-            let text = |at: &LinkRef| at.space.to_string();
-            natural(&text(a), &text(b)).then_with(|| natural(a.name.as_str(), b.name.as_str()))
+            natural(node(a), node(b)).then_with(|| natural(a.name.as_str(), b.name.as_str()))
         });
         let Some(segment) = inventory.segments.get(&network) else { continue };
         let subnets = segment.subnets.clone();
@@ -158,6 +157,13 @@ fn choose(
         if let Some(name) = name {
             chosen.remember(network, name, address);
         }
+    }
+}
+
+fn node(at: &LinkRef) -> &str {
+    match &at.space {
+        Space::Node(node) => node.as_str(),
+        Space::Host => "",
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn assign(inventory: &mut Inventory<'_>) {
         }),
         _ => false,
     };
-    for (at, device) in devices {
+    for (at, device) in devices.iter_mut() {
         if device.mac.is_some() || !ethernet(device) || bonded.contains(at) || shares(device) {
             continue;
         }

@@ -9,7 +9,7 @@ use crate::inventory::{DEFAULT_MTU, Device, Inventory, Make, PortRole, Segment};
 use crate::object::{LinkRef, Space};
 use netloom_model::topology::{Link, LinkKind, NetworkMode};
 use netloom_wire::NodeName;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 /// The smallest MTU that is ever computed: what IPv4 demands (RFC 791).
@@ -17,7 +17,7 @@ const SMALLEST: u32 = 68;
 
 /// Fills in [`Device::mtu`].
 pub(crate) fn assign(inventory: &mut Inventory<'_>) {
-    let mut finder = Finder { inventory, devices: BTreeMap::new(), segments: BTreeMap::new() };
+    let mut finder = Finder { inventory, devices: HashMap::new(), segments: BTreeMap::new() };
     for at in finder.inventory.devices.keys() {
         finder.device(at);
     }
@@ -33,7 +33,7 @@ pub(crate) fn assign(inventory: &mut Inventory<'_>) {
 /// `None` in a map says that the answer is being looked for: a way that leads back to itself.
 struct Finder<'b, 'a> {
     inventory: &'b Inventory<'a>,
-    devices: BTreeMap<&'b LinkRef, Option<Option<u32>>>,
+    devices: HashMap<&'b LinkRef, Option<Option<u32>>>,
     segments: BTreeMap<&'b NodeName, Option<u32>>,
 }
 

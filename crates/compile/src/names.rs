@@ -6,7 +6,7 @@
 use crate::hash::{stable, tag};
 use crate::object::{LinkRef, Space};
 use netloom_wire::{InterfaceName, NodeName};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashSet;
 
 /// Names that the kernel keeps for itself: the loopback interface and two entries beside the
 /// interfaces below `/proc/sys/net/ipv4/conf`.
@@ -16,17 +16,17 @@ const RESERVED: [&str; 3] = ["lo", "all", "default"];
 #[derive(Debug)]
 pub(crate) struct Names {
     topology: NodeName,
-    taken: BTreeMap<Space, BTreeSet<InterfaceName>>,
+    taken: HashSet<LinkRef>,
 }
 
 impl Names {
-    pub(crate) const fn new(topology: NodeName) -> Self {
-        Self { topology, taken: BTreeMap::new() }
+    pub(crate) fn new(topology: NodeName) -> Self {
+        Self { topology, taken: HashSet::new() }
     }
 
     /// Takes a name that the user chose; false if it was taken before.
     pub(crate) fn claim(&mut self, at: &LinkRef) -> bool {
-        self.taken.entry(at.space.clone()).or_default().insert(at.name.clone())
+        self.taken.insert(at.clone())
     }
 
     /// Takes a name as near to `wanted` as possible for the thing that `identity` says.

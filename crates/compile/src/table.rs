@@ -5,7 +5,7 @@ use crate::object::{Desired, Key, Link, Object, Origin, Owner, Space, Spec};
 use crate::report::Report;
 use netloom_model::source::Span;
 use netloom_wire::NodeName;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Who wants an object, and where it was written.
@@ -24,12 +24,23 @@ impl Wish {
 /// Objects by key, with what every object needs of the topology.
 pub(crate) struct Table {
     topology: NodeName,
-    objects: BTreeMap<Key, Object>,
+    objects: Vec<Object>,
+    /// Where an object is in the list. Hashes only find; the order comes from the keys.
+    places: HashMap<Key, usize>,
 }
 
 impl Table {
-    pub(crate) const fn new(topology: NodeName) -> Self {
-        Self { topology, objects: BTreeMap::new() }
+    pub(crate) fn new(topology: NodeName) -> Self {
+        Self { topology, objects: Vec::new(), places: HashMap::new() }
+    }
+
+    fn get(&self, key: &Key) -> Option<&Object> {
+        self.objects.get(*self.places.get(key)?)
+    }
+
+    fn add(&mut self, key: Key, object: Object) {
+        self.places.insert(key, self.objects.len());
+        self.objects.push(object);
     }
 
     fn object(&self, key: Key, spec: Spec, part: &Arc<str>, origin: Origin, reason: Arc<str>) -> Object {
@@ -46,7 +57,7 @@ impl Table {
         reason: impl Into<Arc<str>>,
         report: &mut Report<'_>,
     ) {
-        if let Some(there) = self.objects.get(&key) {
+        if let Some(there) = self.get(&key) {
             if there.spec != spec {
                 let what = format!("{} {key}", key.kind());
                 report.problem(wish.span, ProblemKind::Twice { what });
@@ -55,7 +66,7 @@ impl Table {
         }
         let origin = report.origin(wish.span);
         let object = self.object(key.clone(), spec, &wish.part, origin, reason.into());
-        self.objects.insert(key, object);
+        self.add(key, object);
     }
 
     /// Wants an object unless something else is already wanted under its key; says whether it is new.
@@ -67,12 +78,12 @@ impl Table {
         reason: impl Into<Arc<str>>,
         report: &Report<'_>,
     ) -> bool {
-        if self.objects.contains_key(&key) {
+        if self.places.contains_key(&key) {
             return false;
         }
         let origin = report.origin(wish.span);
         let object = self.object(key.clone(), spec, &wish.part, origin, reason.into());
-        self.objects.insert(key, object);
+        self.add(key, object);
         true
     }
 
@@ -92,13 +103,16 @@ impl Table {
 
     /// A link that is wanted.
     pub(crate) fn link(&self, key: &Key) -> Option<&Link> {
-        match self.objects.get(key).map(|object| &object.spec) {
+        match self.get(key).map(|object| &object.spec) {
             Some(Spec::Link(link)) => Some(link),
             _ => None,
         }
     }
 
     pub(crate) fn finish(self) -> Desired {
-        Desired { topology: self.topology, objects: self.objects }
+        let mut objects = self.objects;
+        objects.sort_by(|a, b| a.key.cmp(&b.key));
+        let pairs = objects.into_iter().map(|object| (object.key.clone(), object));
+        Desired { topology: self.topology, objects: pairs.collect() }
     }
 }

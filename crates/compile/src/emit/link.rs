@@ -23,7 +23,7 @@ const MONITOR: u32 = 100;
 
 pub(super) fn emit(inventory: &Inventory<'_>, context: &Context, table: &mut Table, report: &mut Report<'_>) {
     let keys = wireguard::Keys::new(inventory, &context.seed);
-    for (at, device) in &inventory.devices {
+    for (at, device) in inventory.devices.iter() {
         let Some(kind) = kind(inventory, at, device, &keys, report) else { continue };
         let wish = Wish::new(device.part.clone(), device.span);
         let mut link = Link::new(kind);

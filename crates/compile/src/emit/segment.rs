@@ -200,7 +200,7 @@ fn floods(
     if segment.network.group.is_some() || segment.network.encapsulation == Some(Encapsulation::Geneve) {
         return;
     }
-    for (at, device) in &inventory.devices {
+    for (at, device) in inventory.devices.iter() {
         let Make::OverlayVxlan { network, vtep } = &device.make else { continue };
         if *network != segment.name {
             continue;

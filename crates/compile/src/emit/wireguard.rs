@@ -33,7 +33,7 @@ impl Keys {
         let topology = inventory.topology.name.as_str();
         let mut devices = BTreeMap::new();
         let mut count: BTreeMap<_, u16> = BTreeMap::new();
-        for (at, device) in &inventory.devices {
+        for (at, device) in inventory.devices.iter() {
             let Some(link) = wireguard(device) else { continue };
             let index = count.entry(&at.space).or_default();
             let port = link.port.unwrap_or_else(|| FIRST_PORT.saturating_add(*index));

@@ -175,7 +175,7 @@ impl Inventory<'_> {
                 return None;
             }
             let device = Device::new(Make::Existing, part.into(), span, reason);
-            self.devices.insert(at.clone(), device);
+            self.devices.add(at.clone(), device);
         }
         Some(at)
     }
@@ -270,7 +270,7 @@ impl Inventory<'_> {
 
     pub(super) fn count_ports(&self, report: &mut Report<'_>) {
         let mut ports: BTreeMap<(&NodeName, &Space), usize> = BTreeMap::new();
-        for (at, device) in &self.devices {
+        for (at, device) in self.devices.iter() {
             if let Some(port) = &device.port {
                 *ports.entry((&port.network, &at.space)).or_default() += 1;
             }

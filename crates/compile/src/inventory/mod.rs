@@ -8,6 +8,7 @@
 //! that asked for it; everything is ordered by name, so the same input gives the same inventory.
 
 mod attach;
+mod devices;
 mod gather;
 mod links;
 mod uplink;
@@ -21,11 +22,11 @@ use netloom_model::scalar::InterfaceRef;
 use netloom_model::source::Span;
 use netloom_model::topology::{Interface, Link, LinkKind, Medium, Network, NetworkMode, Node, Topology};
 use netloom_wire::{InterfaceName, MacAddr, NodeName, VlanId};
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+pub(crate) use devices::Devices;
 pub(crate) use links::word;
 pub(crate) use uplink::announced;
 
@@ -37,7 +38,7 @@ pub(crate) struct Inventory<'a> {
     pub topology: &'a Topology,
     pub nodes: BTreeMap<NodeName, NodeFacts<'a>>,
     pub segments: BTreeMap<NodeName, Segment<'a>>,
-    pub devices: BTreeMap<LinkRef, Device<'a>>,
+    pub devices: Devices<'a>,
     pub cables: Vec<Cable<'a>>,
     pub names: Names,
     /// Every VLAN that anything in the file names: what must pass between switches.
@@ -245,7 +246,7 @@ impl<'a> Inventory<'a> {
             topology,
             nodes: BTreeMap::new(),
             segments: BTreeMap::new(),
-            devices: BTreeMap::new(),
+            devices: Devices::default(),
             cables: Vec::new(),
             names: Names::new(topology.name.value.clone()),
             vlans: BTreeSet::new(),
@@ -261,6 +262,7 @@ impl<'a> Inventory<'a> {
         inventory.make_tunnels_of_overlays(report);
         inventory.make_uplinks(report);
         inventory.use_uplink_interfaces(report);
+        inventory.devices.sort();
         inventory.set_controllers();
         inventory.find_vlans();
         inventory.count_ports(report);
@@ -299,14 +301,7 @@ impl<'a> Inventory<'a> {
         &'b self,
         space: &Space,
     ) -> impl Iterator<Item = (&'b LinkRef, &'b Device<'a>)> + use<'a, 'b> {
-        let space = space.clone();
-        // No interface name is smaller than `!`, the first printable character.
-        let first: Option<InterfaceName> = "!".parse().ok();
-        first
-            .map(|name| LinkRef { space: space.clone(), name })
-            .into_iter()
-            .flat_map(|first| self.devices.range(first..))
-            .take_while(move |(at, _)| at.space == space)
+        self.devices.of_space(space)
     }
 
     /// All addresses of a node, in the order of its interfaces.
@@ -319,14 +314,10 @@ impl<'a> Inventory<'a> {
     }
 
     fn add(&mut self, at: LinkRef, device: Device<'a>, report: &mut Report<'_>) {
-        match self.devices.entry(at) {
-            Entry::Vacant(free) => {
-                free.insert(device);
-            }
-            Entry::Occupied(taken) => {
-                let what = format!("interface {}", taken.key());
-                report.problem(device.span, ProblemKind::Twice { what });
-            }
+        if self.devices.contains_key(&at) {
+            report.problem(device.span, ProblemKind::Twice { what: format!("interface {at}") });
+        } else {
+            self.devices.add(at, device);
         }
     }
 
