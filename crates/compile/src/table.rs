@@ -5,7 +5,7 @@ use crate::object::{Desired, Key, Link, Object, Origin, Owner, Space, Spec};
 use crate::report::Report;
 use netloom_model::source::Span;
 use netloom_wire::NodeName;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Who wants an object, and where it was written.
@@ -110,9 +110,33 @@ impl Table {
     }
 
     pub(crate) fn finish(self) -> Desired {
-        let mut objects = self.objects;
-        objects.sort_by(|a, b| a.key.cmp(&b.key));
-        let pairs = objects.into_iter().map(|object| (object.key.clone(), object));
+        // Objects of a kind come nearly in order, which sorting makes use of; those of all kinds don't.
+        let mut kinds: BTreeMap<usize, Vec<Object>> = BTreeMap::new();
+        for object in self.objects {
+            kinds.entry(order(&object.key)).or_default().push(object);
+        }
+        for objects in kinds.values_mut() {
+            objects.sort_by(|a, b| a.key.cmp(&b.key));
+        }
+        let objects = kinds.into_values().flatten();
+        let pairs = objects.map(|object| (object.key.clone(), object));
         Desired { topology: self.topology, objects: pairs.collect() }
+    }
+}
+
+/// The place of a kind among the kinds, as keys are ordered.
+const fn order(key: &Key) -> usize {
+    match key {
+        Key::Namespace { .. } => 0,
+        Key::Sysctl { .. } => 1,
+        Key::Firewall { .. } => 2,
+        Key::Link { .. } => 3,
+        Key::Address { .. } => 4,
+        Key::Neighbour { .. } => 5,
+        Key::FdbEntry { .. } => 6,
+        Key::Route { .. } => 7,
+        Key::Rule { .. } => 8,
+        Key::Shaper { .. } => 9,
+        Key::Process { .. } => 10,
     }
 }

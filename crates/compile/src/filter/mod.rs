@@ -109,7 +109,9 @@ pub(crate) fn emit(inventory: &Inventory<'_>, table: &mut Table, report: &mut Re
         let mut firewall = Firewall::default();
         firewall.chains.extend(filter.chains.into_values());
         firewall.chains.extend(filter.on_devices);
-        let firewall = firewall.canonical();
+        for rule in firewall.chains.iter_mut().flat_map(|chain| &mut chain.rules) {
+            *rule = rule.canonical();
+        }
         for fault in firewall.check() {
             let what = format!("packet filter of {space}");
             report.problem(filter.wish.span, ProblemKind::Refused { what, why: fault.to_string() });

@@ -4,7 +4,7 @@ use super::policy::name;
 use super::rules::{Wanted, established, last, loopback, mapped, neighbour_discovery};
 use super::side::Everybody;
 use super::{Filters, Place, tunnels};
-use crate::inventory::{Inventory, NodeFacts};
+use crate::inventory::{Inventory, Make, NodeFacts};
 use crate::object::Space;
 use crate::object::firewall::{Action, Addresses, FirewallRule, Match, Policy};
 use crate::report::{Report, first_span};
@@ -76,6 +76,7 @@ fn add_firewall(
     let origin = |span: Span| report.origin(first_span(&[span, firewall.span, facts.span])).to_string();
     let default = &firewall.default;
     filter.add(Place::Forward, [established(), mapped()]);
+    filter.add(Place::Forward, bridged(everybody.inventory, &space));
     filter.add(Place::Forward, forwarded);
     filter.add(
         Place::Forward,
@@ -96,6 +97,21 @@ fn add_firewall(
     filter.add(Place::Input, received);
     filter.add(Place::Input, last(input, "no rule of the firewall speaks of it", &origin(input_span)));
     filter.set_policy(Place::Input, policy(input));
+}
+
+/// Where the kernel's br_netfilter is loaded, frames that a bridge of the node only switches pass here
+/// too. They are not the node's to judge.
+fn bridged(inventory: &Inventory<'_>, space: &Space) -> Vec<FirewallRule> {
+    inventory
+        .devices_in(space)
+        .filter(|(_, device)| matches!(device.make, Make::Bridge { .. }))
+        .map(|(at, _)| {
+            FirewallRule::new(Action::Accept)
+                .when(Match::input(at.name.clone()))
+                .when(Match::output(at.name.clone()))
+                .named("only switched here")
+        })
+        .collect()
 }
 
 fn add_masquerade(

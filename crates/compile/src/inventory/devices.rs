@@ -27,17 +27,28 @@ impl<'a> Devices<'a> {
 
     /// Puts the devices in order; needed once, after the last one was added.
     pub(super) fn sort(&mut self) {
-        self.list.sort_by(|(a, _), (b, _)| a.cmp(b));
+        // Namespaces first, then the few names in each: far fewer comparisons than of whole places.
+        let mut groups: HashMap<Space, Vec<(LinkRef, Device<'a>)>> = HashMap::new();
+        for (at, device) in self.list.drain(..) {
+            match groups.get_mut(&at.space) {
+                Some(group) => group.push((at, device)),
+                None => {
+                    groups.insert(at.space.clone(), vec![(at, device)]);
+                }
+            }
+        }
+        let mut groups: Vec<_> = groups.into_iter().collect();
+        groups.sort_by(|(a, _), (b, _)| a.cmp(b));
         self.spaces.clear();
+        for (space, mut group) in groups {
+            group.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+            let start = self.list.len();
+            self.list.append(&mut group);
+            self.spaces.insert(space, start..self.list.len());
+        }
         for (index, (at, _)) in self.list.iter().enumerate() {
             if let Some(place) = self.places.get_mut(at) {
                 *place = index;
-            }
-            match self.spaces.get_mut(&at.space) {
-                Some(range) => range.end = index + 1,
-                None => {
-                    self.spaces.insert(at.space.clone(), index..index + 1);
-                }
             }
         }
     }
