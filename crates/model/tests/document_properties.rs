@@ -130,8 +130,10 @@ proptest! {
         match (decode_soundly(text, Format::Json), theirs) {
             (Ok(ours), Ok(theirs)) => prop_assert_eq!(ours, theirs),
             (Ok(ours), Err(error)) => {
-                // A control character such as U+0085 or a byte order mark is the only thing that we let pass.
-                prop_assert!(text.starts_with('\u{feff}'), "{ours:?} but {error} in {text}");
+                // A byte order mark is the only thing that we let pass, and `-0`, which is an integer to us and
+                // a floating-point number to serde_json.
+                let excused = text.starts_with('\u{feff}') || error.to_string().contains("`-0.0`");
+                prop_assert!(excused, "{ours:?} but {error} in {text}");
             }
             (Err(found), Ok(_)) => {
                 // What the schema or the rules of the document forbid and serde alone can't.
