@@ -6,8 +6,9 @@ use crate::process;
 use std::path::Path;
 use std::process::Command;
 
-/// A program of the tests.
+/// A program of the tests, or a file that such a program reads.
 struct Peer {
+    /// The program's name, or the file's path.
     program: &'static str,
     package: &'static str,
     used_for: &'static str,
@@ -18,6 +19,7 @@ const PEERS: &[Peer] = &[
     Peer { program: "tc", package: "iproute2", used_for: "reading qdiscs and classes back" },
     Peer { program: "bridge", package: "iproute2", used_for: "reading VLAN and forwarding tables back" },
     Peer { program: "nft", package: "nftables", used_for: "reading firewall rules back" },
+    Peer { program: "/etc/protocols", package: "netbase", used_for: "protocols by name, as nft tells them" },
     Peer { program: "ping", package: "iputils-ping", used_for: "reachability" },
     Peer { program: "tcpdump", package: "tcpdump", used_for: "captures" },
     Peer { program: "iperf3", package: "iperf3", used_for: "bandwidth" },
@@ -33,6 +35,7 @@ pub(crate) fn standard_path() -> String {
     DIRECTORIES.join(":")
 }
 
+/// The peers that are not there; joined to any directory, a whole path stays what it is.
 fn missing() -> Vec<&'static Peer> {
     PEERS
         .iter()

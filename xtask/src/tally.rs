@@ -55,36 +55,42 @@ impl Tally {
 
     fn of_libtest(output: &str) -> Self {
         let mut tally = Self::default();
-        // Of the binary that runs: the tests it has announced, and those that came to a good end.
-        let (mut announced, mut ended) = (0, 0);
+        let mut binary: Option<Binary> = None;
         for line in output.lines() {
-            if let Some(rest) = line.strip_prefix("running ") {
-                tally.end_unfinished(announced, ended);
-                announced = count(rest, "test") + count(rest, "tests");
-                ended = 0;
+            // What a failed test said is told again after the list, and may itself come from a test binary.
+            let repeating = binary.as_ref().is_some_and(|binary| binary.repeats);
+            if let Some(rest) = line.strip_prefix("running ").filter(|_| !repeating) {
+                tally.end_unfinished(binary.take());
+                let announced = count(rest, "test") + count(rest, "tests");
+                binary = Some(Binary { announced, ..Binary::default() });
             } else if let Some(counts) = line.strip_prefix("test result: ") {
-                tally.passed += count(counts, "passed");
-                tally.failed += count(counts, "failed");
-                (announced, ended) = (0, 0);
-            } else if let Some((name, outcome)) =
-                line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... "))
-            {
-                match outcome {
-                    "ok" => ended += 1,
-                    "FAILED" => tally.failures.push(name.to_owned()),
-                    _ => announced -= usize::from(announced > 0 && outcome.starts_with("ignored")),
+                let [passed, failed, ignored, measured] =
+                    ["passed", "failed", "ignored", "measured"].map(|what| count(counts, what));
+                if binary.take_if(|binary| binary.announced == passed + failed + ignored + measured).is_some()
+                {
+                    tally.passed += passed;
+                    tally.failed += failed;
+                }
+            } else if let Some(binary) = binary.as_mut().filter(|_| !repeating) {
+                binary.repeats = line == "failures:";
+                let told = line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... "));
+                match told {
+                    Some((_, "ok")) => binary.passed += 1,
+                    Some((name, "FAILED")) => tally.failures.push(name.to_owned()),
+                    Some((_, outcome)) if outcome.starts_with("ignored") => binary.ignored += 1,
+                    _ => {}
                 }
             }
         }
-        tally.end_unfinished(announced, ended);
+        tally.end_unfinished(binary);
         tally
     }
 
     /// Counts a binary that died before it could: what had not ended well by then has failed.
-    fn end_unfinished(&mut self, announced: usize, ended: usize) {
-        if announced > 0 {
-            self.passed += ended;
-            let lost = announced.saturating_sub(ended).max(1);
+    fn end_unfinished(&mut self, binary: Option<Binary>) {
+        if let Some(Binary { announced, passed, ignored, .. }) = binary {
+            self.passed += passed;
+            let lost = announced.saturating_sub(passed + ignored).max(1);
             self.failed += lost;
             self.failures.push(format!("a test binary died: {lost} of its tests failed or did not end"));
         }
@@ -117,6 +123,16 @@ impl Tally {
     }
 }
 
+/// A libtest binary whose output is being read.
+#[derive(Default)]
+struct Binary {
+    announced: usize,
+    passed: usize,
+    ignored: usize,
+    /// Whether it has come to the list of what failed tests said.
+    repeats: bool,
+}
+
 /// The counts in nextest's `     Summary [ 1.2s] 33 tests run: 32 passed (1 slow), 1 failed, 0 skipped`.
 fn nextest_summary(line: &str) -> Option<&str> {
     line.trim_start().strip_prefix("Summary [")?.split_once(" run: ").map(|(_, counts)| counts)
@@ -146,6 +162,9 @@ fn count(counts: &str, what: &str) -> usize {
 mod tests {
     use super::*;
 
+    const GOOD: &str =
+        "running 4 tests\ntest result: ok. 4 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\n";
+
     #[test]
     fn reads_libtest() {
         let output = "running 3 tests\ntest a::b ... ok\ntest a::c ... FAILED\ntest d ... ignored, vm\n\n\
@@ -154,6 +173,20 @@ mod tests {
             test result: ok. 4 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n";
         let tally = Tally::read(output, false);
         assert_eq!((tally.passed, tally.failed), (5, 1));
+        assert_eq!(tally.failures, ["a::c"]);
+    }
+
+    #[test]
+    fn what_a_failed_test_said_is_not_counted() {
+        let inner = "running 1 test\ntest a::c ... FAILED\n\nfailures:\n\n\
+            test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 8 filtered out; finished in 0.00s\n";
+        let output = format!(
+            "running 2 tests\ntest a::b ... ok\ntest a::c ... FAILED\n\nfailures:\n\n---- a::c stdout ----\n{inner}\n\
+             failures:\n    a::c\n\n\
+             test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n"
+        );
+        let tally = Tally::read(&output, false);
+        assert_eq!((tally.passed, tally.failed), (1, 1));
         assert_eq!(tally.failures, ["a::c"]);
     }
 
@@ -183,14 +216,14 @@ mod tests {
 
     #[test]
     fn a_bad_end_is_a_failure() {
-        assert_eq!(Tally::read("test result: ok. 4 passed; 0 failed", true).failed, 0);
-        assert_eq!(Tally::read("test result: ok. 4 passed; 0 failed", false).failed, 1);
+        assert_eq!(Tally::read(GOOD, true).failed, 0);
+        assert_eq!(Tally::read(GOOD, false).failed, 1);
         assert_eq!(Tally::read("", false).failures.len(), 1);
     }
 
     #[test]
     fn skips_are_not_passes() {
-        let mut tally = Tally::read("test result: ok. 4 passed; 0 failed", true);
+        let mut tally = Tally::read(GOOD, true);
         tally.note_skips("SKIP k::a: no nft\nSKIP k::a: no nft\nSKIP k::b: no tc: at all\n");
         assert_eq!((tally.passed, tally.skipped.len()), (2, 2));
         assert_eq!(tally.skipped["k::b"], "no tc: at all");
