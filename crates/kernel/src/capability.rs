@@ -198,7 +198,7 @@ impl Capabilities {
     fn absent_link(&self, name: &str) -> Option<&Capability> {
         self.rows
             .iter()
-            .find(|row| row.group == "link kinds" && row.name == name && row.state != State::Present)
+            .find(|row| row.group == "link kinds" && row.name == made_by(name) && row.state != State::Present)
             .filter(|row| row.state != State::Unknown)
     }
 
@@ -248,6 +248,11 @@ impl Capabilities {
     fn instead(&self, option: &str) -> &'static str {
         self.rows.iter().find(|row| row.option == option).map_or(OTHER_KERNEL, |row| row.instead)
     }
+}
+
+/// The row that stands for a kind: TUN and TAP are one driver.
+fn made_by(name: &str) -> &str {
+    if name == "tun" { "tap" } else { name }
 }
 
 /// Tries everything out, once for this process.

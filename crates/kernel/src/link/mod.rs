@@ -263,3 +263,6 @@ pub(crate) fn configure_port(
 pub(crate) fn delete(messages: &mut Messages, name: &InterfaceName) {
     messages.add(libc::RTM_DELLINK, 0).header(&header(0, 0, 0, 0)).text(libc::IFLA_IFNAME, name.as_str());
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,5 @@
 //! Requests, written one after the other into one buffer.
 
-use netlink_packet_core::{NetlinkMessage, NetlinkSerializable};
 use std::net::IpAddr;
 
 /// Length of `struct nlmsghdr`.
@@ -33,21 +32,6 @@ impl Messages {
         put(&mut self.octets, start + 4, &kind.to_ne_bytes());
         put(&mut self.octets, start + 6, &(flags | libc::NLM_F_REQUEST as u16).to_ne_bytes());
         Message { octets: &mut self.octets, start }
-    }
-
-    /// Adds a message of the `netlink-packet` family of crates. Its sequence number is replaced.
-    pub fn push<T: NetlinkSerializable>(&mut self, message: NetlinkMessage<T>) {
-        let mut message = message;
-        message.finalize();
-        let start = self.octets.len();
-        let length = message.buffer_len();
-        self.starts.push(start);
-        self.octets.resize(start + length.next_multiple_of(4), 0);
-        if let Some(room) = self.octets.get_mut(start..start + length) {
-            message.serialize(room);
-        }
-        let flags = message.header.flags | libc::NLM_F_REQUEST as u16;
-        put(&mut self.octets, start + 6, &flags.to_ne_bytes());
     }
 
     /// How many requests there are.
