@@ -19,7 +19,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 /// How long a test tries, unless it says otherwise.
-const WITHIN: Duration = Duration::from_secs(5);
+const WITHIN: Duration = Duration::from_secs(10);
 /// The same where nothing shall be reached: such a test always takes all of its time.
 const WITHIN_BLOCKED: Duration = Duration::from_millis(1200);
 /// How long throughput is measured, unless the test says otherwise.

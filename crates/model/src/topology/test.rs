@@ -37,7 +37,7 @@ pub struct Test {
     pub count: Option<u32>,
     /// path: nodes that must be on it, in this order.
     pub through: OneOrMany<Spanned<NodeName>>,
-    /// How long to try before it counts as failed; 5s if absent.
+    /// How long to try before it counts as failed; 10s if absent, 1.2s for `blocked`.
     pub within: Option<Spanned<TimeSpan>>,
     /// bandwidth: how long to measure; 2s if absent.
     pub duration: Option<Spanned<TimeSpan>>,
