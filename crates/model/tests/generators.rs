@@ -4,6 +4,7 @@
 // Helpers of tests fail by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[allow(dead_code, reason = "each test program uses a part")]
 mod support;
 
 use netloom_model::topology::Topology;

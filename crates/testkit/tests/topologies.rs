@@ -87,3 +87,21 @@ fn some_have_hundreds_of_nodes() {
     println!("largest: {largest} nodes");
     assert!(largest >= 200, "{largest}");
 }
+
+/// What is written out stays as it is, and every topology can be written as JSON and read back.
+#[test]
+fn expanding_twice_and_writing_change_nothing() {
+    let mut runner = TestRunner::deterministic();
+    let strategy = recipe(Palette::every(), 12);
+    for _ in 0..40 {
+        let recipe = strategy.new_tree(&mut runner).unwrap().current();
+        let mut out = netloom_model::diagnostic::Diagnostics::new();
+        let once = netloom_model::expand::expand(recipe.topology(), &mut out);
+        let twice = netloom_model::expand::expand(once.clone(), &mut out);
+        assert!(out.is_empty() && once == twice, "{}", recipe.text());
+        let source = SourceFile::new("random.json", serde_json::to_string(&once).unwrap());
+        let read = load(&source, Format::Json, &BTreeMap::new());
+        let read = read.unwrap_or_else(|found| panic!("{}", found.render(&source, false)));
+        assert_eq!(*read.validated.topology(), once);
+    }
+}

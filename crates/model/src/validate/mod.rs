@@ -10,7 +10,7 @@
 //! running kernel lacks; the plan tells that.
 //!
 //! One section of the language is one file here: `names`, `interfaces`, `addresses` (with `segments`),
-//! `networks`, `links` (with `link_kinds`, `tunnels`, `media`, `mtu`), `nodes`, `routes`, `policies`,
+//! `networks` (with `overlays`), `links` (with `link_kinds`, `tunnels`, `media`, `mtu`), `nodes`, `routes`, `policies`,
 //! `qos`, `trials` (the file's `tests`).
 
 mod addresses;
@@ -24,6 +24,7 @@ mod mtu;
 mod names;
 mod networks;
 mod nodes;
+mod overlays;
 mod policies;
 mod qos;
 mod routes;

@@ -5,17 +5,23 @@ use super::context::Check;
 use crate::diagnostic::{Diagnostic, printable};
 use crate::document::Spanned;
 use crate::source::Span;
-use crate::topology::{Node, SysctlValue};
+use crate::topology::{LinkKind, Node, SysctlValue};
 use crate::validated::{self, NodeKind};
 use netloom_wire::{InterfaceName, NodeName};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn check(check: &mut Check<'_>) {
     sysctls(check, &check.topology.defaults.sysctls);
+    let mut link_tables: LinkTables<'_> = BTreeMap::new();
+    for item in &check.topology.links {
+        if let (LinkKind::Vrf, Some(on), Some(table)) = (item.kind, &item.value.0.on, item.table) {
+            link_tables.entry(&on.value.node).or_default().push(table);
+        }
+    }
     for (name, span, kind, node) in validated::nodes(check.topology) {
         sysctls(check, &node.sysctls);
         super::interfaces::check_at(check, name, node);
-        vrfs(check, name, node);
+        vrfs(check, &link_tables, name, node);
         masquerade(check, name, node);
         commands(check, name, node);
         if kind == NodeKind::Router && node.forwarding == Some(false) {
@@ -109,13 +115,12 @@ pub(super) fn vrf_table(check: &mut Check<'_>, table: &Spanned<u32>) -> bool {
     !used
 }
 
-fn vrfs(check: &mut Check<'_>, name: &NodeName, node: &Node) {
+/// Tables of VRFs that are links, by node.
+type LinkTables<'a> = BTreeMap<&'a NodeName, Vec<Spanned<u32>>>;
+
+fn vrfs(check: &mut Check<'_>, links: &LinkTables<'_>, name: &NodeName, node: &Node) {
     let mut tables: BTreeMap<u32, Span> = BTreeMap::new();
-    let links = check.topology.links.iter().filter(|item| {
-        item.value.on.as_ref().is_some_and(|on| on.value.node == *name)
-            && item.value.kind == crate::topology::LinkKind::Vrf
-    });
-    let link_tables = links.filter_map(|item| item.value.table);
+    let link_tables = links.get(name).into_iter().flatten().copied();
     let node_tables = node.vrfs.values().map(|vrf| vrf.table);
     for table in node_tables.chain(link_tables) {
         if let Some(first) = tables.insert(table.value, table.span) {
