@@ -136,7 +136,9 @@ impl Builder<'_, '_> {
             self.after(draft, Subject::Space(space));
             self.after(draft, Subject::Settings(space));
         }
-        if !is_link && !matches!(object.key, Key::Sysctl { .. } | Key::Firewall { .. }) {
+        if !is_link
+            && !matches!(object.key, Key::Namespace { .. } | Key::Sysctl { .. } | Key::Firewall { .. })
+        {
             self.after(draft, Subject::Filter(space));
         }
         if let Key::Sysctl { .. } = object.key
