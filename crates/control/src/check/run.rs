@@ -87,7 +87,11 @@ impl Run<'_> {
                 };
                 let at = (self.place_of)(&Space::Node(node.clone()));
                 let port = service.ports.map_or(0, |(port, _)| port);
-                let measured = throughput::tcp(&(self.place_of)(from), &at, to.address, port, *duration)?;
+                let place = (self.place_of)(from);
+                let measured = match service.protocol {
+                    Protocol::Udp => throughput::udp(&place, &at, to.address, port, *rate, *duration)?,
+                    _ => throughput::tcp(&place, &at, to.address, port, *duration)?,
+                };
                 let wanted = *rate as f64;
                 let off = (measured.on_wire - wanted) / wanted;
                 let evidence = format!("{} on the wire ({:+.1}%)", rate_text(measured.on_wire), off * 100.0);

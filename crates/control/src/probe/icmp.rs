@@ -125,7 +125,8 @@ pub fn probe(from: &Place, target: IpAddr, within: Duration) -> io::Result<Outco
                 Err(error) if is_network_error(&error) => last = error.to_string(),
                 Err(error) => return Err(error),
             }
-            if last.contains("deliver") || last.contains("nreachable") {
+            // A refusal comes at once: do not spin. After silence the time is spent already.
+            if !last.starts_with("no answer") {
                 std::thread::sleep(left.min(Duration::from_millis(50)));
             }
         }

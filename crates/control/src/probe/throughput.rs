@@ -1,8 +1,8 @@
-//! Throughput of one TCP stream, and loss of a train of echo requests.
+//! Throughput of one TCP stream or of UDP datagrams, and loss of a train of echo requests.
 
 use super::{Place, icmp};
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 /// What a throughput probe measured.
@@ -105,6 +105,71 @@ fn receive(listener: &TcpListener, duration: Duration) -> io::Result<f64> {
     }
     let seconds = counting_since.map_or(0.0, |since| since.elapsed().as_secs_f64());
     if seconds > 0.0 { Ok(bytes as f64 * 8.0 / seconds) } else { Err(io::Error::other("nothing arrived")) }
+}
+
+/// Payload of a datagram of [`udp`], and the bytes that it takes on the wire: 14 Ethernet + 20 IP + 8 UDP.
+const DATAGRAM: usize = 1400;
+const DATAGRAM_ON_WIRE: usize = DATAGRAM + 42;
+
+/// Sends datagrams at half as much again as `rate` (bits a second) for `duration`, and measures what arrives.
+/// Loss does not slow it down, as it slows TCP.
+///
+/// # Errors
+/// When the namespaces can't be entered, or nothing arrives.
+pub fn udp(
+    from: &Place,
+    at: &Place,
+    target: IpAddr,
+    port: u16,
+    rate: u64,
+    duration: Duration,
+) -> io::Result<Throughput> {
+    let any: IpAddr =
+        if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let receiver = at.run(|| UdpSocket::bind(SocketAddr::new(any, port)))??;
+    receiver.set_read_timeout(Some(Duration::from_millis(100)))?;
+    let target = SocketAddr::new(target, receiver.local_addr()?.port());
+    std::thread::scope(|scope| {
+        let sender =
+            scope.spawn(move || from.run(move || flood(target, any, rate.saturating_mul(3) / 2, duration)));
+        let mut buffer = [0u8; 2048];
+        // The first quarter holds the shaper's burst.
+        let (began, warm_up) = (Instant::now(), duration / 4);
+        let (mut bytes, mut last) = (0usize, Duration::ZERO);
+        while began.elapsed() < duration {
+            if let Ok(length) = receiver.recv(&mut buffer)
+                && began.elapsed() >= warm_up
+            {
+                bytes += length;
+                last = began.elapsed();
+            }
+        }
+        let sent = sender.join().unwrap_or_else(|_| Err(io::Error::other("the sender ended unexpectedly")));
+        sent??;
+        let seconds = last.saturating_sub(warm_up).as_secs_f64();
+        if bytes == 0 || seconds <= 0.0 {
+            return Err(io::Error::other("nothing arrived"));
+        }
+        let payload = bytes as f64 * 8.0 / seconds;
+        Ok(Throughput { payload, on_wire: payload * DATAGRAM_ON_WIRE as f64 / DATAGRAM as f64 })
+    })
+}
+
+fn flood(target: SocketAddr, any: IpAddr, rate: u64, duration: Duration) -> io::Result<()> {
+    let socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
+    let datagram = [0u8; DATAGRAM];
+    let began = Instant::now();
+    let mut sent = 0u64;
+    while began.elapsed() < duration {
+        let due = (began.elapsed().as_secs_f64() * rate as f64 / 8.0) as u64 / DATAGRAM_ON_WIRE as u64;
+        while sent < due {
+            // A full queue drops: that is what is measured.
+            let _ = socket.send_to(&datagram, target);
+            sent += 1;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
 }
 
 /// Sends `count` echo requests and tells how many were answered.

@@ -197,6 +197,14 @@ impl Execution<'_> {
                 None => return Err(at.without(format!("interface {controller} in {space}"))),
             }
         }
+        let marked = from == *space;
+        // Kernels before 6.14 look for the new name in the namespace of the request, not where the link will
+        // be: where that name is taken, the link is born under another one, and renamed while it is down.
+        let birth_name =
+            if !marked && self.known(&from, name)?.is_some() { Some(birth_name(space, name)) } else { None };
+        if birth_name.is_some() {
+            born.up = false;
+        }
         if from != *space {
             let descriptor = self.open(at, space)?;
             self.batch.ready_for(&from)?;
@@ -210,9 +218,8 @@ impl Execution<'_> {
             around.peer_namespace = Some(self.batch.keep(descriptor));
         }
         let alias = Settings { alias: Some(&self.alias), ..Settings::default() };
-        let marked = from == *space;
         self.batch.add(&from, at.verb, at.key, &at.spec(link), |m| {
-            link::create(m, name, &born, around);
+            link::create(m, birth_name.as_ref().unwrap_or(name), &born, around);
             if marked {
                 m.join();
                 link::configure(m, name, alias);
@@ -224,6 +231,13 @@ impl Execution<'_> {
                 link::configure(m, &peer.name, alias);
             }
         })?;
+        if let Some(birth_name) = birth_name {
+            self.batch.flush()?;
+            let index = self.known(space, &birth_name)?.ok_or_else(|| at.absent())?.index;
+            self.batch.add(space, at.verb, at.key, &at.spec(link), |m| link::rename(m, index, name))?;
+            self.batch.flush()?;
+            self.forget(space, &birth_name);
+        }
         Ok((born, marked))
     }
 
@@ -443,6 +457,15 @@ const fn kernel_word(kind: &LinkKind) -> &'static str {
         LinkKind::Tap(_) | LinkKind::Tun(_) => "tun",
         kind => kind.word(),
     }
+}
+
+/// A name that nobody else has, for a link that can't have its own yet. A link that a kill leaves under it
+/// carries our group, so the next plan removes it.
+fn birth_name(space: &Space, name: &InterfaceName) -> InterfaceName {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    (space, name).hash(&mut hasher);
+    format!("nl{:08x}", hasher.finish() as u32).parse().unwrap_or_else(|_| name.clone())
 }
 
 fn ask(

@@ -259,6 +259,11 @@ pub(crate) fn configure_port(
     });
 }
 
+/// Writes the request that gives the link with a number another name; it must be down.
+pub(crate) fn rename(messages: &mut Messages, index: u32, name: &InterfaceName) {
+    messages.add(libc::RTM_SETLINK, 0).header(&header(0, index, 0, 0)).text(libc::IFLA_IFNAME, name.as_str());
+}
+
 /// Writes the request that deletes a link.
 pub(crate) fn delete(messages: &mut Messages, name: &InterfaceName) {
     messages.add(libc::RTM_DELLINK, 0).header(&header(0, 0, 0, 0)).text(libc::IFLA_IFNAME, name.as_str());
