@@ -6,8 +6,8 @@
 //! Invariants: never while a command works on the topology (the store's lock); the file of events is
 //! bounded ([`MOST_BYTES`]): the older half goes when it is full.
 
-use crate::apply::{ApplyError, Progress, realize, remembered};
-use crate::plan::Plan;
+use crate::apply::{ApplyError, put_back};
+use crate::plan::{Change, Plan, Step};
 use crate::platform::Platform;
 use crate::store::{Store, StoreError};
 use netloom_compile::object::Key;
@@ -38,43 +38,53 @@ pub struct Event {
 /// Compares with the generation that stands and puts back what differs.
 ///
 /// # Errors
-/// As for an apply; failures are noted as events too.
+/// When nothing could be compared or begun. Steps that fail do not stop the others; they become events.
 pub fn heal(platform: &dyn Platform, store: &Store, now: u64) -> Result<Vec<Event>, ApplyError> {
     let Some(generation) = store.current()? else { return Ok(Vec::new()) };
-    let memory = remembered(store)?;
-    let aim = format!("generation {}", generation.number);
-    let result = realize(platform, store, &memory, &generation.desired, &aim, &|_: Progress<'_>| {});
-    let events = match &result {
-        Ok(plan) => of_plan(plan, "put back", now),
-        Err(error) => vec![Event {
-            time: now,
-            what: "failed".to_owned(),
-            key: None,
-            object: "putting back".to_owned(),
-            why: error.to_string(),
-        }],
+    let (plan, failures) = match put_back(platform, store, &generation) {
+        Ok(done) => done,
+        Err(error) => {
+            append(store, &[failure("putting back", &error, now)])?;
+            return Err(error);
+        }
     };
-    append(store, &events)?;
-    if let Ok(plan) = &result
-        && !plan.is_empty()
-    {
-        store.forget("interrupted")?;
+    let failed = |step: &Step| failures.iter().find(|(id, _)| *id == step.id);
+    let mut events = Vec::new();
+    for step in &plan.steps {
+        if let Some((_, error)) = failed(step) {
+            let object = step.changes.first().map_or_else(String::new, object);
+            events.push(failure(&object, error, now));
+        } else {
+            events.extend(step.changes.iter().map(|change| of_change(change, "put back", now)));
+        }
     }
-    result.map(|_| events)
+    append(store, &events)?;
+    Ok(events)
+}
+
+fn failure(object: &str, error: &dyn std::fmt::Display, now: u64) -> Event {
+    let (what, object) = ("failed".to_owned(), object.to_owned());
+    Event { time: now, what, key: None, object, why: error.to_string() }
+}
+
+fn object(change: &Change) -> String {
+    format!("{} {} {}", change.sign(), change.key().kind(), change.key())
+}
+
+fn of_change(change: &Change, what: &str, now: u64) -> Event {
+    Event {
+        time: now,
+        what: what.to_owned(),
+        key: Some(change.key().clone()),
+        object: object(change),
+        why: change.reason.clone(),
+    }
 }
 
 /// One event for each change of a plan.
 #[must_use]
 pub fn of_plan(plan: &Plan, what: &str, now: u64) -> Vec<Event> {
-    plan.changes()
-        .map(|change| Event {
-            time: now,
-            what: what.to_owned(),
-            key: Some(change.key().clone()),
-            object: format!("{} {} {}", change.sign(), change.key().kind(), change.key()),
-            why: change.reason.clone(),
-        })
-        .collect()
+    plan.changes().map(|change| of_change(change, what, now)).collect()
 }
 
 /// Appends events to the topology's file.

@@ -2,17 +2,19 @@
 //!
 //! What: one line of JSON for each record: the beginning of a change with its aim, the intent of each step
 //! before it is executed, its completion, and the end. A change that was cut off is found by
-//! [`Journal::pending`]; the next run then knows what it may find half done, and that fresh objects of a kind
-//! that carries no mark are ours.
+//! [`Journal::pending`]; the next run then knows what it may find half made, and without its mark yet.
 //!
 //! Invariants: intents are on disk (`fdatasync`) before their steps run; intents that are ready together are
 //! written and synced together. A torn last line is ignored: its step had not begun. A journal that ended is
 //! emptied.
 //!
-//! Costs: one sync for each wave of steps.
+//! Costs: one sync for each wave of steps. Specifications are not in it: the system itself tells how things
+//! are, so keys are enough.
 
-use netloom_compile::object::Operation;
+use crate::plan::{Sign, Step};
+use netloom_compile::object::Key;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -33,8 +35,8 @@ pub enum Record {
     Intent {
         /// The step's number in the plan.
         step: usize,
-        /// What will be done.
-        operations: Vec<Operation>,
+        /// What will be done, with which objects.
+        changes: Vec<(Sign, Key)>,
     },
     /// A step was executed whole.
     Done {
@@ -61,10 +63,8 @@ pub struct Journal {
 pub struct Cut {
     /// What it was to end in.
     pub aim: String,
-    /// Operations of steps that were begun, whether or not they were completed.
-    pub intents: Vec<Operation>,
-    /// Operations of steps that were begun and not completed.
-    pub unfinished: Vec<Operation>,
+    /// Objects whose making was begun and not completed, as far as is known.
+    pub begun: Vec<Key>,
 }
 
 impl Journal {
@@ -84,10 +84,12 @@ impl Journal {
     ///
     /// # Errors
     /// When the disk refuses; the steps must not run then.
-    pub fn intend(&mut self, steps: &[(usize, Vec<Operation>)]) -> io::Result<()> {
+    pub fn intend(&mut self, steps: &[&Step]) -> io::Result<()> {
+        let changes =
+            |step: &Step| step.changes.iter().map(|change| (change.sign(), change.key().clone())).collect();
         let records: Vec<Record> = steps
             .iter()
-            .map(|(step, operations)| Record::Intent { step: *step, operations: operations.clone() })
+            .map(|step| Record::Intent { step: step.id.index(), changes: changes(step) })
             .collect();
         self.write(&records, true)
     }
@@ -138,26 +140,26 @@ impl Journal {
             Err(error) => return Err(error),
         };
         let mut cut = None;
-        let mut steps: Vec<(usize, Vec<Operation>, bool)> = Vec::new();
+        let mut steps: BTreeMap<usize, Vec<(Sign, Key)>> = BTreeMap::new();
+        let mut begun: Vec<(Sign, Key)> = Vec::new();
         for line in text.split_inclusive(|byte| *byte == b'\n') {
             let Ok(record) = serde_json::from_slice::<Record>(line) else { break };
             match record {
                 Record::Begin { aim, .. } => cut = Some(aim),
-                Record::Intent { step, operations } => steps.push((step, operations, false)),
-                Record::Done { step } => {
-                    for entry in steps.iter_mut().filter(|entry| entry.0 == step) {
-                        entry.2 = true;
-                    }
+                Record::Intent { step, changes } => {
+                    steps.insert(step, changes);
                 }
-                Record::Undo { .. } => {}
+                Record::Done { step } => {
+                    steps.remove(&step);
+                }
+                // The steps of the way back are numbered anew.
+                Record::Undo { .. } => begun.extend(std::mem::take(&mut steps).into_values().flatten()),
                 Record::End => return Ok(None),
             }
         }
-        Ok(cut.map(|aim| Cut {
-            aim,
-            unfinished: steps.iter().filter(|step| !step.2).flat_map(|step| step.1.clone()).collect(),
-            intents: steps.into_iter().flat_map(|step| step.1).collect(),
-        }))
+        begun.extend(steps.into_values().flatten());
+        let made = begun.into_iter().filter(|(sign, _)| *sign == Sign::Add).map(|(_, key)| key);
+        Ok(cut.map(|aim| Cut { aim, begun: made.collect() }))
     }
 
     /// Where the journal of a store is.
@@ -170,33 +172,43 @@ impl Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use netloom_compile::object::{Key, Space, Spec};
+    use crate::plan::{Cause, Change, StepId};
+    use netloom_compile::object::{Operation, Owner, Space, Spec};
 
-    fn operation(name: &str) -> Operation {
-        Operation::Create {
-            key: Key::Namespace { space: Space::Node(name.parse().unwrap()) },
-            spec: Spec::Namespace,
-        }
+    fn step(number: u32, name: &str) -> Step {
+        let key = Key::Namespace { space: Space::Node(name.parse().unwrap()) };
+        let change = Change {
+            operation: Operation::Create { key, spec: Spec::Namespace },
+            owner: Owner { topology: "t".parse().unwrap(), part: "part".into() },
+            origin: None,
+            reason: String::new(),
+            cause: Cause::Described,
+        };
+        Step { id: StepId(number), changes: vec![change], takes: Vec::new(), needs: Vec::new() }
     }
 
     #[test]
     fn every_cut_is_readable_and_tells_what_was_begun() {
         let path = std::env::temp_dir().join(format!("netloom-journal-{}", std::process::id()));
         let mut journal = Journal::begin(&path, "generation 1", 2).unwrap();
-        journal.intend(&[(0, vec![operation("a")]), (1, vec![operation("b")])]).unwrap();
+        let (a, b, c) = (step(0, "a"), step(1, "b"), step(0, "c"));
+        journal.intend(&[&a, &b]).unwrap();
         journal.done(&[0]).unwrap();
+        journal.undo("b failed").unwrap();
+        journal.intend(&[&c]).unwrap();
         let whole = fs::read(&path).unwrap();
         // Cut at every byte: never an error, never more than was written.
+        let mut most = 0;
         for length in 0..=whole.len() {
             fs::write(&path, &whole[..length]).unwrap();
-            let cut = Journal::pending(&path).unwrap();
-            assert!(
-                cut.is_none_or(|cut| cut.unfinished.len() <= cut.intents.len() && cut.intents.len() <= 2)
-            );
+            if let Some(cut) = Journal::pending(&path).unwrap() {
+                assert!(cut.aim == "generation 1" && cut.begun.len() <= 2, "{cut:?}");
+                most = most.max(cut.begun.len());
+            }
         }
+        assert_eq!(most, 2);
         let cut = Journal::pending(&path).unwrap().unwrap();
-        assert_eq!(cut.intents, [operation("a"), operation("b")]);
-        assert_eq!(cut.unfinished, [operation("b")]);
+        assert_eq!(cut.begun, [b.changes[0].key().clone(), c.changes[0].key().clone()]);
         journal = Journal::begin(&path, "nothing", 0).unwrap();
         journal.end().unwrap();
         assert_eq!(Journal::pending(&path).unwrap(), None);

@@ -8,12 +8,13 @@
 //!   every key of the given table. It never changes anything.
 //! - `execute` runs the operations of one step in order and stops at the first failure. Both ends of a
 //!   veth pair come in one call, to be made or deleted as one.
-//! - `Create` of an object that exists is an error. `Delete` of an object that is gone is not.
+//! - `Create` of an object that exists is an error, but for a link of kind `Existing`, which came with its
+//!   namespace and is taken into use. `Delete` of an object that is gone is no error. `Delete` of a sysctl
+//!   of a node gives it the value that a fresh namespace has.
 //! - A `None` in a specification leaves the attribute as it is, or to the kernel when it is made.
 
-use netloom_compile::object::{Desired, Key, Observed, Operation, Owner, Spec};
+use netloom_compile::object::{Desired, Key, Observed, Operation, Owner};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::fmt;
 
 /// What Netloom asks of the system it runs on. Calls come from several threads at once.
@@ -40,16 +41,6 @@ pub trait Platform: Sync {
     /// When it can't be removed.
     fn sweep(&self) -> Result<(), PlatformError> {
         Ok(())
-    }
-
-    /// The present values of a few objects, to be remembered before they are changed for the first time.
-    ///
-    /// # Errors
-    /// As for [`Platform::observe`].
-    fn values(&self, scope: &Desired) -> Result<BTreeMap<Key, Spec>, PlatformError> {
-        let mut found = self.observe(scope)?.objects;
-        found.retain(|key, _| scope.objects.contains_key(key));
-        Ok(found.into_iter().map(|(key, object)| (key, object.spec)).collect())
     }
 }
 

@@ -7,6 +7,7 @@ use netloom_compile::object::{
     Comparison, FieldChange, Key, Link, LinkKind, Mark, ObservedObject, Space, Spec, compare,
 };
 use netloom_wire::{InterfaceName, MacAddr};
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// Whether an observed object goes.
@@ -102,14 +103,23 @@ pub(super) fn decide(table: &Table<'_>, memory: &Memory<'_>) -> Result<Verdicts,
                     foreign.push(Foreign { key: key.clone(), origin: wanted.origin.clone() });
                     continue;
                 }
+                // A namespace of ours has no past that would have to be put back.
+                let fresh = matches!(key, Key::Sysctl { space: Space::Node(_), .. });
                 if (mark == Mark::Unmarkable || used)
                     && memory.original(key).is_none()
                     && !memory.held(key)
                     && mark != Mark::Ours
+                    && !fresh
                 {
                     verdicts.remembers.push((key.clone(), found.spec.clone()));
                 }
-                judge(table, memory, &mut verdicts, id, &found.spec);
+                if mark != found.mark && !used {
+                    // Without its mark it would be a stranger the next time.
+                    let reason = "left half made by an interrupted run, made anew".to_owned();
+                    verdicts.remove(id, Why::Said(reason, Cause::Interrupted));
+                } else {
+                    judge(table, memory, &mut verdicts, id, &found.spec);
+                }
             }
             None => unwanted(table, memory, &mut verdicts, id, mark),
         }
@@ -134,13 +144,6 @@ pub(super) fn judge(table: &Table<'_>, memory: &Memory<'_>, verdicts: &mut Verdi
     let index = id as usize;
     let (key, Some(wanted)) = (table.keys[index], table.desired[index]) else { return };
     let mut to = wanted.spec.clone();
-    // Somebody else may have made a used interface a port; what is not described is left alone.
-    if let (Spec::Link(link), Spec::Link(seen)) = (&mut to, seen)
-        && link.kind == LinkKind::Existing
-        && link.controller.is_none()
-    {
-        link.controller.clone_from(&seen.controller);
-    }
     let (mut fields, mut rejoin) = (Vec::new(), false);
     let cause = by_whom(memory, key, &wanted.spec);
     match compare(seen, &wanted.spec) {
@@ -149,7 +152,7 @@ pub(super) fn judge(table: &Table<'_>, memory: &Memory<'_>, verdicts: &mut Verdi
         Comparison::Recreate(changed) => return remake(verdicts, id, &joined(&changed), cause),
     }
     for before in memory.objects(key).filter(|before| before.spec != wanted.spec) {
-        match opened::settle(seen, &before.spec, &to, memory.original(key)) {
+        match opened::settle(seen, &before.spec, &to, first_value(memory, key).as_deref()) {
             Opened::Nothing => {}
             Opened::Edit { to: settled, fields: more, rejoin: again } => {
                 to = settled;
@@ -169,6 +172,14 @@ pub(super) fn judge(table: &Table<'_>, memory: &Memory<'_>, verdicts: &mut Verdi
     if fields.is_empty() {
         verdicts.edit[index] = None;
         return;
+    }
+    // Somebody else may have made a used interface a port; what is not described is left alone.
+    if let (Spec::Link(link), Spec::Link(seen)) = (&mut to, seen)
+        && link.kind == LinkKind::Existing
+        && link.controller.is_none()
+        && !fields.iter().any(|field| field.field == "controller")
+    {
+        link.controller.clone_from(&seen.controller);
     }
     let mut reason = joined(&fields);
     if cause == Cause::Drift {
@@ -218,7 +229,7 @@ fn unwanted(table: &Table<'_>, memory: &Memory<'_>, verdicts: &mut Verdicts, id:
     let key = table.keys[id as usize];
     let Some(found) = table.observed[id as usize] else { return };
     let used = memory.objects(key).any(|object| is_existing(&object.spec));
-    if used && mark != Mark::Ours {
+    if used && (mark != Mark::Ours || is_existing(&found.spec)) {
         return put_back(memory, verdicts, id, key, found);
     }
     let (said, cause) = if memory.last.is_some_and(|last| last.objects.contains_key(key)) {
@@ -242,7 +253,8 @@ fn unwanted(table: &Table<'_>, memory: &Memory<'_>, verdicts: &mut Verdicts, id:
                     restore(verdicts, id, &found.spec, original.clone(), reason, cause);
                 }
             }
-            None if matches!(key, Key::Sysctl { .. }) => {}
+            // Only memory could know; in a node, removing means what a fresh namespace has.
+            None if matches!(key, Key::Sysctl { space: Space::Host, .. }) => {}
             None => verdicts.remove(id, Why::Said(said.to_owned(), cause)),
         },
     }
@@ -250,7 +262,8 @@ fn unwanted(table: &Table<'_>, memory: &Memory<'_>, verdicts: &mut Verdicts, id:
 
 /// An interface that was only used and no longer is.
 fn put_back(memory: &Memory<'_>, verdicts: &mut Verdicts, id: Id, key: &Key, found: &ObservedObject) {
-    let (Spec::Link(link), Some(Spec::Link(original))) = (&found.spec, memory.original(key)) else { return };
+    let (Spec::Link(link), Some(original)) = (&found.spec, first_value(memory, key)) else { return };
+    let Spec::Link(original) = original.as_ref() else { return };
     // All that any earlier description set, so that all of it goes back.
     let mut used = Link::new(LinkKind::Existing);
     for object in memory.objects(key) {
@@ -291,6 +304,22 @@ fn pairs(table: &Table<'_>, verdicts: &mut Verdicts) {
     }
 }
 
+/// The first value, if one is remembered or known: the loopback interface of a node is up from its birth.
+fn first_value<'a>(memory: &Memory<'a>, key: &Key) -> Option<Cow<'a, Spec>> {
+    match (memory.original(key), key) {
+        (Some(original), _) => Some(Cow::Borrowed(original)),
+        (None, Key::Link { space: Space::Node(_), name }) if name.as_str() == "lo" => {
+            let mut loopback = Link::new(LinkKind::Existing);
+            loopback.mtu = Some(LOOPBACK_MTU);
+            Some(Cow::Owned(Spec::Link(Box::new(loopback))))
+        }
+        _ => None,
+    }
+}
+
+/// MTU of a fresh loopback interface (`loopback_setup`, drivers/net/loopback.c).
+const LOOPBACK_MTU: u32 = 65536;
+
 /// Something that only one interface can have at a time.
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Claim<'a> {
@@ -313,8 +342,12 @@ fn claim<'a>(key: &'a Key, link: &'a Link) -> Option<Claim<'a>> {
 fn exclusive(table: &Table<'_>, verdicts: &mut Verdicts) {
     let mut holders = HashMap::new();
     for id in table.all() {
-        if verdicts.edit[id as usize].is_some()
-            && let Some(held) = table.observed_link(id).and_then(|link| claim(table.keys[id as usize], link))
+        let (Some(seen), Some(wanted)) = (table.observed_link(id), table.desired_link(id)) else { continue };
+        let key = table.keys[id as usize];
+        let held = claim(key, seen);
+        // What the description leaves open may be held only by chance.
+        if let Some(held) =
+            held.filter(|held| !verdicts.is_gone(id) && claim(key, wanted).as_ref() != Some(held))
         {
             holders.insert(held, id);
         }
@@ -327,7 +360,6 @@ fn exclusive(table: &Table<'_>, verdicts: &mut Verdicts) {
         if let Some(wanted) = claim(table.keys[id as usize], link)
             && let Some(holder) = holders.get(&wanted)
             && *holder != id
-            && table.desired[*holder as usize].is_some()
         {
             verdicts.remove(
                 *holder,

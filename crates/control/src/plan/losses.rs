@@ -14,6 +14,7 @@ pub(super) fn follow(table: &Table<'_>, memory: &Memory<'_>, verdicts: &mut Verd
     let dying = dying_spaces(table, verdicts);
     spread(table, verdicts, &dying);
     released_ports(table, memory, verdicts);
+    inherited(table, memory, verdicts);
     disturbed(table, verdicts);
     addresses(table, verdicts);
     settle(table, memory, verdicts, &dying);
@@ -96,6 +97,75 @@ fn released_ports(table: &Table<'_>, memory: &Memory<'_>, verdicts: &mut Verdict
             edit.rejoin = false;
         }
     }
+}
+
+/// An interface on another one is born with its MTU. Where the description leaves the MTU open, it follows
+/// when the lower one's changes, so that an edit ends where a fresh apply would.
+fn inherited(table: &Table<'_>, memory: &Memory<'_>, verdicts: &mut Verdicts) {
+    let inherits = |kind: &LinkKind| {
+        matches!(kind, LinkKind::Vlan { .. } | LinkKind::Macvlan { .. } | LinkKind::Ipvlan { .. })
+    };
+    let mut riders: Vec<Id> = Vec::new();
+    for id in table.all() {
+        let (Some(_), Some(wanted)) = (table.observed_link(id), table.desired_link(id)) else { continue };
+        if wanted.mtu.is_none() && inherits(&wanted.kind) && !verdicts.is_gone(id) {
+            riders.push(id);
+        }
+    }
+    // A rider may carry others: what changed in one round is seen in the next.
+    loop {
+        let mut changed = false;
+        for id in &riders {
+            changed |= inherit(table, memory, verdicts, *id);
+        }
+        if !changed {
+            return;
+        }
+    }
+}
+
+fn inherit(table: &Table<'_>, memory: &Memory<'_>, verdicts: &mut Verdicts, id: Id) -> bool {
+    let (Some(link), Some(wanted)) = (table.observed_link(id), table.desired[id as usize]) else {
+        return false;
+    };
+    let Some(lower) = table.rides_on[id as usize].first() else { return false };
+    let edited = match &verdicts.edit[*lower as usize] {
+        Some(edit) => match &edit.to {
+            Spec::Link(to) => to.mtu,
+            _ => None,
+        },
+        None => None,
+    };
+    let seen = table.observed_link(*lower).and_then(|lower| lower.mtu);
+    let now = match &verdicts.edit[id as usize] {
+        Some(edit) => match &edit.to {
+            Spec::Link(to) => to.mtu.or(link.mtu),
+            _ => link.mtu,
+        },
+        None => link.mtu,
+    };
+    let aim = edited.or(seen);
+    if aim.is_none()
+        || now == aim
+        || (edited.is_none_or(|mtu| Some(mtu) == seen) && memory.interrupted.is_empty())
+    {
+        return false;
+    }
+    let edit = verdicts.edit[id as usize].get_or_insert_with(|| {
+        let found = Spec::Link(Box::new(link.clone()));
+        Box::new(Edit {
+            from: found,
+            to: wanted.spec.clone(),
+            reason: format!("follows the mtu of {}", table.keys[*lower as usize]),
+            cause: Cause::Described,
+            rejoin: false,
+            restores: false,
+        })
+    });
+    if let Spec::Link(to) = &mut edit.to {
+        to.mtu = aim;
+    }
+    true
 }
 
 /// What changes of links take away.
@@ -285,6 +355,8 @@ fn settle(table: &Table<'_>, memory: &Memory<'_>, verdicts: &mut Verdicts, dying
         verdicts.gone[id as usize] = match key {
             Key::Namespace { .. } | Key::Process { .. } => Gone::Explicit,
             _ if is_dying(id) => namespace(id).map_or(Gone::Explicit, Gone::With),
+            // Only its chains on a device go with that.
+            Key::Firewall { .. } => Gone::Explicit,
             // A route through several interfaces may outlive one of them in part.
             Key::Route { .. } => {
                 let mut carried = carried.peekable();
@@ -293,6 +365,10 @@ fn settle(table: &Table<'_>, memory: &Memory<'_>, verdicts: &mut Verdicts, dying
                     Some(first) if carried.all(|link| verdicts.is_gone(*link)) => Gone::With(first),
                     _ => Gone::Explicit,
                 }
+            }
+            // One that sends packets to an interface that goes is taken off before.
+            Key::Shaper { .. } if carried.clone().skip(1).any(|device| verdicts.is_gone(*device)) => {
+                Gone::Explicit
             }
             // The first is the interface in the key.
             _ => match carried.copied().next() {

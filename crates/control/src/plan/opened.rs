@@ -190,9 +190,6 @@ fn put_back(observed: &Link, before: &Link, wanted: &Link, original: Option<&Spe
         if observed.controller != original.controller {
             fields.push(change("controller", &observed.controller, &original.controller));
         }
-    } else if wanted.controller.is_none() {
-        // Somebody else may have made it a port; that is not ours to end.
-        to.controller.clone_from(&observed.controller);
     }
     for name in before.features.keys().filter(|name| !wanted.features.contains_key(*name)) {
         if let Some(first) = original.features.get(name) {
@@ -217,12 +214,16 @@ pub(super) fn release(observed: &Link, used: &Link, original: &Link) -> Option<(
     if observed.up != original.up {
         fields.push(change("up", &Some(observed.up), &Some(original.up)));
     }
-    let mut to = Link { controller: observed.controller.clone(), ..wanted.clone() };
+    let mut to = wanted.clone();
     if let Opened::Edit { to: Spec::Link(link), fields: others, .. } =
         put_back(observed, used, &wanted, Some(&Spec::Link(Box::new(original.clone()))))
     {
         to = *link;
         fields.extend(others);
+    }
+    // Somebody else may have made it a port; that is not ours to end.
+    if !fields.iter().any(|field| field.field == "controller") {
+        to.controller.clone_from(&observed.controller);
     }
     if fields.is_empty() { None } else { Some((to, fields)) }
 }

@@ -127,18 +127,32 @@ impl Builder<'_, '_> {
         }
     }
 
+    /// A change of the interface below a VLAN may take the VLAN down for a moment, and with it what is on it.
+    fn after_lower(&mut self, draft: usize, link: Id) {
+        let mut at = link;
+        // As many levels as a kernel nests (`MAX_NEST_DEV`, linux/netdevice.h).
+        for _ in 0..8 {
+            let Some(LinkKind::Vlan { parent, .. }) = self.table.desired_link(at).map(|link| &link.kind)
+            else {
+                return;
+            };
+            let Some(lower) = self.table.link(self.table.keys[at as usize].space(), parent) else { return };
+            self.after(draft, Subject::Link(self.first_end(lower)));
+            at = lower;
+        }
+    }
+
     /// Lets the step of an object wait for all that the object needs.
     fn wait(&mut self, id: Id, draft: usize, made: &HashMap<(SpaceId, IpAddr), usize>) {
         let Some(object) = self.table.desired[id as usize] else { return };
         let space = self.table.space[id as usize];
         let is_link = matches!(object.key, Key::Link { .. });
-        if !matches!(object.key, Key::Namespace { .. }) {
-            self.after(draft, Subject::Space(space));
-            self.after(draft, Subject::Settings(space));
+        if let Key::Namespace { .. } = object.key {
+            return;
         }
-        if !is_link
-            && !matches!(object.key, Key::Namespace { .. } | Key::Sysctl { .. } | Key::Firewall { .. })
-        {
+        self.after(draft, Subject::Space(space));
+        self.after(draft, Subject::Settings(space));
+        if !is_link && !matches!(object.key, Key::Sysctl { .. } | Key::Firewall { .. }) {
             self.after(draft, Subject::Filter(space));
         }
         if let Key::Sysctl { .. } = object.key
@@ -158,6 +172,7 @@ impl Builder<'_, '_> {
                 }
                 Key::Link { .. } => {
                     self.after(draft, Subject::Link(self.first_end(needed)));
+                    self.after_lower(draft, needed);
                     // A gateway is reachable when the addresses of the interface are there.
                     if let Key::Route { .. } = object.key {
                         self.after(draft, Subject::Attach(needed));

@@ -47,7 +47,11 @@ impl Builder<'_, '_> {
             let key = self.table.keys[*id as usize];
             if matches!(
                 key,
-                Key::Namespace { .. } | Key::Link { .. } | Key::Firewall { .. } | Key::Process { .. }
+                Key::Namespace { .. }
+                    | Key::Link { .. }
+                    | Key::Firewall { .. }
+                    | Key::Sysctl { .. }
+                    | Key::Process { .. }
             ) {
                 continue;
             }
@@ -140,14 +144,14 @@ impl Builder<'_, '_> {
         for id in self.table.all() {
             let key = self.table.keys[id as usize];
             let restores = self.verdicts.edit[id as usize].as_ref().is_some_and(|edit| edit.restores);
-            let filter =
-                matches!(key, Key::Firewall { .. }) && self.verdicts.gone[id as usize] == Gone::Explicit;
-            if !filter && (!restores || matches!(key, Key::Link { .. })) {
+            let setting = matches!(key, Key::Firewall { .. } | Key::Sysctl { .. });
+            let goes = setting && self.verdicts.gone[id as usize] == Gone::Explicit;
+            if !goes && (!restores || matches!(key, Key::Link { .. })) {
                 continue;
             }
             let draft = self.draft(Subject::Unset(self.space(id)));
             unset.push((draft, self.space(id)));
-            if filter {
+            if goes {
                 self.add_removal(draft, id);
             } else {
                 self.add_edit(draft, id);
