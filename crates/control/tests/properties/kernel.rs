@@ -535,7 +535,7 @@ impl Platform for Kernel {
                         .is_some_and(|entry| entry.marked)
             };
             let wanted = scope.objects.contains_key(key);
-            if !wanted && !(entry.marked && markable(key)) {
+            if !(wanted || entry.marked && markable(key)) {
                 continue;
             }
             if *space != Space::Host && !ours(space) && !matches!(key, Key::Namespace { .. }) && !wanted {

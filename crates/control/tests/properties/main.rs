@@ -331,7 +331,7 @@ fn recover(counts: &Counts, before: Recipe, after: Recipe, quirks: Quirks, one_i
     let (named_a, named_b) = (fresh(quirks, Aim::Network(&a))?, fresh(quirks, Aim::Network(&b))?);
     let nothing = fresh(quirks, Aim::Nothing)?;
     let aims = [(Aim::Network(&a), &named_a), (Aim::Network(&b), &named_b), (Aim::Nothing, &nothing)];
-    let chosen = move |number: usize| one_in == 1 || (number * 2_654_435_761) % one_in == 0;
+    let chosen = move |number: usize| one_in == 1 || (number * 2_654_435_761).is_multiple_of(one_in);
     crashes(counts, &untouched, Aim::Network(&a), &aims, chosen)?;
     crashes(counts, &standing, Aim::Network(&b), &aims, chosen)?;
     crashes(counts, &standing, Aim::Nothing, &aims, chosen)
@@ -412,7 +412,7 @@ fn what_is_removed_by_hand_is_put_back() {
             state.objects.iter().filter(|(_, entry)| entry.marked).map(|(key, _)| key.clone()).collect()
         };
         for (number, key) in removable.iter().enumerate() {
-            if (number as u64).wrapping_mul(before.seed | 1) % 7 == 0 {
+            if (number as u64).wrapping_mul(before.seed | 1).is_multiple_of(7) {
                 let mut state = rig.kernel.state.lock().unwrap();
                 // A namespace with processes can not be removed by hand either.
                 let _ = state.delete(key);
