@@ -10,8 +10,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Most sockets that are kept open; the usual limit of open files is 1024.
-const SOCKETS: usize = 200;
+/// Most sockets that are kept open, as far as the limit of open files allows.
+const SOCKETS: usize = 4096;
 
 /// What a [`Kernel`] must know.
 #[derive(Debug, Clone)]
@@ -36,8 +36,16 @@ pub struct Kernel {
     pub(crate) namespaces: Namespaces,
     pub(crate) host: Namespace,
     sockets: Mutex<HashMap<(Space, Protocol), Kept>>,
+    /// Most of them.
+    most: usize,
     /// Bonds whose preferred port did not exist yet when they were made.
     pub(crate) primaries: Mutex<HashMap<(Space, InterfaceName), InterfaceName>>,
+}
+
+/// A fifth of the open files that this process may have leaves enough for everything else.
+fn most_sockets() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.map_or(SOCKETS, |limit| usize::try_from(limit / 5).unwrap_or(SOCKETS).clamp(8, SOCKETS))
 }
 
 #[derive(Debug)]
@@ -58,6 +66,7 @@ impl Kernel {
             namespaces,
             host: Namespace::current()?,
             sockets: Mutex::default(),
+            most: most_sockets(),
             primaries: Mutex::default(),
         })
     }
@@ -143,7 +152,7 @@ impl Kernel {
         };
         let result = body(&mut socket);
         let mut all = self.kept();
-        if all.len() >= SOCKETS {
+        if all.len() >= self.most {
             all.clear();
         }
         all.insert(name, Kept { inode, socket });

@@ -18,6 +18,7 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    allow_open_files();
     let cli = cli::Cli::parse();
     let printer = output::Printer::new(&cli);
     let filter = tracing_subscriber::EnvFilter::try_from_env("NETLOOM_LOG")
@@ -29,5 +30,19 @@ fn main() -> ExitCode {
             failure.print(&printer);
             ExitCode::FAILURE
         }
+    }
+}
+
+/// A socket into each of a thousand namespaces needs more open files than the usual 1024.
+fn allow_open_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    /// Enough for everything, few enough for children that go through all numbers.
+    const FILES: u64 = 16_384;
+    let mut limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(FILES, |most| most.min(FILES));
+    if limit.current.is_some_and(|now| now < wanted) {
+        limit.current = Some(wanted);
+        // Without it sockets are only opened anew more often.
+        let _ = setrlimit(Resource::Nofile, limit);
     }
 }

@@ -34,8 +34,8 @@ enum Subject {
     Unset(SpaceId),
     /// A namespace goes.
     Unspace(SpaceId),
-    /// A namespace is made.
-    Space(SpaceId),
+    /// Namespaces are made, [`SPACES`] neighbours at once.
+    Spaces(SpaceId),
     /// Sysctls, and the filter where it names no device.
     Settings(SpaceId),
     /// A filter with chains on devices.
@@ -48,6 +48,17 @@ enum Subject {
     Routes(SpaceId),
     /// A process starts.
     Start(Id),
+}
+
+/// How many namespaces one step makes: enough that the platform can make them in parallel, few enough
+/// that what goes into the first ones does not wait for all.
+const SPACES: SpaceId = 64;
+
+impl Subject {
+    /// The step that makes a namespace.
+    const fn space(space: SpaceId) -> Self {
+        Self::Spaces(space / SPACES)
+    }
 }
 
 /// A step before it has its final number.

@@ -54,10 +54,15 @@ impl Kernel {
                     matches!(next, Operation::Create { key: Key::Namespace { space: Space::Node(_) }, .. })
                 })
                 .count();
+            let settings = settings(rest);
             if namespaces > 1 {
                 let (these, after) = rest.split_at(namespaces);
                 self.create_namespaces(these)?;
                 rest = after;
+            } else if settings.len() > 1 {
+                execution.batch.flush()?;
+                execution.set(first, &settings)?;
+                rest = rest.get(settings.len()..).unwrap_or_default();
             } else {
                 execution.one(first)?;
                 rest = more;
@@ -78,6 +83,20 @@ const fn node(space: &Space) -> Option<&NodeName> {
         Space::Host => None,
         Space::Node(node) => Some(node),
     }
+}
+
+/// The sysctls of one space, with their values, that `operations` begin with.
+fn settings(operations: &[Operation]) -> Vec<(&str, &str)> {
+    let space = operations.first().map(|first| first.key().space());
+    let setting = |operation| match operation {
+        &Operation::Create { ref key, spec: Spec::Sysctl { ref value } }
+        | &Operation::Change { ref key, to: Spec::Sysctl { ref value }, .. } => match key {
+            Key::Sysctl { space: its, path } if Some(its) == space => Some((&**path, &**value)),
+            _ => None,
+        },
+        _ => None,
+    };
+    operations.iter().map_while(setting).collect()
 }
 
 /// The state of one call.
@@ -106,6 +125,13 @@ impl Execution<'_> {
             },
             Operation::Delete { key, spec } => self.delete(key, spec),
         }
+    }
+
+    /// Sets several sysctls of the space of `first` with one visit.
+    fn set(&self, first: &Operation, settings: &[(&str, &str)]) -> Result<(), KernelError> {
+        self.inside(Verb::Change, first.key(), first.key().space(), |namespace| {
+            namespace.run(|| settings.iter().try_for_each(|(path, value)| sysctl::write(path, value)))?
+        })
     }
 
     /// Creates an object that is no link or, where `from` says how it is, changes it.

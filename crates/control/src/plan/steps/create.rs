@@ -91,7 +91,7 @@ impl Builder<'_, '_> {
         let space = self.table.space[id as usize];
         let key = self.table.keys[id as usize];
         Some(match key {
-            Key::Namespace { .. } => Subject::Space(space),
+            Key::Namespace { .. } => Subject::space(space),
             Key::Firewall { .. } => match &self.table.desired[id as usize]?.spec {
                 Spec::Firewall(firewall) if firewall.devices().next().is_some() => Subject::Filter(space),
                 _ => Subject::Settings(space),
@@ -150,7 +150,7 @@ impl Builder<'_, '_> {
         if let Key::Namespace { .. } = object.key {
             return;
         }
-        self.after(draft, Subject::Space(space));
+        self.after(draft, Subject::space(space));
         self.after(draft, Subject::Settings(space));
         if !is_link && !matches!(object.key, Key::Sysctl { .. } | Key::Firewall { .. }) {
             self.after(draft, Subject::Filter(space));
@@ -165,7 +165,7 @@ impl Builder<'_, '_> {
             match need {
                 Key::Namespace { .. } => {
                     let space = self.table.space[needed as usize];
-                    self.after(draft, Subject::Space(space));
+                    self.after(draft, Subject::space(space));
                     if is_link {
                         self.after(draft, Subject::Settings(space));
                     }
