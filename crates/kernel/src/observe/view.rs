@@ -158,8 +158,8 @@ impl View {
         }
         view.queueing = tc::observe(&mut socket, None).map_err(LookError::Queueing)?;
         view.look_deeper(wanted, &tunnels)?;
-        view.sysctls =
-            wanted.sysctls.iter().filter_map(|path| Some((path.clone(), sysctl::read(path)?))).collect();
+        let value = |path: &Arc<str>| Some((path.clone(), sysctl::ask(&mut socket, path)?));
+        view.sysctls = wanted.sysctls.iter().filter_map(value).collect();
         view.firewall = filter(table)?;
         Ok(view)
     }

@@ -23,7 +23,7 @@ pub struct Session {
     pub keep: Keep,
     /// The kernel.
     pub kernel: Kernel,
-    last: Option<Desired>,
+    state_dir: std::path::PathBuf,
 }
 
 /// The kernel as one topology of a realm sees it.
@@ -64,9 +64,7 @@ impl Session {
     pub fn open(realm: &Realm, loaded: &Loaded) -> Result<Self, Failure> {
         let name = loaded.model.validated.topology().name.value.clone();
         let (compiled, keep) = compile(realm, loaded)?;
-        let last =
-            store::peek(&realm.state_dir, &name).map_err(Failure::new)?.map(|generation| generation.desired);
-        Ok(Self { kernel: kernel(realm, &name)?, name, compiled, keep, last })
+        Ok(Self { kernel: kernel(realm, &name)?, name, compiled, keep, state_dir: realm.state_dir.clone() })
     }
 
     /// What this system lacks.
@@ -78,10 +76,17 @@ impl Session {
     /// The plan from what is to `desired`.
     ///
     /// # Errors
-    /// When the system can't be looked at, or foreign objects are in the way.
+    /// When the system can't be looked at, the store is damaged, or foreign objects are in the way.
     pub fn plan(&self, desired: &Desired) -> Result<Plan, Failure> {
-        let observed = Platform::observe(&self.kernel, desired).map_err(Failure::new)?;
-        Plan::between(&observed, desired, &Memory::of(self.last.as_ref())).map_err(Failure::new)
+        // What is remembered is read while the kernel answers.
+        let (last, observed) = std::thread::scope(|scope| {
+            let last = scope.spawn(|| store::peek(&self.state_dir, &self.name));
+            let observed = Platform::observe(&self.kernel, desired);
+            (last.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), observed)
+        });
+        let last = last.map_err(Failure::new)?.map(|generation| generation.desired);
+        let observed = observed.map_err(Failure::new)?;
+        Plan::between(&observed, desired, &Memory::of(last.as_ref())).map_err(Failure::new)
     }
 
     /// Prints what the user should know, to standard error.
