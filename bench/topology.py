@@ -5,7 +5,8 @@
     python3 bench/topology.py linear    # 50 switches in a line with a host each: netloom, Mininet
     python3 bench/topology.py large     # 1,000 endpoints with 5,000 links: up, plan, one line changed, down
 
-Needs root, iproute2, a release build (target/release/netloom) and, for `linear`, Debian's mininet.
+Needs root, iproute2, a release build (target/release/netloom) and, for `linear`, Debian's mininet and
+bridge-utils (Mininet calls brctl).
 Every figure is a wall-clock time; ratios are medians of the ratios of neighbouring runs.
 """
 import argparse
