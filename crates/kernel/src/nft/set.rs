@@ -119,28 +119,20 @@ impl Content {
     pub(super) fn for_each(&self, each: TakeElement<'_>) {
         match self {
             Self::V4(list) => {
-                for net in list.as_slice() {
-                    each(&net.network().octets(), false, None);
-                    if let Some(behind) = u32::from(net.broadcast()).checked_add(1) {
-                        each(&behind.to_be_bytes(), true, None);
-                    }
-                }
+                let nets = list.as_slice().iter();
+                for_each_run(
+                    nets.map(|n| (u32::from(n.network()).into(), u32::from(n.broadcast()).into())),
+                    4,
+                    each,
+                );
             }
             Self::V6(list) => {
-                for net in list.as_slice() {
-                    each(&net.network().octets(), false, None);
-                    if let Some(behind) = u128::from(net.broadcast()).checked_add(1) {
-                        each(&behind.to_be_bytes(), true, None);
-                    }
-                }
+                let nets = list.as_slice().iter();
+                for_each_run(nets.map(|n| (n.network().into(), n.broadcast().into())), 16, each);
             }
             Self::Ports(list) => {
-                for range in list.as_slice() {
-                    each(&range.first().to_be_bytes(), false, None);
-                    if let Some(behind) = range.last().checked_add(1) {
-                        each(&behind.to_be_bytes(), true, None);
-                    }
-                }
+                let ranges = list.as_slice().iter();
+                for_each_run(ranges.map(|range| (range.first().into(), range.last().into())), 2, each);
             }
             Self::Interfaces(names) => names.iter().for_each(|name| each(&name_octets(name), false, None)),
             Self::Octets(_, octets) => octets.iter().for_each(|octet| each(&[*octet], false, None)),
@@ -205,6 +197,34 @@ impl Content {
             _ => None,
         };
         content.ok_or_else(|| format!("set of type {} and length {}", shape.key_type, shape.key_length))
+    }
+}
+
+/// Calls `each` with the elements of ascending inclusive intervals of numbers of `length` octets.
+///
+/// Neighbours become one interval: in an anonymous set a kernel like 6.12 takes a key at which one interval ends
+/// for one that is not in the set, without a look at the interval that begins there (`__nft_rbtree_lookup`,
+/// net/netfilter/nft_set_rbtree.c).
+fn for_each_run(list: impl Iterator<Item = (u128, u128)>, length: usize, each: TakeElement<'_>) {
+    let largest = if length == 16 { u128::MAX } else { (1 << (8 * length)) - 1 };
+    let mut point = |number: u128, end: bool| {
+        let octets = number.to_be_bytes();
+        each(octets.get(octets.len() - length..).unwrap_or_default(), end, None);
+    };
+    let mut open: Option<u128> = None;
+    for (low, high) in list {
+        match open {
+            Some(last) if last.checked_add(1) == Some(low) => {}
+            Some(last) => {
+                point(last + 1, true);
+                point(low, false);
+            }
+            None => point(low, false),
+        }
+        open = Some(high);
+    }
+    if let Some(last) = open.filter(|last| *last < largest) {
+        point(last + 1, true);
     }
 }
 
@@ -312,4 +332,20 @@ pub(super) fn parse_shape(attributes: Attributes<'_>) -> Option<Shape> {
         _ => None,
     };
     Some(Shape { flags, key_type: number(set::KEY_TYPE)?, key_length: number(set::KEY_LENGTH)?, data })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_become_one_interval() {
+        let nets = ["10.0.0.1/32", "10.0.0.2/32", "10.0.0.9/32", "255.255.255.255/32"];
+        let content = Content::V4(nets.iter().map(|net| net.parse::<Ipv4Net>().unwrap()).collect());
+        let mut elements = Vec::new();
+        content.for_each(&mut |key, end, _| elements.push(Element { key: key.to_vec(), end, data: None }));
+        let points: Vec<(u8, bool)> = elements.iter().map(|element| (element.key[3], element.end)).collect();
+        assert_eq!(points, [(1, false), (3, true), (9, false), (10, true), (255, false)]);
+        assert_eq!(Content::from_elements(content.shape(), &elements), Ok(content));
+    }
 }
