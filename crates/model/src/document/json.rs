@@ -280,7 +280,7 @@ impl Reader<'_, '_> {
         Ok(character)
     }
 
-    /// One `\uXXXX`.
+    /// One `\u` with its four hexadecimal digits.
     fn unit(&mut self) -> Option<u16> {
         let digits = self.text.get(self.at..self.at + 6)?.strip_prefix("\\u")?;
         let unit =
