@@ -21,7 +21,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -87,10 +87,30 @@ pub fn start(
         });
         let mut child =
             child.join().unwrap_or_else(|_| Err(io::Error::other("starting ended unexpectedly")))?;
+        until_readable(&mut child)?;
         // Somebody must take note of its end, or it would stay as a zombie as long as this program runs.
         std::thread::spawn(move || child.wait());
         Ok(())
     })
+}
+
+/// Waits until the mark of a new child can be read, or the child ended. Starting returns when the kernel is
+/// past the point where `execve` can fail, and the new program's environment is set up a moment later.
+fn until_readable(child: &mut Child) -> io::Result<()> {
+    let path = format!("/proc/{}/environ", child.id());
+    let began = Instant::now();
+    while began.elapsed() < GRACE {
+        if child.try_wait()?.is_some() || std::fs::read(&path).is_ok_and(|variables| is_marked(&variables)) {
+            break;
+        }
+        std::thread::yield_now();
+    }
+    Ok(())
+}
+
+fn is_marked(environment: &[u8]) -> bool {
+    let needle = MARK.as_bytes();
+    environment.windows(needle.len()).any(|window| window == needle)
 }
 
 /// The commands of a topology that run in this realm.
@@ -162,8 +182,7 @@ fn marked(realm: &Path, topology: &NodeName) -> Vec<(u32, Variables)> {
         };
         // Processes of other users can't be read, and are not ours.
         let Ok(environment) = std::fs::read(entry.path().join("environ")) else { continue };
-        let needle = MARK.as_bytes();
-        if !environment.windows(needle.len()).any(|window| window == needle) {
+        if !is_marked(&environment) {
             continue;
         }
         let variables: Variables = environment
