@@ -12,6 +12,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 pub const BATCH: usize = 128;
 /// Most octets in one system call; the default send buffer of 208 KiB must hold them twice.
 const BATCH_OCTETS: usize = 64 * 1024;
+/// Most requests for objects in one system call: an answer takes up to 5 KiB in the kernel's accounting.
+const ANSWERS: usize = 32;
 /// The kernel fills at most this much per read of a dump (`NLMSG_GOODSIZE` on large pages, af_netlink.c).
 const READ: usize = 32 * 1024;
 /// How often a dump is repeated when the table changed meanwhile.
@@ -200,6 +202,47 @@ impl Socket {
         }
     }
 
+    /// Asks many requests for one object each, a batch in one system call, and hands every answer to
+    /// `take` with the number of its request. Such a request must not ask for an acknowledgement: its one
+    /// answer is the object or the refusal.
+    ///
+    /// # Errors
+    /// When the socket fails.
+    pub fn each(
+        &mut self,
+        messages: &mut Messages,
+        mut take: impl FnMut(usize, Result<Reply<'_>, Refusal>),
+    ) -> Result<(), NetlinkError> {
+        let first = self.number(messages, 0);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut from = 0;
+        while from < messages.len() {
+            let to = messages.len().min(from + ANSWERS);
+            self.send(messages.range(from, to))?;
+            let mut left = to - from;
+            while left > 0 {
+                scratch.clear();
+                self.read(&mut scratch, RecvFlags::empty())?;
+                split(&scratch, |reply| {
+                    let index = reply.sequence.wrapping_sub(first) as usize;
+                    if (from..to).contains(&index) {
+                        left = left.saturating_sub(1);
+                        match reply.kind {
+                            NLMSG_ERROR => {
+                                verdict(reply).map_or_else(|refusal| take(index, Err(refusal)), drop)
+                            }
+                            _ => take(index, Ok(reply)),
+                        }
+                    }
+                    Ok(true)
+                })?;
+            }
+            from = to;
+        }
+        self.scratch = scratch;
+        Ok(())
+    }
+
     /// Sends one request and collects its answer: all parts of a dump, or the one object asked for.
     /// A dump that the kernel marks as inconsistent (`NLM_F_DUMP_INTR`) is repeated.
     ///
@@ -240,16 +283,17 @@ impl Socket {
         Err(NetlinkError::Interrupted(DUMP_TRIES))
     }
 
-    /// Reads until the end of the answer; false when the table changed meanwhile.
+    /// Reads until the end of the answer; false when the table changed meanwhile. Every datagram goes
+    /// through one buffer, so that what is kept takes no more memory than its contents.
     fn collect(&mut self, sequence: u32, replies: &mut Replies) -> Result<bool, NetlinkError> {
         let mut consistent = true;
-        loop {
-            let start = replies.octets.len();
-            self.read(&mut replies.octets, RecvFlags::empty())?;
-            let mut end = None;
-            let part = replies.octets.get(start..).unwrap_or_default();
+        let mut end = None;
+        let mut scratch = std::mem::take(&mut self.scratch);
+        while end.is_none() {
+            scratch.clear();
+            self.read(&mut scratch, RecvFlags::empty())?;
             let mut ours = false;
-            split(part, |reply| {
+            split(&scratch, |reply| {
                 if reply.sequence != sequence {
                     return Ok(true);
                 }
@@ -270,14 +314,14 @@ impl Socket {
                     _ => Ok(true),
                 }
             })?;
-            if !ours {
-                replies.octets.truncate(start);
+            if ours {
+                replies.octets.extend_from_slice(&scratch);
             }
-            match end {
-                Some(Ok(())) => return Ok(consistent),
-                Some(Err(refusal)) => return Err(refusal.into()),
-                None => {}
-            }
+        }
+        self.scratch = scratch;
+        match end {
+            Some(Err(refusal)) => Err(refusal.into()),
+            _ => Ok(consistent),
         }
     }
 

@@ -140,11 +140,7 @@ impl View {
         if !view.ours {
             return Ok(view);
         }
-        for identifier in identifiers {
-            if let Some(other) = whose(&mut socket, identifier, host, topology)? {
-                view.neighbours.insert(identifier, other);
-            }
-        }
+        view.neighbours = whose(&mut socket, identifiers, host, topology)?;
         view.dumps.addresses = dump(&mut socket, address::dump)?;
         view.dumps.routes = dump(&mut socket, route::dump)?;
         view.dumps.rules = dump(&mut socket, rule::dump)?;
@@ -421,36 +417,42 @@ impl Names for Lookup<'_> {
     }
 }
 
-/// Which space a namespace identifier of the socket's namespace means: asks the `lo` over there for its mark.
+/// Which spaces the namespace identifiers of the socket's namespace mean: asks each `lo` over there for its
+/// mark.
 fn whose(
     socket: &mut Socket,
-    identifier: i32,
+    identifiers: BTreeSet<i32>,
     host: &Namespace,
     topology: &NodeName,
-) -> Result<Option<Space>, NetlinkError> {
+) -> Result<HashMap<i32, Space>, NetlinkError> {
+    let mut spaces = HashMap::new();
+    let identifiers: Vec<i32> = identifiers.into_iter().collect();
     let mut messages = Messages::new();
-    link_request(&mut messages, LOOPBACK_INDEX, 0).u32(IFLA_TARGET_NETNSID, identifier as u32);
-    let replies = match socket.request(&mut messages) {
-        Ok(replies) => replies,
-        // It is gone already, or not ours to look into.
-        Err(NetlinkError::Refused(_)) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let alias = replies.iter().find_map(|reply| reply.attributes(16).get(libc::IFLA_IFALIAS)?.text());
-    if let Some(node) = alias.and_then(|alias| marks::part_of(alias, topology)) {
-        return Ok(node.parse().ok().map(Space::Node));
+    for identifier in &identifiers {
+        link_request(&mut messages, LOOPBACK_INDEX, 0).u32(IFLA_TARGET_NETNSID, *identifier as u32);
     }
-    messages.clear();
-    let fd = rustix::fd::AsFd::as_fd(host).as_raw_fd();
-    messages.add(RTM_GETNSID, 0).header(&[0; 4]).u32(NETNSA_FD, fd as u32);
-    match socket.request(&mut messages) {
-        Ok(replies) => {
-            let of_host = replies.iter().find_map(|reply| reply.attributes(4).get(NETNSA_NSID)?.i32());
-            Ok((of_host == Some(identifier)).then_some(Space::Host))
+    let mut others = false;
+    socket.each(&mut messages, |index, answer| {
+        // A refusal means that it is gone already, or not ours to look into.
+        let (Some(identifier), Ok(reply)) = (identifiers.get(index), answer) else { return };
+        let alias = reply.attributes(16).get(libc::IFLA_IFALIAS).and_then(|alias| alias.text());
+        match alias.and_then(|alias| marks::part_of(alias, topology)) {
+            Some(node) => spaces.extend(node.parse().ok().map(|node| (*identifier, Space::Node(node)))),
+            None => others = true,
         }
-        Err(NetlinkError::Refused(_)) => Ok(None),
-        Err(error) => Err(error),
+    })?;
+    if others {
+        let mut messages = Messages::new();
+        let fd = rustix::fd::AsFd::as_fd(host).as_raw_fd();
+        messages.add(RTM_GETNSID, 0).header(&[0; 4]).u32(NETNSA_FD, fd as u32);
+        socket.each(&mut messages, |_, answer| {
+            let of_host = answer.ok().and_then(|reply| reply.attributes(4).get(NETNSA_NSID)?.i32());
+            spaces.extend(
+                of_host.filter(|of_host| identifiers.contains(of_host)).map(|of_host| (of_host, Space::Host)),
+            );
+        })?;
     }
+    Ok(spaces)
 }
 
 /// Our packet-filter table; none where the kernel has no nf_tables.

@@ -1,7 +1,7 @@
 //! `plan`: what `apply` would change, and why.
 
 use super::load::Loaded;
-use super::session::Session;
+use super::session::{Session, remember};
 use crate::failure::Failure;
 use crate::output::{Printer, Tone, put};
 use netloom_compile::object::Desired;
@@ -30,6 +30,7 @@ struct Report<'a> {
 /// # Errors
 /// When the description can't be realized here, or foreign objects are in the way.
 pub fn run(realm: &Realm, printer: &Printer, loaded: &Loaded, destroy: bool) -> Result<u8, Failure> {
+    let last = remember(realm, loaded);
     let session = Session::open(realm, loaded)?;
     let desired = if destroy { Desired::new(session.name.clone()) } else { session.compiled.desired.clone() };
     session.print_notes(printer);
@@ -45,7 +46,7 @@ pub fn run(realm: &Realm, printer: &Printer, loaded: &Loaded, destroy: bool) -> 
         }
         return Err(lacks(&missing));
     }
-    let plan = session.plan(&desired)?;
+    let plan = session.plan(&desired, last)?;
     if printer.is_machine() {
         let drift = plan.has_drift();
         printer.machine(&Report { topology: loaded.name(), missing: &[], plan: Some(&plan), drift })?;

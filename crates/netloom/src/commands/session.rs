@@ -9,9 +9,10 @@ use netloom_control::keep::Keep;
 use netloom_control::plan::{Memory, Plan};
 use netloom_control::platform::{Missing, Platform};
 use netloom_control::realm::Realm;
-use netloom_control::store;
+use netloom_control::store::{self, Generation, StoreError};
 use netloom_kernel::{Kernel, KernelConfig, capability, tc};
 use netloom_wire::NodeName;
+use std::thread::JoinHandle;
 
 /// A compiled file and the kernel it is for.
 pub struct Session {
@@ -23,7 +24,16 @@ pub struct Session {
     pub keep: Keep,
     /// The kernel.
     pub kernel: Kernel,
-    state_dir: std::path::PathBuf,
+}
+
+/// What stood before, being read.
+pub type Remembered = JoinHandle<Result<Option<Generation>, StoreError>>;
+
+/// Begins to read what stands: a large topology's generation is megabytes, so it is read while others work.
+pub fn remember(realm: &Realm, loaded: &Loaded) -> Remembered {
+    let name = loaded.model.validated.topology().name.value.clone();
+    let directory = realm.state_dir.clone();
+    std::thread::spawn(move || store::peek(&directory, &name))
 }
 
 /// The kernel as one topology of a realm sees it.
@@ -64,7 +74,7 @@ impl Session {
     pub fn open(realm: &Realm, loaded: &Loaded) -> Result<Self, Failure> {
         let name = loaded.model.validated.topology().name.value.clone();
         let (compiled, keep) = compile(realm, loaded)?;
-        Ok(Self { kernel: kernel(realm, &name)?, name, compiled, keep, state_dir: realm.state_dir.clone() })
+        Ok(Self { kernel: kernel(realm, &name)?, name, compiled, keep })
     }
 
     /// What this system lacks.
@@ -77,15 +87,10 @@ impl Session {
     ///
     /// # Errors
     /// When the system can't be looked at, the store is damaged, or foreign objects are in the way.
-    pub fn plan(&self, desired: &Desired) -> Result<Plan, Failure> {
-        // What is remembered is read while the kernel answers.
-        let (last, observed) = std::thread::scope(|scope| {
-            let last = scope.spawn(|| store::peek(&self.state_dir, &self.name));
-            let observed = Platform::observe(&self.kernel, desired);
-            (last.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), observed)
-        });
+    pub fn plan(&self, desired: &Desired, last: Remembered) -> Result<Plan, Failure> {
+        let observed = Platform::observe(&self.kernel, desired).map_err(Failure::new)?;
+        let last = last.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let last = last.map_err(Failure::new)?.map(|generation| generation.desired);
-        let observed = observed.map_err(Failure::new)?;
         Plan::between(&observed, desired, &Memory::of(last.as_ref())).map_err(Failure::new)
     }
 
