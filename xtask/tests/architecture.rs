@@ -14,17 +14,42 @@ use std::process::Command;
 /// What each crate may depend on. A new arrow is a change of the design: say so in `ARCHITECTURE.md`.
 const ARROWS: &[(&str, &[&str])] = &[
     ("netloom-wire", &[]),
+    ("netloom-mem", &[]),
+    ("netloom-table", &["netloom-wire"]),
+    ("netloom-nf", &["netloom-wire", "netloom-mem", "netloom-table"]),
+    ("netloom-port", &["netloom-mem", "netloom-wire"]),
+    ("netloom-datapath", &["netloom-wire", "netloom-mem", "netloom-table", "netloom-nf"]),
+    ("netloom-vswitch", &["netloom-wire", "netloom-table", "netloom-nf"]),
     ("netloom-model", &["netloom-wire"]),
     ("netloom-compile", &["netloom-wire", "netloom-model"]),
     ("netloom-kernel", &["netloom-wire", "netloom-compile"]),
     ("netloom-control", &["netloom-wire", "netloom-model", "netloom-compile", "netloom-kernel"]),
-    ("netloom", &["netloom-wire", "netloom-model", "netloom-compile", "netloom-kernel", "netloom-control"]),
-    ("netloom-testkit", &["netloom-wire", "netloom-model"]),
+    (
+        "netloom",
+        &[
+            "netloom-wire",
+            "netloom-mem",
+            "netloom-table",
+            "netloom-nf",
+            "netloom-port",
+            "netloom-datapath",
+            "netloom-vswitch",
+            "netloom-model",
+            "netloom-compile",
+            "netloom-kernel",
+            "netloom-control",
+        ],
+    ),
+    ("netloom-testkit", &["netloom-wire", "netloom-mem", "netloom-model"]),
     ("netloom-xtask", &[]),
 ];
 
 /// Crates that do no I/O, read no clock and start no thread, so that they can be replayed and fuzzed.
-const PURE: &[&str] = &["wire", "model", "compile"];
+const PURE: &[&str] = &["wire", "table", "nf", "vswitch", "model", "compile"];
+
+/// Crates whose business it is to own memory that others see too: here `unsafe` may stand in any file, block
+/// by block with its reason.
+const UNSAFE_CRATES: &[&str] = &["mem", "port"];
 
 /// The one file that may hold `unsafe`, and the crate root that lets it.
 const UNSAFE: (&str, &str) = ("crates/kernel/src/sys.rs", "crates/kernel/src/lib.rs");
@@ -81,7 +106,7 @@ fn arrows_go_downward() {
 }
 
 #[test]
-fn unsafe_stands_in_one_file() {
+fn unsafe_stands_where_it_may() {
     let mut faults = Vec::new();
     let rust = rust_files();
     for package in packages() {
@@ -93,14 +118,18 @@ fn unsafe_stands_in_one_file() {
             }
             let path = target["src_path"].as_str().unwrap();
             let root = rust.iter().find(|file| top().join(&file.path) == std::path::Path::new(path)).unwrap();
-            let wanted =
-                if root.path == UNSAFE.1 { "#![deny(unsafe_code)]" } else { "#![forbid(unsafe_code)]" };
+            let some =
+                root.path == UNSAFE.1 || root.krate().is_some_and(|krate| UNSAFE_CRATES.contains(&krate));
+            let wanted = if some { "#![deny(unsafe_code)]" } else { "#![forbid(unsafe_code)]" };
             if !root.text.lines().any(|line| line == wanted) {
                 faults.push(format!("{}: {wanted} is missing", root.path));
             }
         }
     }
     for file in rust.iter().filter(|file| file.path != UNSAFE.0) {
+        if file.krate().is_some_and(|krate| UNSAFE_CRATES.contains(&krate)) {
+            continue;
+        }
         let code = file.code();
         for (at, (number, line)) in code.iter().enumerate() {
             let lets_sys =
