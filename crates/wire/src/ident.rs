@@ -64,6 +64,20 @@ ranged! {
     Dscp(u8), "DSCP", "differentiated-services code point, 0 to 63", 0, 63
 }
 
+impl Vni {
+    /// The low 24 bits of a number; every value of them is legal.
+    pub(crate) const fn from_low_bits(bits: u64) -> Self {
+        Self((bits & 0xff_ffff) as u32)
+    }
+}
+
+impl Dscp {
+    /// The low 6 bits of a number; every value of them is legal.
+    pub(crate) const fn from_low_bits(bits: u64) -> Self {
+        Self((bits & 0x3f) as u8)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

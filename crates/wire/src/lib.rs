@@ -1,21 +1,29 @@
-//! The nouns of a network: addresses, identifiers and names with their legal values.
+//! The nouns of a network: addresses, identifiers and names with their legal values; and its headers.
 //!
-//! What: newtypes for everything that travels on a wire or names a device. A value that exists is
-//! legal: fields are private and the only ways in are `TryFrom` and `FromStr`.
+//! What: newtypes for everything that travels on a wire or names a device. A noun that exists is
+//! legal: fields are private and the only ways in are `TryFrom` and `FromStr`. Numbers of which every value is
+//! legal ([`EtherType`], [`IpProtocol`]) are open newtypes with named constants. [`header`] reads and writes
+//! packets, [`frame`] finds a frame's layers in one pass, [`checksum`] sums them.
 //!
-//! Invariants: `parse . display = id` for every noun; no operation panics on any input.
+//! Invariants: `parse . display = id` for every noun and `parse . emit = id` for every header; no operation
+//! panics on any input; nothing allocates but the making of texts.
 //!
-//! Deliberately absent: header views and reprs (they come with the data plane), I/O, clocks.
+//! Deliberately absent: I/O, clocks, state.
 #![forbid(unsafe_code)]
 
+pub mod checksum;
+pub mod frame;
+pub mod header;
 mod ident;
 mod mac;
 mod name;
+mod number;
 mod text;
 
 pub use ident::{Dscp, VlanId, Vni};
 pub use mac::MacAddr;
 pub use name::{InterfaceName, NodeName};
+pub use number::{EtherType, IpProtocol, udp_port};
 
 /// Why a text or a number is not the noun it was taken for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
