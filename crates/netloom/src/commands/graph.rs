@@ -5,7 +5,10 @@ use crate::cli::GraphFormat;
 use crate::failure::Failure;
 use crate::graph::Graph;
 use crate::output::put;
+use netloom_compile::Context;
+use netloom_compile::object::Desired;
 use netloom_control::check::addresses;
+use netloom_control::keep::Keep;
 use netloom_control::realm::Realm;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,18 +26,19 @@ pub fn draw(
     let graph = match topology {
         Some(file) if select::looks_like_file(file) => {
             let loaded = load::read(Path::new(file), &[])?;
-            Graph::of(loaded.model.validated.topology(), &BTreeMap::new())
+            let topology = loaded.model.validated.topology();
+            let allocations = Keep::peek(&realm.state_dir, &topology.name).unwrap_or_default().allocations;
+            let context = Context { allocations, ..Context::default() };
+            // A file that can't be compiled has a picture all the same, without the addresses given out.
+            let known = netloom_compile::compile(&loaded.model.validated, &context)
+                .map(|compiled| known(&compiled.desired))
+                .unwrap_or_default();
+            Graph::of(topology, &known)
         }
         wanted => {
             let name = select::topology(realm, wanted)?;
             let running = running::load(realm, &name)?;
-            let mut known: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
-            for (node, own) in addresses(&running.compiled.desired) {
-                for (interface, net) in own {
-                    known.entry((node.to_string(), interface.to_string())).or_default().push(net.to_string());
-                }
-            }
-            Graph::of(running.loaded.model.validated.topology(), &known)
+            Graph::of(running.loaded.model.validated.topology(), &known(&running.compiled.desired))
         }
     };
     let picture = graph.draw(format);
@@ -44,4 +48,15 @@ pub fn draw(
             .map_err(|error| Failure::new(format!("can't write {}: {error}", path.display())))?,
     }
     Ok(0)
+}
+
+/// The addresses by node and interface.
+fn known(desired: &Desired) -> BTreeMap<(String, String), Vec<String>> {
+    let mut known: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+    for (node, own) in addresses(desired) {
+        for (interface, net) in own {
+            known.entry((node.to_string(), interface.to_string())).or_default().push(net.to_string());
+        }
+    }
+    known
 }

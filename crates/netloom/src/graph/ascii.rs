@@ -1,6 +1,6 @@
 //! Text for a terminal: every inner node with what hangs on it, as a tree of plain lines.
 
-use super::{Graph, Role};
+use super::{Graph, GraphNode, Role};
 use std::fmt::Write;
 
 pub(super) fn draw(graph: &Graph) -> String {
@@ -34,16 +34,18 @@ pub(super) fn draw(graph: &Graph) -> String {
             };
             let branch = if index + 1 == edges.len() { "└" } else { "├" };
             let line = if edge.tunnel { "╌╌" } else { "──" };
-            let near = if near.is_empty() { String::new() } else { format!("{near} {line}") };
+            let near = if near.is_empty() { String::new() } else { format!(" {near} {line}") };
+            let far_name = far.as_str();
             let far = if far.is_empty() { String::new() } else { format!("{far} ") };
             let kind = if edge.kind.is_empty() { String::new() } else { format!("({}) ", edge.kind) };
             let other = &graph.nodes[other];
+            let detail = at(other, far_name);
             let _ = writeln!(
                 out,
                 "  {branch}{line}{near} {kind}{far}{} {}{}",
                 mark(other.role),
                 other.name,
-                suffix(&other.detail)
+                suffix(&detail)
             );
         }
     }
@@ -59,6 +61,16 @@ const fn mark(role: Role) -> char {
     }
 }
 
-fn suffix(detail: &str) -> String {
-    if detail.is_empty() { String::new() } else { format!("  {detail}") }
+/// What is known of the interface that the line leads to, or else of the node.
+fn at(node: &GraphNode, interface: &str) -> Vec<String> {
+    let of_it = |line: &&String| line.split_once(' ').is_some_and(|(name, _)| name == interface);
+    let own: Vec<String> = node.detail.iter().filter(of_it).cloned().collect();
+    if own.is_empty() {
+        return node.detail.clone();
+    }
+    own.iter().filter_map(|line| line.split_once(' ').map(|(_, address)| address.to_owned())).collect()
+}
+
+fn suffix(detail: &[String]) -> String {
+    if detail.is_empty() { String::new() } else { format!("  {}", detail.join(", ")) }
 }

@@ -16,7 +16,7 @@ mod mermaid;
 mod svg;
 
 use netloom_model::scalar::AddressChoice;
-use netloom_model::topology::{LinkKind, NetworkMode, Topology, Uplink};
+use netloom_model::topology::{Duplex, Interface, LinkKind, Medium, NetworkMode, Topology, Uplink};
 use std::collections::BTreeMap;
 
 /// What a node of the picture is.
@@ -39,8 +39,8 @@ pub struct GraphNode {
     pub name: String,
     /// What it is.
     pub role: Role,
-    /// A second line: mode and subnet of a network, addresses of a node.
-    pub detail: String,
+    /// More lines: mode and subnets of a network, addresses of a node.
+    pub detail: Vec<String>,
 }
 
 /// An edge of the picture.
@@ -58,6 +58,17 @@ pub struct GraphEdge {
     pub kind: String,
     /// Drawn dashed: it rides on others.
     pub tunnel: bool,
+}
+
+/// An edge as it stands in the layout.
+struct Downward<'a> {
+    edge: &'a GraphEdge,
+    upper: usize,
+    lower: usize,
+    label_upper: &'a str,
+    label_lower: &'a str,
+    /// Both nodes stand side by side.
+    level: bool,
 }
 
 /// A network as a graph.
@@ -91,30 +102,45 @@ impl Graph {
                 NetworkMode::Macvlan => "macvlan",
                 NetworkMode::Ipvlan => "ipvlan",
             };
-            let mut detail = vec![mode.to_owned()];
-            detail.extend(network.vni.as_ref().map(|vni| format!("VNI {}", vni.value)));
+            let vni = network.vni.as_ref().map(|vni| format!(", VNI {}", vni.value));
+            let mut detail = vec![format!("{mode}{}", vni.unwrap_or_default())];
             detail.extend(subnets);
-            graph.add(&mut index, name.as_str(), Role::Network, detail.join(" "));
+            graph.add(&mut index, name.as_str(), Role::Network, few(detail));
         }
         for ((name, node), role) in nodes.chain(endpoints) {
-            let mut texts = Vec::new();
-            for (interface, settings) in &node.interfaces {
-                match addresses.get(&(name.to_string(), interface.to_string())) {
-                    Some(known) => texts.extend(known.iter().cloned()),
-                    None => texts.extend(settings.address.iter().filter_map(|choice| match &choice.value {
-                        AddressChoice::Fixed(address) => Some(address.to_string()),
-                        AddressChoice::Bare(address) => Some(address.to_string()),
-                        _ => None,
-                    })),
-                }
-            }
-            let more = texts.len().saturating_sub(2);
-            texts.truncate(2);
-            let mut detail = texts.join(" ");
-            if more > 0 {
-                detail.push_str(&format!(" +{more}"));
-            }
-            graph.add(&mut index, name.as_str(), role, detail);
+            let of = |interface: &str, settings: &Interface| match addresses
+                .get(&(name.to_string(), interface.to_owned()))
+            {
+                Some(known) => known.clone(),
+                None => settings.address.iter().filter_map(|choice| written(&choice.value)).collect(),
+            };
+            let mut all: Vec<(&str, Vec<String>)> = node
+                .interfaces
+                .iter()
+                .map(|(interface, settings)| (interface.as_str(), of(interface.as_str(), settings)))
+                .collect();
+            // Links make interfaces of their own.
+            let own = (name.to_string(), String::new())..;
+            let linked = addresses.range(own).take_while(|((node, _), _)| *node == name.as_str());
+            all.extend(
+                linked
+                    .filter(|((_, interface), _)| {
+                        !node.interfaces.keys().any(|own| own.as_str() == interface)
+                    })
+                    .map(|((_, interface), known)| (interface.as_str(), known.clone())),
+            );
+            all.retain(|(_, texts)| !texts.is_empty());
+            // With one interface its name at the line says enough.
+            let detail = match all.as_slice() {
+                [(_, texts)] => texts.clone(),
+                _ => all
+                    .iter()
+                    .flat_map(|(interface, texts)| {
+                        texts.iter().map(move |text| format!("{interface} {text}"))
+                    })
+                    .collect(),
+            };
+            graph.add(&mut index, name.as_str(), role, few(detail));
         }
         for (name, node) in topology.routers.iter().chain(&topology.endpoints) {
             for (interface, settings) in &node.interfaces {
@@ -141,12 +167,16 @@ impl Graph {
                 .unwrap_or_default();
             if let Some(ends) = &link.link {
                 let tunnel = !matches!(link.kind, LinkKind::Veth);
-                let label = if tunnel { kind.as_str() } else { "" };
+                let label = match &link.medium {
+                    _ if tunnel => kind,
+                    Some(medium) => properties(medium),
+                    None => String::new(),
+                };
                 graph.connect(
                     &mut index,
                     (ends.a.node.as_str(), ends.a.interface.as_str()),
                     (ends.b.node.as_str(), ends.b.interface.as_str()),
-                    label,
+                    &label,
                     tunnel,
                 );
             }
@@ -195,7 +225,13 @@ impl Graph {
         graph
     }
 
-    fn add(&mut self, index: &mut BTreeMap<String, usize>, name: &str, role: Role, detail: String) -> usize {
+    fn add(
+        &mut self,
+        index: &mut BTreeMap<String, usize>,
+        name: &str,
+        role: Role,
+        detail: Vec<String>,
+    ) -> usize {
         *index.entry(name.to_owned()).or_insert_with(|| {
             self.nodes.push(GraphNode { name: name.to_owned(), role, detail });
             self.nodes.len() - 1
@@ -211,8 +247,8 @@ impl Graph {
         tunnel: bool,
     ) {
         // Only the host can be missing: every other name was validated.
-        let a = self.add(index, a, Role::Host, String::new());
-        let b = self.add(index, b, Role::Host, String::new());
+        let a = self.add(index, a, Role::Host, Vec::new());
+        let b = self.add(index, b, Role::Host, Vec::new());
         self.edges.push(GraphEdge {
             a,
             b,
@@ -221,6 +257,21 @@ impl Graph {
             kind: kind.to_owned(),
             tunnel,
         });
+    }
+
+    /// The edges from the upper to the lower node of our own layout, for forms that place by themselves but
+    /// take the first node of an edge for the upper one.
+    fn downwards(&self) -> impl Iterator<Item = Downward<'_>> {
+        let placed = layout::place(self);
+        self.edges.iter().map(move |edge| {
+            let (a, b) = (placed.boxes[edge.a].top(), placed.boxes[edge.b].top());
+            let (upper, lower, label_upper, label_lower) = if b < a {
+                (edge.b, edge.a, edge.label_b.as_str(), edge.label_a.as_str())
+            } else {
+                (edge.a, edge.b, edge.label_a.as_str(), edge.label_b.as_str())
+            };
+            Downward { edge, upper, lower, label_upper, label_lower, level: (a - b).abs() < 1.0 }
+        })
     }
 
     /// Draws the graph in one of the forms.
@@ -235,6 +286,43 @@ impl Graph {
             GraphFormat::Dot => dot::draw(self),
             GraphFormat::Drawio => drawio::draw(self),
         }
+    }
+}
+
+/// Most lines of details in a box.
+const LINES: usize = 6;
+
+/// The lines, or the first of them and how many more there are.
+fn few(mut lines: Vec<String>) -> Vec<String> {
+    if lines.len() > LINES {
+        let more = lines.len() - (LINES - 1);
+        lines.truncate(LINES - 1);
+        lines.push(format!("+{more} more"));
+    }
+    lines
+}
+
+/// What a medium is, in a few words.
+fn properties(medium: &Medium) -> String {
+    let mut words = Vec::new();
+    words.extend(medium.profile.as_ref().map(|profile| profile.value.clone()));
+    words.extend(medium.rate.as_ref().map(|rate| rate.value.to_string()));
+    words.extend(medium.delay.as_ref().map(|delay| delay.value.to_string()));
+    words.extend(medium.loss.as_ref().map(|loss| format!("{} loss", loss.value)));
+    words.extend(medium.duplex.as_ref().and_then(|duplex| match duplex.value {
+        Duplex::Full => None,
+        Duplex::Half => Some("half duplex".to_owned()),
+        Duplex::Simplex => Some("one way".to_owned()),
+    }));
+    words.join(", ")
+}
+
+/// An address as the file says it, if it says one.
+fn written(choice: &AddressChoice) -> Option<String> {
+    match choice {
+        AddressChoice::Fixed(address) => Some(address.to_string()),
+        AddressChoice::Bare(address) => Some(address.to_string()),
+        _ => None,
     }
 }
 
@@ -256,6 +344,35 @@ mod tests {
         let loaded = load::load(&source, Format::Yaml, &BTreeMap::new())
             .unwrap_or_else(|diagnostics| panic!("{}", diagnostics.render(&source, false)));
         Graph::of(loaded.validated.topology(), &BTreeMap::new())
+    }
+
+    /// No two boxes cover each other, and in rows no line runs through a box.
+    fn assert_clean(name: &str, graph: &Graph, placed: &layout::Placed) {
+        for (index, a) in placed.boxes.iter().enumerate() {
+            assert!(!placed.boxes[..index].iter().any(|b| a.overlaps(b)), "{name}: {a:?} is covered");
+        }
+        for (edge, route) in graph.edges.iter().zip(&placed.routes) {
+            assert!(route.points.len() > 1, "{name}: an edge without a line");
+            for pair in route.points.windows(2) {
+                for step in 1..50 {
+                    let share = f64::from(step) / 50.0;
+                    let x = pair[0].0 + (pair[1].0 - pair[0].0) * share;
+                    let y = pair[0].1 + (pair[1].1 - pair[0].1) * share;
+                    let inside = |place: &layout::Rect| {
+                        (x - place.x).abs() < place.width / 2.0 - 2.0
+                            && (y - place.y).abs() < place.height / 2.0 - 2.0
+                    };
+                    let hit = placed.boxes.iter().position(inside);
+                    assert!(
+                        hit.is_none(),
+                        "{name}: the line {} -- {} runs through {}",
+                        graph.nodes[edge.a].name,
+                        graph.nodes[edge.b].name,
+                        hit.map_or("", |hit| graph.nodes[hit].name.as_str())
+                    );
+                }
+            }
+        }
     }
 
     #[test]
@@ -287,15 +404,8 @@ mod tests {
                     );
                 }
             }
-            // No two boxes cover each other.
             let placed = layout::place(&first);
-            for (index, a) in placed.at.iter().enumerate() {
-                for b in &placed.at[..index] {
-                    let apart = (a.0 - b.0).abs() >= placed.box_width - 0.5
-                        || (a.1 - b.1).abs() >= layout::HEIGHT - 0.5;
-                    assert!(apart, "{}: boxes at {a:?} and {b:?}", path.display());
-                }
-            }
+            assert_clean(&path.display().to_string(), &first, &placed);
             count += 1;
         }
         assert!(count > 20);
@@ -312,6 +422,7 @@ mod tests {
         let graph = graph(&text);
         let placed = layout::place(&graph);
         // A grid under the switch, not one endless row.
-        assert!(placed.width < placed.box_width * 60.0, "{}", placed.width);
+        assert!(placed.width < placed.height * 4.0, "{} x {}", placed.width, placed.height);
+        assert_clean("large", &graph, &placed);
     }
 }

@@ -1,16 +1,18 @@
 //! Scalable vector graphics. One style sheet inside, light and dark by the viewer's preference.
 
-use super::layout::{self, HEIGHT, Placed};
+use super::layout::{self, Placed};
 use super::{Graph, Role, xml};
 use std::fmt::Write;
 
-/// Above this many edges interface names are left out: they would cover each other.
-const LABELLED_EDGES: usize = 40;
+/// Room at the sides of title and legend, above the picture, and below it.
+const SIDE: f64 = 20.0;
+const HEAD: f64 = 24.0;
+const FOOT: f64 = 30.0;
 
 pub(super) const STYLE: &str = "
 .canvas{fill:#fbfcfd}
 .title{font:600 16px system-ui,'DejaVu Sans',sans-serif;fill:#1d2733}
-.edge{stroke:#93a1b1;stroke-width:1.6;fill:none}
+.edge{stroke:#8391a1;stroke-width:1.5;fill:none;stroke-linejoin:round}
 .edge.tunnel{stroke:#8057c8;stroke-dasharray:6 4}
 .box{stroke-width:1.4}
 .endpoint .box{fill:#ffffff;stroke:#7d8b9b}
@@ -19,10 +21,11 @@ pub(super) const STYLE: &str = "
 .host .box{fill:#e6f5e6;stroke:#3f8f46}
 .name{font:600 13px system-ui,'DejaVu Sans',sans-serif;fill:#1d2733;text-anchor:middle}
 .detail{font:11px ui-monospace,'DejaVu Sans Mono',monospace;fill:#55626f;text-anchor:middle}
-.port{font:10px ui-monospace,'DejaVu Sans Mono',monospace;fill:#66727e;text-anchor:middle;paint-order:stroke;stroke:#fbfcfd;stroke-width:3px}
-.kind{font:italic 10px system-ui,'DejaVu Sans',sans-serif;fill:#8057c8;text-anchor:middle;paint-order:stroke;stroke:#fbfcfd;stroke-width:3px}
+.legend{font:11px system-ui,'DejaVu Sans',sans-serif;fill:#55626f}
+.port{font:10px ui-monospace,'DejaVu Sans Mono',monospace;fill:#55626f;text-anchor:middle;paint-order:stroke;stroke:#fbfcfd;stroke-width:4px;stroke-linejoin:round}
+.kind{font:italic 10px system-ui,'DejaVu Sans',sans-serif;fill:#8057c8;text-anchor:middle;paint-order:stroke;stroke:#fbfcfd;stroke-width:4px;stroke-linejoin:round}
 @media (prefers-color-scheme: dark){
-.canvas{fill:#151b22}.title,.name{fill:#e8edf2}.detail{fill:#a9b6c3}.edge{stroke:#5d6c7c}
+.canvas{fill:#151b22}.title,.name{fill:#e8edf2}.detail,.legend{fill:#a9b6c3}.edge{stroke:#6d7d8e}.edge.tunnel{stroke:#a78be6}
 .endpoint .box{fill:#202933;stroke:#8494a5}.router .box{fill:#3c2f14;stroke:#d9a03c}
 .network .box{fill:#152f47;stroke:#4f9fe0}.host .box{fill:#1b3320;stroke:#5cb465}
 .port,.kind{stroke:#151b22}.port{fill:#9fb0c0}.kind{fill:#b79cf0}}
@@ -30,93 +33,131 @@ pub(super) const STYLE: &str = "
 
 pub(super) fn draw(graph: &Graph) -> String {
     let placed = layout::place(graph);
+    let legend = legend(graph);
+    let width = placed.width.max(legend.width + 2.0 * SIDE).max(300.0);
+    let height = placed.height + HEAD + FOOT;
     let mut out = String::new();
-    let (width, height) = (placed.width.max(320.0), placed.height + 30.0);
     let _ = writeln!(
         out,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" height=\"{height:.0}\" role=\"img\" aria-label=\"{}\">\n<style>{STYLE}</style>\n<rect class=\"canvas\" width=\"100%\" height=\"100%\"/>\n<text class=\"title\" x=\"16\" y=\"26\">{}</text>\n<g transform=\"translate(0 24)\">",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" height=\"{height:.0}\" role=\"img\" aria-label=\"{}\">\n<style>{STYLE}</style>\n<rect class=\"canvas\" width=\"100%\" height=\"100%\"/>\n<text class=\"title\" x=\"{SIDE}\" y=\"30\">{}</text>\n<g transform=\"translate({:.1} {HEAD})\">",
         xml(&graph.title),
-        xml(&graph.title)
+        xml(&graph.title),
+        (width - placed.width) / 2.0
     );
     edges(graph, &placed, &mut out);
     nodes(graph, &placed, &mut out);
+    let _ = writeln!(out, "</g>\n<g transform=\"translate({SIDE} {:.1})\">", height - FOOT);
+    out.push_str(&legend.text);
     out.push_str("</g>\n</svg>\n");
     out
 }
 
+/// What the shapes and lines of this picture mean.
+struct Legend {
+    text: String,
+    width: f64,
+}
+
+fn legend(graph: &Graph) -> Legend {
+    let mut legend = Legend { text: String::new(), width: 0.0 };
+    let has = |role: Role| graph.nodes.iter().any(|node| node.role == role);
+    let roles = [Role::Host, Role::Router, Role::Network, Role::Endpoint];
+    for role in roles.into_iter().filter(|role| has(*role)) {
+        let (class, radius) = shape(role, 14.0);
+        let x = legend.width;
+        let _ = writeln!(
+            legend.text,
+            "<g class=\"{class}\"><rect class=\"box\" x=\"{x:.1}\" y=\"0\" width=\"24\" height=\"14\" rx=\"{radius}\"/></g><text class=\"legend\" x=\"{:.1}\" y=\"11\">{class}</text>",
+            x + 31.0
+        );
+        legend.width += 31.0 + class.len() as f64 * 6.6 + 20.0;
+    }
+    let lines = [(false, "edge", "link"), (true, "edge tunnel", "tunnel or virtual link")];
+    for (tunnel, class, text) in lines {
+        if graph.edges.iter().any(|edge| edge.tunnel == tunnel) {
+            let x = legend.width;
+            let _ = writeln!(
+                legend.text,
+                "<path class=\"{class}\" d=\"M{x:.1} 7h26\"/><text class=\"legend\" x=\"{:.1}\" y=\"11\">{text}</text>",
+                x + 33.0
+            );
+            legend.width += 33.0 + text.len() as f64 * 6.6 + 20.0;
+        }
+    }
+    legend.width = (legend.width - 20.0).max(0.0);
+    legend
+}
+
+/// Class and corner radius of a role's box.
+fn shape(role: Role, height: f64) -> (&'static str, f64) {
+    match role {
+        Role::Host => ("host", 2.0),
+        Role::Router => ("router", height / 2.0),
+        Role::Network => ("network", height / 5.0),
+        Role::Endpoint => ("endpoint", 3.0),
+    }
+}
+
 fn edges(graph: &Graph, placed: &Placed, out: &mut String) {
-    for edge in &graph.edges {
-        let ((x1, y1), (x2, y2)) = (placed.at[edge.a], placed.at[edge.b]);
+    for (edge, route) in graph.edges.iter().zip(&placed.routes) {
         let class = if edge.tunnel { "edge tunnel" } else { "edge" };
+        let mut path = String::new();
+        for (index, (x, y)) in route.points.iter().enumerate() {
+            let _ = write!(path, "{}{x:.1} {y:.1}", if index == 0 { "M" } else { "L" });
+        }
+        let end = |node: usize, label: &str| {
+            let name = &graph.nodes[node].name;
+            if label.is_empty() { name.clone() } else { format!("{name}:{label}") }
+        };
+        let (a, b) = (end(edge.a, &edge.label_a), end(edge.b, &edge.label_b));
+        let kind = if edge.kind.is_empty() { String::new() } else { format!(" ({})", edge.kind) };
         let _ = writeln!(
             out,
-            "<line class=\"{class}\" x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\"/>"
+            "<path class=\"{class}\" d=\"{path}\"><title>{}</title></path>",
+            xml(&format!("{a} -- {b}{kind}"))
         );
     }
-    if graph.edges.len() > LABELLED_EDGES {
-        return;
-    }
-    for edge in &graph.edges {
-        let (a, b) = (placed.at[edge.a], placed.at[edge.b]);
-        for (text, from, to) in [(&edge.label_a, a, b), (&edge.label_b, b, a)] {
-            if !text.is_empty() {
-                let (x, y) = border(from, to, 15.0, placed.box_width);
+    for (edge, route) in graph.edges.iter().zip(&placed.routes) {
+        let texts = [
+            ("port", &edge.label_a, route.label_a),
+            ("port", &edge.label_b, route.label_b),
+            ("kind", &edge.kind, route.kind),
+        ];
+        for (class, text, at) in texts {
+            if let Some((x, y)) = at.filter(|_| !text.is_empty()) {
                 let _ = writeln!(
                     out,
-                    "<text class=\"port\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>",
-                    y + 3.0,
+                    "<text class=\"{class}\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>",
+                    y + 3.5,
                     xml(text)
                 );
             }
         }
-        if !edge.kind.is_empty() {
-            let (x, y) = ((a.0 + b.0) / 2.0, (a.1 + b.1) / 2.0);
-            let _ =
-                writeln!(out, "<text class=\"kind\" x=\"{x:.1}\" y=\"{y:.1}\">{}</text>", xml(&edge.kind));
-        }
     }
 }
 
-/// The point a little outside of the box at `from`, on the way to `to`.
-fn border(from: (f64, f64), to: (f64, f64), beyond: f64, box_width: f64) -> (f64, f64) {
-    let (dx, dy) = (to.0 - from.0, to.1 - from.1);
-    let length = dx.hypot(dy).max(1.0);
-    let (ux, uy) = (dx / length, dy / length);
-    let reach = (box_width / 2.0 / ux.abs().max(1e-6)).min(HEIGHT / 2.0 / uy.abs().max(1e-6));
-    // Sideways a name needs more room than downwards.
-    let beyond = beyond + 14.0 * ux.abs();
-    (from.0 + ux * (reach + beyond), from.1 + uy * (reach + beyond))
-}
-
 fn nodes(graph: &Graph, placed: &Placed, out: &mut String) {
-    for (node, (x, y)) in graph.nodes.iter().zip(&placed.at) {
-        let (class, radius) = match node.role {
-            Role::Host => ("host", 4.0),
-            Role::Router => ("router", HEIGHT / 2.0),
-            Role::Network => ("network", 10.0),
-            Role::Endpoint => ("endpoint", 4.0),
-        };
-        let width = placed.box_width;
-        let (left, top) = (x - width / 2.0, y - HEIGHT / 2.0);
+    for (node, place) in graph.nodes.iter().zip(&placed.boxes) {
+        // Tall boxes keep the corners of low ones.
+        let (class, radius) = shape(node.role, place.height.min(46.0));
+        let (x, width, height) = (place.x, place.width, place.height);
         let _ = writeln!(
             out,
-            "<g class=\"{class}\"><title>{} {}</title><rect class=\"box\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{HEIGHT}\" rx=\"{radius}\"/>",
+            "<g class=\"{class}\"><title>{} {}</title><rect class=\"box\" x=\"{:.1}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"{radius:.1}\"/>",
             xml(&node.name),
-            xml(&node.detail)
+            xml(&node.detail.join(" ")),
+            place.left(),
+            place.top()
         );
-        let name_y = if node.detail.is_empty() { y + 4.5 } else { y - 3.0 };
-        let _ = writeln!(
-            out,
-            "<text class=\"name\" x=\"{x:.1}\" y=\"{name_y:.1}\">{}</text>",
-            xml(&cut(&node.name, 23))
-        );
-        if !node.detail.is_empty() {
-            let _ = writeln!(
-                out,
-                "<text class=\"detail\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>",
-                y + 14.0,
-                xml(&cut(&node.detail, 27))
-            );
+        let lines = node.detail.len() as f64;
+        let mut y = place.y + 4.5 - lines * 7.0 - if lines > 0.0 { 0.5 } else { 0.0 };
+        let name = xml(&cut(&node.name, layout::LETTERS.0));
+        let _ = writeln!(out, "<text class=\"name\" x=\"{x:.1}\" y=\"{y:.1}\">{name}</text>");
+        y += 1.0;
+        for line in &node.detail {
+            y += 14.0;
+            let line = xml(&cut(line, layout::LETTERS.1));
+            let _ = writeln!(out, "<text class=\"detail\" x=\"{x:.1}\" y=\"{y:.1}\">{line}</text>");
         }
         out.push_str("</g>\n");
     }
