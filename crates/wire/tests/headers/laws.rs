@@ -74,4 +74,40 @@ laws! {
     nd: whole, |view| view.options().len();
     tcp: payload, |view| (view.payload().len(), tcp::Options::new(view.options()).count());
     udp: payload, |view| view.payload().len();
+    llc: payload, |view| view.payload().len();
+    snap: payload, |view| view.payload().len();
+    sctp: payload, |view| (view.chunks().count(), view.verify_checksum());
+    igmp: whole, |view| view.verify_checksum();
+    mld: whole, |_view| ();
+    mpls: payload, |view| (view.payload().len(), mpls::Stack::parse(view.as_bytes()));
+    vxlan: payload, |view| view.payload().len();
+    vxlan_gpe: payload, |view| view.payload().len();
+    geneve: payload, |view| (view.payload().len(), geneve::Options::new(view.options()).count());
+    gre: payload, |view| (view.payload().len(), view.verify_checksum(), view.key(), view.sequence());
+    erspan: payload, |view| view.payload().len();
+    nsh: payload, |view| (view.payload().len(), nsh::Items::new(view.metadata()).count());
+    gtp_u: payload, |view| (view.payload().len(), view.extensions().count());
+    stp: whole, |_view| ();
+    lacp: whole, |_view| ();
+    marker: whole, |_view| ();
+    lldp: payload, |view| lldp::Items::new(view.as_bytes()).count();
+    bfd: whole, |_view| ();
+}
+
+/// Of headers without a repr: they are read, or refused, and nothing else happens.
+pub(crate) fn dhcp(bytes: &[u8]) -> bool {
+    let more = |view: &dhcp::View<&[u8]>| {
+        black_box((format!("{view:?}"), view.options().count(), view.message(), view.is_from_server()));
+    };
+    more(&dhcp::View::new_unchecked(bytes));
+    dhcp::View::new_checked(bytes).map(|view| more(&view)).is_ok()
+}
+
+/// As [`dhcp`].
+pub(crate) fn dhcpv6(bytes: &[u8]) -> bool {
+    let more = |view: &dhcpv6::View<&[u8]>| {
+        black_box((format!("{view:?}"), view.options().count()));
+    };
+    more(&dhcpv6::View::new_unchecked(bytes));
+    dhcpv6::View::new_checked(bytes).map(|view| more(&view)).is_ok()
 }

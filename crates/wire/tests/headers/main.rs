@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod laws;
+mod overlays;
 mod strategies;
 
 use netloom_wire::header::{self, Malformed};
@@ -113,6 +114,43 @@ headers! {
     nd + 0;
     tcp + 0;
     udp + 0xffff;
+    llc + 0;
+    snap + 0;
+    sctp + 0;
+    igmp + 0;
+    mld + 0;
+    mpls + 0;
+    vxlan + 0;
+    vxlan_gpe + 0;
+    geneve + 0;
+    gre + 0;
+    erspan + 0;
+    nsh + 0;
+    gtp_u + 0xffff;
+    stp + 0;
+    lacp + 0;
+    marker + 0;
+    lldp + 0;
+    bfd + 0;
+}
+
+proptest! {
+    #[test]
+    fn dhcp_never_panics(bytes in strategies::dhcp(), damage in damage(), noise in vec(any::<u8>(), 0..300)) {
+        prop_assert!(laws::dhcp(&bytes));
+        laws::dhcp(&damaged(bytes.clone(), &damage));
+        laws::dhcp(&noise);
+        for end in 0..bytes.len() {
+            prop_assert_eq!(laws::dhcp(&bytes[..end]), end >= header::dhcp::HEADER_LEN);
+        }
+    }
+
+    #[test]
+    fn dhcpv6_never_panics(bytes in vec(any::<u8>(), 0..100)) {
+        for end in 0..bytes.len() {
+            laws::dhcpv6(&bytes[..end]);
+        }
+    }
 }
 
 /// A header without a law is not tested; this list is what the two must agree on.

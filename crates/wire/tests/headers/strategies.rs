@@ -2,6 +2,7 @@
 //!
 //! Borrowed parts are leaked: a few bytes for each case, and the reprs shrink and print like plain values.
 
+pub(crate) use crate::overlays::*;
 use netloom_wire::header::tlv::ShortBytes;
 use netloom_wire::header::*;
 use netloom_wire::{Dscp, EtherType, IpProtocol, MacAddr};
@@ -32,7 +33,7 @@ fn ecn() -> impl Strategy<Value = ipv4::Ecn> {
     prop::sample::select(vec![NotCapable, Capable1, Capable0, CongestionExperienced])
 }
 
-fn ether_type() -> impl Strategy<Value = EtherType> {
+pub(crate) fn ether_type() -> impl Strategy<Value = EtherType> {
     any::<u16>().prop_map(EtherType)
 }
 
@@ -41,11 +42,15 @@ fn protocol() -> impl Strategy<Value = IpProtocol> {
 }
 
 /// Bytes whose length is `first` and then every `step` further.
-fn units(first: usize, step: usize, count: RangeInclusive<usize>) -> impl Strategy<Value = &'static [u8]> {
+pub(crate) fn units(
+    first: usize,
+    step: usize,
+    count: RangeInclusive<usize>,
+) -> impl Strategy<Value = &'static [u8]> {
     count.prop_flat_map(move |units| vec(any::<u8>(), first + units * step)).prop_map(|bytes| &*bytes.leak())
 }
 
-fn bytes(length: RangeInclusive<usize>) -> impl Strategy<Value = &'static [u8]> {
+pub(crate) fn bytes(length: RangeInclusive<usize>) -> impl Strategy<Value = &'static [u8]> {
     units(0, 1, length)
 }
 
@@ -234,13 +239,7 @@ fn nd_item() -> impl Strategy<Value = nd_option::Item<'static>> {
 
 fn nd_options() -> impl Strategy<Value = nd_option::Options<'static>> {
     vec(nd_item(), 0..4).prop_map(|items| {
-        let mut bytes = Vec::new();
-        for item in &items {
-            let mut buffer = vec![0; item.buffer_len()];
-            item.emit(&mut buffer).unwrap();
-            bytes.extend(buffer);
-        }
-        let options = nd_option::Options::new(bytes.leak()).unwrap();
+        let options = nd_option::Options::new(written!(items)).unwrap();
         assert_eq!(options.iter().collect::<Vec<_>>(), items);
         options
     })
