@@ -27,3 +27,19 @@ pub use offload::{Offload, Segmentation, VIRTIO_HEADER};
 pub use port::{PortError, PortNumber, ReceiveQueue, SendQueue, Wake};
 pub use ring::{Consumer, Full, Producer, ring};
 pub use snapshot::{Publisher, Reader, snapshot};
+
+/// Asks the processor to fetch a value's first cache line; nothing is read.
+#[inline]
+pub fn prefetch<T>(value: &T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: prefetching has no effect but on the cache, and a reference is a valid address. SSE belongs to
+    // every x86-64.
+    #[allow(unsafe_code)]
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(
+            std::ptr::from_ref(value).cast(),
+        );
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = value;
+}

@@ -1,0 +1,14 @@
+//! Ways to find a thing: the flow key, the classifier of rules, the caches before it, longest prefixes, timers.
+//!
+//! ```text
+//! packet -> Key -> SignatureCache -(miss)-> Megaflows -(miss)-> Classifier (who asks it un-wildcards a Mask)
+//! ```
+//!
+//! Invariants: nothing here does I/O, reads a clock or starts a thread; time and randomness are arguments. For each
+//! structure the tests have a slow oracle that random programs compare it with.
+#![forbid(unsafe_code)]
+
+pub mod key;
+pub mod megaflow;
+
+pub use key::{Field, Key, Mask};

@@ -1,0 +1,166 @@
+//! The cache against a list that is searched from front to back.
+
+use super::*;
+use crate::key::Field;
+use proptest::prelude::*;
+
+const FIELDS: [Field; 6] =
+    [Field::IN_PORT, Field::ETH_DST, Field::IP4_SRC, Field::IP4_DST, Field::TP_DST, Field::IP6_SRC_LOW];
+
+fn mask(which: u8) -> Mask {
+    let mut mask = Mask::default();
+    for (bit, field) in FIELDS.iter().enumerate() {
+        if which >> bit & 1 == 1 {
+            mask.add(*field);
+        }
+    }
+    mask
+}
+
+/// Few values, so that keys meet.
+fn key(values: [u8; 6]) -> Key {
+    let mut key = Key::default();
+    for (field, value) in FIELDS.iter().zip(values) {
+        key.set(*field, u64::from(value % 3));
+    }
+    key
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Insert([u8; 6], u8),
+    Remove([u8; 6], u8),
+    Find(Vec<[u8; 6]>),
+    Clear,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (any::<[u8; 6]>(), 0_u8..12).prop_map(|(key, mask)| Step::Insert(key, mask)),
+        2 => (any::<[u8; 6]>(), 0_u8..12).prop_map(|(key, mask)| Step::Remove(key, mask)),
+        4 => proptest::collection::vec(any::<[u8; 6]>(), 1..=BATCH).prop_map(Step::Find),
+        1 => Just(Step::Clear),
+    ]
+}
+
+fn find_all(cache: &mut Megaflows, wanted: &[[u8; 6]]) -> Vec<Flow> {
+    let mut keys: [Key; BATCH] = std::array::from_fn(|_| Key::default());
+    for (place, values) in keys.iter_mut().zip(wanted) {
+        *place = key(*values);
+    }
+    let mut found = [0; BATCH];
+    cache.find_batch(&keys, wanted.len(), &mut found);
+    assert!(found[wanted.len()..].iter().all(|flow| *flow == NONE));
+    found[..wanted.len()].to_vec()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn it_finds_what_a_list_finds(steps in proptest::collection::vec(step(), 1..120), seed in any::<u64>()) {
+        let bounds = Bounds { flows: 40, masks: 8, signatures: 16 };
+        let mut cache = Megaflows::new(bounds, seed);
+        let mut list: Vec<(Key, Mask, Flow)> = Vec::new();
+        for (number, step) in steps.into_iter().enumerate() {
+            match step {
+                Step::Insert(values, which) => {
+                    let (key, mask) = (key(values), mask(which));
+                    let exists = list.iter().find(|(known, same, _)| *same == mask && key.matches(known, &mask));
+                    // Whoever inserts keeps flows disjoint.
+                    let common = |other: &Mask| {
+                        let mut both = Mask::default();
+                        for word in 0..crate::key::WORDS {
+                            both.add_word(word, mask.words()[word] & other.words()[word]);
+                        }
+                        both
+                    };
+                    if exists.is_none() && list.iter().any(|(known, other, _)| key.matches(known, &common(other))) {
+                        continue;
+                    }
+                    let masks = list.iter().map(|(_, mask, _)| mask).collect::<std::collections::HashSet<_>>();
+                    let wanted = match exists {
+                        Some((_, _, flow)) => Err(Refused::Exists(*flow)),
+                        None if !masks.contains(&mask) && masks.len() >= bounds.masks => Err(Refused::Masks),
+                        None if list.len() >= bounds.flows => Err(Refused::Flows),
+                        None => Ok(()),
+                    };
+                    prop_assert_eq!(cache.insert(&key, &mask, number as Flow), wanted);
+                    if wanted.is_ok() {
+                        list.push((key, mask, number as Flow));
+                    }
+                }
+                Step::Remove(values, which) => {
+                    let (key, mask) = (key(values), mask(which));
+                    let place = list.iter().position(|(known, same, _)| *same == mask && key.matches(known, &mask));
+                    let wanted = place.map(|place| list.remove(place).2);
+                    prop_assert_eq!(cache.remove(&key, &mask), wanted);
+                }
+                Step::Find(wanted) => {
+                    let found = find_all(&mut cache, &wanted);
+                    for (values, flow) in wanted.iter().zip(found) {
+                        let key = key(*values);
+                        let oracle = list.iter().find(|(known, mask, _)| key.matches(known, mask));
+                        prop_assert_eq!(flow, oracle.map_or(NONE, |(_, _, flow)| *flow));
+                        prop_assert_eq!(cache.find(&key).unwrap_or(NONE), flow);
+                    }
+                }
+                Step::Clear => {
+                    cache.clear();
+                    list.clear();
+                }
+            }
+            prop_assert_eq!(cache.len(), list.len());
+        }
+    }
+}
+
+#[test]
+fn a_hundred_thousand_flows_of_three_masks() {
+    let mut cache = Megaflows::new(Bounds::default(), 7);
+    let numbered = |number: u32| {
+        let mut key = Key::default();
+        key.set(Field::IN_PORT, u64::from(number % 3));
+        key.set(Field::IP4_SRC, u64::from(number));
+        key.set(Field::TP_SRC, u64::from(number % 60_000));
+        key
+    };
+    let masks: Vec<Mask> = (0..3)
+        .map(|kind| {
+            let mut mask = Mask::default();
+            mask.add(Field::IN_PORT);
+            mask.add(Field::IP4_SRC);
+            if kind > 0 {
+                mask.add(Field::TP_SRC);
+            }
+            if kind > 1 {
+                mask.add(Field::IP_TOS);
+            }
+            mask
+        })
+        .collect();
+    for number in 0..100_000 {
+        cache.insert(&numbered(number), &masks[number as usize % 3], number).unwrap();
+    }
+    assert_eq!((cache.len(), cache.masks()), (100_000, 3));
+    let mut keys: [Key; BATCH] = std::array::from_fn(|_| Key::default());
+    let mut found = [0; BATCH];
+    for round in 0..2 {
+        for first in (0..100_000).step_by(BATCH) {
+            for (place, key) in keys.iter_mut().enumerate() {
+                *key = numbered(first + place as u32);
+            }
+            cache.find_batch(&keys, BATCH, &mut found);
+            for (place, flow) in found.iter().enumerate() {
+                assert_eq!(*flow, first + place as u32, "round {round}");
+            }
+        }
+    }
+    let statistics = cache.statistics();
+    assert_eq!(statistics.misses, 0);
+    assert!(statistics.signatures > 50_000, "{statistics:?}");
+    for number in 0..100_000 {
+        assert_eq!(cache.remove(&numbered(number), &masks[number as usize % 3]), Some(number));
+    }
+    assert!(cache.is_empty() && cache.masks() == 0);
+}
