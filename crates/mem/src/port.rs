@@ -1,7 +1,7 @@
 //! What a worker knows of a port: a queue to receive from and a queue to send to.
 
 use crate::batch::Batch;
-use std::os::fd::RawFd;
+use std::os::fd::BorrowedFd;
 
 /// A port's number in its data path. Zero is no port.
 pub type PortNumber = u32;
@@ -23,10 +23,10 @@ pub enum PortError {
 }
 
 /// What to wait for before a queue has work again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wake {
-    /// The descriptor becomes readable. The queue clears it itself when it receives.
-    Readable(RawFd),
+#[derive(Debug, Clone, Copy)]
+pub enum Wake<'a> {
+    /// The descriptor becomes readable. The queue clears it itself when it is told not to wake any more.
+    Readable(BorrowedFd<'a>),
     /// Nothing tells: it must be polled.
     Poll,
     /// Never by itself (a disconnected peer).
@@ -49,7 +49,7 @@ pub trait ReceiveQueue: Send {
 
     /// Asks to be woken when frames come (`true`), or not to (`false`), and says what to wait for. After
     /// asking, the caller looks once more before it sleeps.
-    fn wake(&mut self, wanted: bool) -> Wake {
+    fn wake(&mut self, wanted: bool) -> Wake<'_> {
         let _ = wanted;
         Wake::Poll
     }

@@ -51,6 +51,13 @@ impl Default for Bounds {
     }
 }
 
+/// Where a flow is, from its insertion to its removal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Place {
+    subtable: u16,
+    record: u32,
+}
+
 /// Why a flow was not inserted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
@@ -140,7 +147,7 @@ impl Megaflows {
     ///
     /// # Errors
     /// When there is one already, or a bound is reached.
-    pub fn insert(&mut self, key: &Key, mask: &Mask, flow: Flow) -> Result<(), Refused> {
+    pub fn insert(&mut self, key: &Key, mask: &Mask, flow: Flow) -> Result<Place, Refused> {
         let known =
             self.order.iter().copied().find(|number| self.subtables[usize::from(*number)].mask() == mask);
         let number = match known {
@@ -163,25 +170,30 @@ impl Megaflows {
         if self.flows >= self.bounds.flows {
             return Err(Refused::Flows);
         }
-        self.subtables[usize::from(number)].insert(key, flow);
+        let record = self.subtables[usize::from(number)].insert(key, flow);
         if known.is_none() {
             self.order.push(number);
         }
         self.flows += 1;
-        Ok(())
+        Ok(Place { subtable: number, record })
     }
 
-    /// Takes the flow of exactly this key and mask out.
-    pub fn remove(&mut self, key: &Key, mask: &Mask) -> Option<Flow> {
-        let place =
-            self.order.iter().position(|number| self.subtables[usize::from(*number)].mask() == mask)?;
-        let subtable = &mut self.subtables[usize::from(self.order[place])];
-        let flow = subtable.remove(key)?;
+    /// Takes the flow out that was inserted at a place.
+    pub fn remove(&mut self, place: Place) -> Option<Flow> {
+        let subtable = self.subtables.get_mut(usize::from(place.subtable))?;
+        let flow = subtable.remove(place.record)?;
         if subtable.is_empty() {
-            self.order.remove(place);
+            self.order.retain(|number| *number != place.subtable);
         }
         self.flows -= 1;
         Some(flow)
+    }
+
+    /// The key (masked) and the mask of the flow at a place.
+    #[must_use]
+    pub fn describe(&self, place: Place) -> Option<(Key, Mask)> {
+        let subtable = self.subtables.get(usize::from(place.subtable))?;
+        Some((subtable.key(place.record)?, subtable.mask().clone()))
     }
 
     /// Takes all flows out.

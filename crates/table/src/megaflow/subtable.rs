@@ -209,8 +209,8 @@ impl Subtable {
         }
     }
 
-    /// Adds a key that is not there.
-    pub(super) fn insert(&mut self, key: &Key, flow: Flow) {
+    /// Adds a key that is not there, and gives its record.
+    pub(super) fn insert(&mut self, key: &Key, flow: Flow) -> u32 {
         if (self.used + 1) * 4 > self.buckets.len() * WAYS * 3 {
             self.grow();
         }
@@ -230,11 +230,29 @@ impl Subtable {
         let hash = self.hash_record(record);
         place(&mut self.buckets, hash, record);
         self.used += 1;
+        record
     }
 
-    pub(super) fn remove(&mut self, key: &Key) -> Option<Flow> {
-        let hash = self.hash(key);
-        let (record, flow) = self.find_hashed(key, hash)?;
+    /// The flow of a record that is in use.
+    fn flow(&self, record: u32) -> Option<Flow> {
+        let flow = *self.records.get(record as usize * self.stride())?;
+        (flow != u64::from(NONE)).then_some(flow as Flow)
+    }
+
+    /// The key of a record, masked.
+    pub(super) fn key(&self, record: u32) -> Option<Key> {
+        self.flow(record)?;
+        let from = record as usize * self.stride() + 1;
+        let mut key = Key::default();
+        for ((_, word), value) in self.words.iter().zip(self.records.get(from..)?) {
+            key.set_word(usize::from(*word), *value);
+        }
+        Some(key)
+    }
+
+    pub(super) fn remove(&mut self, record: u32) -> Option<Flow> {
+        let flow = self.flow(record)?;
+        let hash = self.hash_record(record);
         let mut index = hash as usize & (self.buckets.len() - 1);
         loop {
             let bucket = &mut self.buckets[index];

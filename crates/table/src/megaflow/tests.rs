@@ -61,12 +61,12 @@ proptest! {
     fn it_finds_what_a_list_finds(steps in proptest::collection::vec(step(), 1..120), seed in any::<u64>()) {
         let bounds = Bounds { flows: 40, masks: 8, signatures: 16 };
         let mut cache = Megaflows::new(bounds, seed);
-        let mut list: Vec<(Key, Mask, Flow)> = Vec::new();
+        let mut list: Vec<(Key, Mask, Flow, Place)> = Vec::new();
         for (number, step) in steps.into_iter().enumerate() {
             match step {
                 Step::Insert(values, which) => {
                     let (key, mask) = (key(values), mask(which));
-                    let exists = list.iter().find(|(known, same, _)| *same == mask && key.matches(known, &mask));
+                    let exists = list.iter().find(|(known, same, ..)| *same == mask && key.matches(known, &mask));
                     // Whoever inserts keeps flows disjoint.
                     let common = |other: &Mask| {
                         let mut both = Mask::default();
@@ -75,33 +75,37 @@ proptest! {
                         }
                         both
                     };
-                    if exists.is_none() && list.iter().any(|(known, other, _)| key.matches(known, &common(other))) {
+                    if exists.is_none() && list.iter().any(|(known, other, ..)| key.matches(known, &common(other))) {
                         continue;
                     }
-                    let masks = list.iter().map(|(_, mask, _)| mask).collect::<std::collections::HashSet<_>>();
+                    let masks = list.iter().map(|(_, mask, ..)| mask).collect::<std::collections::HashSet<_>>();
                     let wanted = match exists {
-                        Some((_, _, flow)) => Err(Refused::Exists(*flow)),
+                        Some((_, _, flow, _)) => Err(Refused::Exists(*flow)),
                         None if !masks.contains(&mask) && masks.len() >= bounds.masks => Err(Refused::Masks),
                         None if list.len() >= bounds.flows => Err(Refused::Flows),
                         None => Ok(()),
                     };
-                    prop_assert_eq!(cache.insert(&key, &mask, number as Flow), wanted);
-                    if wanted.is_ok() {
-                        list.push((key, mask, number as Flow));
+                    let inserted = cache.insert(&key, &mask, number as Flow);
+                    prop_assert_eq!(inserted.map(drop), wanted);
+                    if let Ok(place) = inserted {
+                        prop_assert_eq!(cache.describe(place), Some((key.masked(&mask), mask.clone())));
+                        list.push((key, mask, number as Flow, place));
                     }
                 }
                 Step::Remove(values, which) => {
                     let (key, mask) = (key(values), mask(which));
-                    let place = list.iter().position(|(known, same, _)| *same == mask && key.matches(known, &mask));
-                    let wanted = place.map(|place| list.remove(place).2);
-                    prop_assert_eq!(cache.remove(&key, &mask), wanted);
+                    let found = list.iter().position(|(known, same, ..)| *same == mask && key.matches(known, &mask));
+                    if let Some((_, _, flow, place)) = found.map(|found| list.remove(found)) {
+                        prop_assert_eq!(cache.remove(place), Some(flow));
+                        prop_assert_eq!(cache.remove(place), None);
+                    }
                 }
                 Step::Find(wanted) => {
                     let found = find_all(&mut cache, &wanted);
                     for (values, flow) in wanted.iter().zip(found) {
                         let key = key(*values);
-                        let oracle = list.iter().find(|(known, mask, _)| key.matches(known, mask));
-                        prop_assert_eq!(flow, oracle.map_or(NONE, |(_, _, flow)| *flow));
+                        let oracle = list.iter().find(|(known, mask, ..)| key.matches(known, mask));
+                        prop_assert_eq!(flow, oracle.map_or(NONE, |(_, _, flow, _)| *flow));
                         prop_assert_eq!(cache.find(&key).unwrap_or(NONE), flow);
                     }
                 }
@@ -139,9 +143,9 @@ fn a_hundred_thousand_flows_of_three_masks() {
             mask
         })
         .collect();
-    for number in 0..100_000 {
-        cache.insert(&numbered(number), &masks[number as usize % 3], number).unwrap();
-    }
+    let places: Vec<Place> = (0..100_000)
+        .map(|number| cache.insert(&numbered(number), &masks[number as usize % 3], number).unwrap())
+        .collect();
     assert_eq!((cache.len(), cache.masks()), (100_000, 3));
     let mut keys: [Key; BATCH] = std::array::from_fn(|_| Key::default());
     let mut found = [0; BATCH];
@@ -159,8 +163,8 @@ fn a_hundred_thousand_flows_of_three_masks() {
     let statistics = cache.statistics();
     assert_eq!(statistics.misses, 0);
     assert!(statistics.signatures > 50_000, "{statistics:?}");
-    for number in 0..100_000 {
-        assert_eq!(cache.remove(&numbered(number), &masks[number as usize % 3]), Some(number));
+    for (number, place) in (0..).zip(places) {
+        assert_eq!(cache.remove(place), Some(number));
     }
     assert!(cache.is_empty() && cache.masks() == 0);
 }

@@ -1,0 +1,13 @@
+//! What may be done to a packet: the action language, and what carries it out.
+//!
+//! Invariants: a program is complete: whoever executes it decides nothing. Every way to lose a packet has a reason in
+//! one closed list. Nothing here does I/O, reads a clock or starts a thread.
+#![forbid(unsafe_code)]
+
+mod action;
+mod reason;
+mod vlan;
+
+pub use action::{Action, Program, Shape};
+pub use reason::Reason;
+pub use vlan::{pop_vlan, push_vlan, set_vlan};
