@@ -15,11 +15,11 @@ use std::process::Command;
 const ARROWS: &[(&str, &[&str])] = &[
     ("netloom-wire", &[]),
     ("netloom-mem", &[]),
-    ("netloom-table", &["netloom-wire"]),
+    ("netloom-table", &["netloom-wire", "netloom-mem"]),
     ("netloom-nf", &["netloom-wire", "netloom-mem", "netloom-table"]),
     ("netloom-port", &["netloom-mem", "netloom-wire"]),
     ("netloom-datapath", &["netloom-wire", "netloom-mem", "netloom-table", "netloom-nf"]),
-    ("netloom-vswitch", &["netloom-wire", "netloom-table", "netloom-nf"]),
+    ("netloom-vswitch", &["netloom-wire", "netloom-mem", "netloom-table", "netloom-nf"]),
     ("netloom-model", &["netloom-wire"]),
     ("netloom-compile", &["netloom-wire", "netloom-model"]),
     ("netloom-kernel", &["netloom-wire", "netloom-compile"]),

@@ -1,1 +1,30 @@
-//! .
+//! The worker: takes batches from ports, finds each packet's flow, carries out its program, gives the packets to ports.
+//!
+//! ```text
+//! receive -> extract keys -> megaflow cache -(miss)-> Brain::translate -> insert
+//!                                  `--------------------> program -> stage per port -> send -> flush
+//! ```
+//!
+//! Invariants:
+//! - A worker is one thread's. It shares counters (written by it only) and an inbox of commands, no lock.
+//! - For a packet whose flow is known there is no allocation, no lock and no system call of ours.
+//! - Packets of one flow leave in the order they came.
+//! - Whatever is lost has a [`netloom_nf::Reason`] and is counted at the port it came in.
+//!
+//! Deliberately absent: drivers (it sees `mem`'s traits), decisions (it asks a [`Brain`]), threads (its owner runs it).
+#![forbid(unsafe_code)]
+
+mod brain;
+mod counters;
+mod exit;
+mod flows;
+mod inbox;
+mod pace;
+mod worker;
+
+pub use brain::{Answer, Brain, Question, Tag, Used};
+pub use counters::{PortCounters, WorkerCounters};
+pub use flows::{FlowBounds, FlowReport};
+pub use inbox::{Command, Handle, PortQueues, Side, handle};
+pub use pace::{Pace, run};
+pub use worker::Worker;

@@ -41,15 +41,15 @@ pub enum Shape {
 /// What happens to the packets of a flow.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Program {
-    actions: Box<[Action]>,
+    actions: Vec<Action>,
     shape: Shape,
 }
 
 impl Program {
     /// A program that drops.
     #[must_use]
-    pub fn drop(reason: Reason) -> Self {
-        Self { actions: Box::default(), shape: Shape::Drop(reason) }
+    pub const fn lose(reason: Reason) -> Self {
+        Self { actions: Vec::new(), shape: Shape::Drop(reason) }
     }
 
     /// A program of some steps; `otherwise` is why the packet is dropped if they send it nowhere.
@@ -57,7 +57,7 @@ impl Program {
     pub fn new(actions: Vec<Action>, otherwise: Reason) -> Self {
         let leaves = actions.iter().any(|action| matches!(action, Action::Output(_) | Action::Brain));
         if !leaves {
-            return Self::drop(otherwise);
+            return Self::lose(otherwise);
         }
         let shape = match actions[..] {
             [Action::Output(port)] => Shape::Output(port),
@@ -67,7 +67,7 @@ impl Program {
                 Shape::Steps { changing: u16::try_from(changing).unwrap_or(u16::MAX) }
             }
         };
-        Self { actions: actions.into(), shape }
+        Self { actions, shape }
     }
 
     /// The steps; none for a program that drops.

@@ -5,9 +5,11 @@
 #![forbid(unsafe_code)]
 
 mod action;
+mod checksum;
 mod reason;
 mod vlan;
 
 pub use action::{Action, Program, Shape};
+pub use checksum::complete_checksum;
 pub use reason::Reason;
 pub use vlan::{pop_vlan, push_vlan, set_vlan};

@@ -1,1 +1,21 @@
-//! .
+//! The brain of a bridge: who is where, and what happens to a packet that nobody has decided about yet.
+//!
+//! ```text
+//! key of a packet -> Bridge::decide -> program, mask (what was looked at), what it rests on
+//! ```
+//!
+//! Invariants: one function decides, whoever asks (a miss of the data path, a trace, a test). It looks at a field only
+//! through the mask it gives back. Time is an argument; nothing here does I/O or starts a thread.
+//!
+//! Deliberately absent: the data path (they share the flow key and the action language).
+#![forbid(unsafe_code)]
+
+mod bridge;
+mod decision;
+mod fdb;
+mod port;
+
+pub use bridge::{Bridge, BridgeError, BridgeOptions};
+pub use decision::{Decision, Step, Why};
+pub use fdb::{Fdb, Learned, Station, Tag};
+pub use port::{Port, Vlan, VlanSet};

@@ -1,0 +1,66 @@
+//! Who decides: the interface to a bridge, a router, a test.
+
+use netloom_mem::PortNumber;
+use netloom_nf::Program;
+use netloom_table::key::Layers;
+use netloom_table::{Key, Mask};
+
+/// Something that an answer rests on: when it changes, the flows that carry its tag are taken back.
+pub type Tag = u64;
+
+/// A packet that no flow knows.
+#[derive(Debug)]
+pub struct Question<'a> {
+    /// Its key.
+    pub key: &'a Key,
+    /// Where its layers begin.
+    pub layers: Layers,
+    /// Its first octets.
+    pub head: &'a [u8],
+    /// Octets of all of it.
+    pub length: usize,
+    /// Nanoseconds since some beginning.
+    pub now: u64,
+}
+
+/// What happens to the packet, and to which others too.
+#[derive(Debug)]
+pub struct Answer {
+    /// What to do.
+    pub program: Program,
+    /// What the decision looked at: every packet that equals this one there gets the same program.
+    pub mask: Mask,
+    /// What the decision rests on.
+    pub rests: Vec<Tag>,
+    /// What changed while deciding (a station was learned): flows that rest on it are taken back.
+    pub changed: Vec<Tag>,
+    /// A number that [`Brain::used`] gets back while the flow carries packets; zero for none.
+    pub token: u64,
+    /// Whether later packets may follow without asking.
+    pub keep: bool,
+}
+
+/// A flow that carried packets since it was asked last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Used {
+    /// As in the answer.
+    pub token: u64,
+    /// The port through which the packets came.
+    pub port: PortNumber,
+}
+
+/// Who decides. Each worker has one; those of one bridge share their tables behind it.
+pub trait Brain: Send {
+    /// Decides about a packet. Must not block for longer than a translation takes.
+    fn translate(&mut self, question: &Question<'_>) -> Answer;
+
+    /// Flows that carried packets lately, at least once a second, so that what they rest on is not forgotten.
+    fn used(&mut self, used: &[Used], now: u64) {
+        let _ = (used, now);
+    }
+
+    /// A packet for the brain itself ([`netloom_nf::Action::Brain`]).
+    fn heard(&mut self, port: PortNumber, octets: Vec<u8>, now: u64) {
+        let _ = (port, octets, now);
+    }
+}

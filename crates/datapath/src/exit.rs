@@ -1,0 +1,196 @@
+//! The way out: frames are staged for each port while programs run, and sent port by port.
+//!
+//! Invariants: frames leave a port in the order in which their programs sent them. A frame that will still be changed is
+//! sent at once, after what was staged for the port before.
+
+use crate::counters::PortCounters;
+use netloom_mem::{BATCH, Batch, PortNumber, SendQueue};
+use netloom_nf::{Action, Program, Reason, Shape, complete_checksum, pop_vlan, push_vlan, set_vlan};
+use std::sync::Arc;
+
+/// Most ports of a data path.
+const PORTS: usize = 65_536;
+
+struct Output {
+    queue: Box<dyn SendQueue>,
+    counters: Arc<PortCounters>,
+    staged: [u8; BATCH],
+    count: u8,
+    dirty: bool,
+}
+
+/// All ports' ways out.
+#[derive(Default)]
+pub(crate) struct Exit {
+    outputs: Vec<Option<Output>>,
+    /// Those with something staged.
+    touched: Vec<PortNumber>,
+    /// Those with something to flush.
+    dirty: Vec<PortNumber>,
+}
+
+/// What a program wants beside sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It was sent, or at least staged.
+    Sent,
+    /// It is for the brain, too or only.
+    Brain,
+    /// It is lost.
+    Dropped(Reason),
+}
+
+impl Exit {
+    pub(crate) fn add(
+        &mut self,
+        number: PortNumber,
+        queue: Box<dyn SendQueue>,
+        counters: Arc<PortCounters>,
+    ) -> bool {
+        let index = number as usize;
+        if index >= PORTS {
+            return false;
+        }
+        if self.outputs.len() <= index {
+            self.outputs.resize_with(index + 1, || None);
+        }
+        self.outputs[index] = Some(Output { queue, counters, staged: [0; BATCH], count: 0, dirty: false });
+        true
+    }
+
+    pub(crate) fn remove(&mut self, number: PortNumber) -> Option<Box<dyn SendQueue>> {
+        self.dirty.retain(|port| *port != number);
+        self.touched.retain(|port| *port != number);
+        Some(self.outputs.get_mut(number as usize)?.take()?.queue)
+    }
+
+    /// Carries out a program on one frame.
+    #[inline]
+    pub(crate) fn run(
+        &mut self,
+        batch: &mut Batch,
+        index: usize,
+        shape: Shape,
+        program: Option<&Program>,
+    ) -> Outcome {
+        match shape {
+            Shape::Output(port) => self.stage(batch, index, port),
+            Shape::Drop(reason) => Outcome::Dropped(reason),
+            Shape::Steps { changing } => {
+                let actions = program.map_or(&[][..], Program::actions);
+                self.steps(batch, index, actions, usize::from(changing))
+            }
+        }
+    }
+
+    fn steps(&mut self, batch: &mut Batch, index: usize, actions: &[Action], changing: usize) -> Outcome {
+        let mut outcome = Outcome::Dropped(Reason::PortGone);
+        for (step, action) in actions.iter().enumerate() {
+            let done = match *action {
+                Action::Output(port) => {
+                    let staged = self.stage(batch, index, port);
+                    if step < changing {
+                        self.send_port(batch, port);
+                    }
+                    if outcome != Outcome::Brain && staged == Outcome::Sent {
+                        outcome = staged;
+                    }
+                    true
+                }
+                Action::Brain => {
+                    outcome = Outcome::Brain;
+                    true
+                }
+                Action::PushVlan { tpid, tci } => push_vlan(batch, index, tpid, tci),
+                Action::PopVlan => pop_vlan(batch, index),
+                Action::SetVlan(tci) => set_vlan(batch, index, tci),
+            };
+            if !done {
+                return Outcome::Dropped(Reason::NoHeadroom);
+            }
+        }
+        outcome
+    }
+
+    #[inline]
+    fn stage(&mut self, batch: &Batch, index: usize, port: PortNumber) -> Outcome {
+        let Some(Some(output)) = self.outputs.get_mut(port as usize) else {
+            return Outcome::Dropped(Reason::PortGone);
+        };
+        if output.count == 0 {
+            self.touched.push(port);
+        } else if usize::from(output.count) == BATCH {
+            // A program may send one frame to one port more than once.
+            output.send(batch);
+        }
+        if let Some(place) = output.staged.get_mut(usize::from(output.count)) {
+            *place = index as u8;
+            output.count += 1;
+        }
+        if !output.dirty {
+            output.dirty = true;
+            self.dirty.push(port);
+        }
+        Outcome::Sent
+    }
+
+    fn send_port(&mut self, batch: &mut Batch, port: PortNumber) {
+        if let Some(Some(output)) = self.outputs.get_mut(port as usize) {
+            output.prepare(batch);
+            output.send(batch);
+            self.touched.retain(|touched| *touched != port);
+        }
+    }
+
+    /// Sends everything that is staged.
+    #[inline]
+    pub(crate) fn send(&mut self, batch: &mut Batch) {
+        for port in self.touched.drain(..) {
+            if let Some(Some(output)) = self.outputs.get_mut(port as usize) {
+                output.prepare(batch);
+                output.send(batch);
+            }
+        }
+    }
+
+    /// Makes everything that was sent visible.
+    #[inline]
+    pub(crate) fn flush(&mut self) {
+        for port in self.dirty.drain(..) {
+            if let Some(Some(output)) = self.outputs.get_mut(port as usize) {
+                output.dirty = false;
+                output.queue.flush();
+            }
+        }
+    }
+}
+
+impl Output {
+    /// Completes what the port can't: checksums that were left open.
+    #[inline]
+    fn prepare(&self, batch: &mut Batch) {
+        if self.queue.takes_offloads() {
+            return;
+        }
+        for index in &self.staged[..usize::from(self.count)] {
+            if !batch.offload(usize::from(*index)).is_complete() {
+                complete_checksum(batch, usize::from(*index));
+            }
+        }
+    }
+
+    #[inline]
+    fn send(&mut self, batch: &Batch) {
+        let frames = &self.staged[..usize::from(self.count)];
+        let octets =
+            |frames: &[u8]| frames.iter().map(|index| batch.length(usize::from(*index)) as u64).sum();
+        let sent = self.queue.send(batch, frames).unwrap_or(0).min(frames.len());
+        let (gone, kept) = frames.split_at(sent);
+        self.counters.sent.add(sent as u64);
+        self.counters.sent_octets.add(octets(gone));
+        if !kept.is_empty() {
+            self.counters.unsent.add(kept.len() as u64);
+        }
+        self.count = 0;
+    }
+}

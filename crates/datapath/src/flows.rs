@@ -1,0 +1,284 @@
+//! The flows of a worker: programs, counts, what they rest on, and how they end.
+//!
+//! Invariants: a flow is in the megaflow cache exactly as long as it is here. Lists of tags may name flows that are gone;
+//! a flow's birth number tells.
+//!
+//! Costs: about 200 octets for a flow. Ageing looks at a few flows per turn, so that no turn is long.
+
+use crate::brain::{Answer, Tag, Used};
+use netloom_mem::PortNumber;
+use netloom_nf::{Program, Reason, Shape};
+use netloom_table::megaflow::{self, BATCH, Bounds, Flow, Megaflows, Place, Statistics};
+use netloom_table::{Key, Mask};
+use std::collections::HashMap;
+
+/// How many flows there may be, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlowBounds {
+    /// Bounds of the cache.
+    pub cache: Bounds,
+    /// Most flows that came in through one port.
+    pub flows_per_port: u32,
+    /// A flow without packets for so many nanoseconds is taken out.
+    pub idle: u64,
+}
+
+impl Default for FlowBounds {
+    fn default() -> Self {
+        Self { cache: Bounds::default(), flows_per_port: 1 << 19, idle: 10_000_000_000 }
+    }
+}
+
+/// A flow, for those who list them.
+#[derive(Debug, Clone)]
+pub struct FlowReport {
+    /// The key, masked.
+    pub key: Key,
+    /// Which bits of it matter.
+    pub mask: Mask,
+    /// What is done.
+    pub program: Program,
+    /// Packets so far.
+    pub packets: u64,
+    /// Their octets.
+    pub octets: u64,
+    /// Nanoseconds since the last packet.
+    pub idle: u64,
+}
+
+/// What is touched for each packet: one cache line.
+#[derive(Debug, Clone)]
+#[repr(C, align(64))]
+pub(crate) struct Entry {
+    pub(crate) shape: Shape,
+    pub(crate) port: PortNumber,
+    pub(crate) packets: u64,
+    pub(crate) octets: u64,
+    pub(crate) used: u64,
+    reported: u64,
+    birth: u32,
+    alive: bool,
+}
+
+/// The rest of a flow.
+#[derive(Debug)]
+struct Rest {
+    program: Program,
+    place: Place,
+    token: u64,
+    tags: Box<[Tag]>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Flows {
+    cache: Megaflows,
+    entries: Vec<Entry>,
+    rests: Vec<Option<Rest>>,
+    free: Vec<Flow>,
+    by_tag: HashMap<Tag, Vec<(Flow, u32)>>,
+    per_port: HashMap<PortNumber, u32>,
+    bounds: FlowBounds,
+    births: u32,
+    /// Where ageing goes on.
+    hand: usize,
+    last_sweep: u64,
+}
+
+/// All flows are looked at within this many nanoseconds.
+const SWEEP: u64 = 500_000_000;
+/// Nothing is aged more often than this.
+const SWEEP_STEP: u64 = 1_000_000;
+
+impl Flows {
+    pub(crate) fn new(bounds: FlowBounds, seed: u64) -> Self {
+        Self {
+            cache: Megaflows::new(bounds.cache, seed),
+            entries: Vec::new(),
+            rests: Vec::new(),
+            free: Vec::new(),
+            by_tag: HashMap::new(),
+            per_port: HashMap::new(),
+            bounds,
+            births: 0,
+            hand: 0,
+            last_sweep: 0,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn find_batch(&mut self, keys: &[Key; BATCH], count: usize, found: &mut [Flow; BATCH]) {
+        self.cache.find_batch(keys, count, found);
+        // Entries of many flows lie far apart: they are fetched while the first is worked on.
+        if self.entries.len() > BATCH {
+            for flow in found.iter().take(count) {
+                if let Some(entry) = self.entries.get(*flow as usize) {
+                    netloom_mem::prefetch(entry);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn find(&self, key: &Key) -> Option<Flow> {
+        self.cache.find(key)
+    }
+
+    #[inline]
+    pub(crate) fn entry(&mut self, flow: Flow) -> Option<&mut Entry> {
+        self.entries.get_mut(flow as usize)
+    }
+
+    pub(crate) fn program(&self, flow: Flow) -> Option<&Program> {
+        self.rests.get(flow as usize)?.as_ref().map(|rest| &rest.program)
+    }
+
+    pub(crate) fn statistics(&self) -> (Statistics, usize, usize) {
+        (self.cache.statistics(), self.cache.len(), self.cache.masks())
+    }
+
+    /// Keeps an answer as a flow and takes its parts; leaves it alone when there is no room.
+    pub(crate) fn insert(
+        &mut self,
+        key: &Key,
+        port: PortNumber,
+        answer: &mut Answer,
+        now: u64,
+    ) -> Option<Flow> {
+        let of_port = self.per_port.entry(port).or_insert(0);
+        if *of_port >= self.bounds.flows_per_port {
+            return None;
+        }
+        let flow = self.free.last().copied().unwrap_or(self.entries.len() as Flow);
+        let place = self.cache.insert(key, &answer.mask, flow).ok()?;
+        *of_port += 1;
+        self.births = self.births.wrapping_add(1);
+        let entry = Entry {
+            shape: answer.program.shape(),
+            port,
+            packets: 0,
+            octets: 0,
+            used: now,
+            reported: now,
+            birth: self.births,
+            alive: true,
+        };
+        for tag in &answer.rests {
+            let list = self.by_tag.entry(*tag).or_default();
+            // Names of flows that are gone are cleared away before the list grows.
+            if list.len() == list.capacity() && list.len() > 16 {
+                let entries = &self.entries;
+                list.retain(|(flow, birth)| {
+                    entries.get(*flow as usize).is_some_and(|entry| entry.alive && entry.birth == *birth)
+                });
+            }
+            list.push((flow, self.births));
+        }
+        let program = std::mem::replace(&mut answer.program, Program::lose(Reason::Busy));
+        let tags = std::mem::take(&mut answer.rests).into();
+        let rest = Rest { program, place, token: answer.token, tags };
+        if self.free.pop().is_some() {
+            self.entries[flow as usize] = entry;
+            self.rests[flow as usize] = Some(rest);
+        } else {
+            self.entries.push(entry);
+            self.rests.push(Some(rest));
+        }
+        Some(flow)
+    }
+
+    fn remove(&mut self, flow: Flow) {
+        let Some(entry) = self.entries.get_mut(flow as usize).filter(|entry| entry.alive) else { return };
+        entry.alive = false;
+        if let Some(count) = self.per_port.get_mut(&entry.port) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.per_port.remove(&entry.port);
+            }
+        }
+        if let Some(rest) = self.rests.get_mut(flow as usize).and_then(Option::take) {
+            self.cache.remove(rest.place);
+            for tag in rest.tags {
+                // Long lists are cleared when they grow; short ones at once.
+                if let Some(list) = self.by_tag.get_mut(&tag).filter(|list| list.len() <= 16) {
+                    list.retain(|(listed, _)| *listed != flow);
+                    if list.is_empty() {
+                        self.by_tag.remove(&tag);
+                    }
+                }
+            }
+        }
+        self.free.push(flow);
+    }
+
+    /// Takes back the flows that rest on something; true if there were any.
+    pub(crate) fn changed(&mut self, tag: Tag) -> bool {
+        let before = self.cache.len();
+        for (flow, birth) in self.by_tag.remove(&tag).unwrap_or_default() {
+            if self.entries.get(flow as usize).is_some_and(|entry| entry.alive && entry.birth == birth) {
+                self.remove(flow);
+            }
+        }
+        self.cache.len() != before
+    }
+
+    /// Takes all flows back.
+    pub(crate) fn clear(&mut self) {
+        self.cache.clear();
+        self.entries.clear();
+        self.rests.clear();
+        self.free.clear();
+        self.by_tag.clear();
+        self.per_port.clear();
+        self.hand = 0;
+    }
+
+    /// Ages some flows; those that carried packets are put into `used`.
+    pub(crate) fn sweep(&mut self, now: u64, used: &mut Vec<Used>) {
+        let since = now.saturating_sub(self.last_sweep);
+        if since < SWEEP_STEP {
+            return;
+        }
+        self.last_sweep = now;
+        let share = (self.entries.len() as u64).saturating_mul(since.min(SWEEP)).div_ceil(SWEEP);
+        for _ in 0..share {
+            if self.hand >= self.entries.len() {
+                self.hand = 0;
+            }
+            let flow = self.hand;
+            self.hand += 1;
+            let Some(entry) = self.entries.get_mut(flow).filter(|entry| entry.alive) else { continue };
+            if now.saturating_sub(entry.used) > self.bounds.idle {
+                self.remove(flow as Flow);
+            } else if entry.used > entry.reported {
+                entry.reported = now;
+                let port = entry.port;
+                if let Some(rest) =
+                    self.rests.get(flow).and_then(Option::as_ref).filter(|rest| rest.token != 0)
+                {
+                    used.push(Used { token: rest.token, port });
+                }
+            }
+        }
+    }
+
+    /// All flows.
+    pub(crate) fn report(&self, now: u64) -> Vec<FlowReport> {
+        let alive = self.entries.iter().zip(&self.rests).filter(|(entry, _)| entry.alive);
+        alive
+            .filter_map(|(entry, rest)| {
+                let rest = rest.as_ref()?;
+                let (key, mask) = self.cache.describe(rest.place)?;
+                Some(FlowReport {
+                    key,
+                    mask,
+                    program: rest.program.clone(),
+                    packets: entry.packets,
+                    octets: entry.octets,
+                    idle: now.saturating_sub(entry.used),
+                })
+            })
+            .collect()
+    }
+}
+
+/// No flow.
+pub(crate) const NONE: Flow = megaflow::NONE;

@@ -1,0 +1,43 @@
+//! How a worker's thread goes on: busy while packets come, asleep while none do.
+//!
+//! Costs: after [`Pace::patience`] empty turns the worker asks its ports to wake it and sleeps; the next packet pays
+//! one wake-up (tens of microseconds). With [`Pace::busy`] it never sleeps.
+
+use crate::worker::Worker;
+
+/// When to sleep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Empty turns before the worker sleeps.
+    pub patience: u32,
+    /// Longest sleep in nanoseconds; ageing goes on after it.
+    pub longest: u64,
+    /// Never sleep.
+    pub busy: bool,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        // A few hundred microseconds of empty turns: longer than the gaps of a busy sender.
+        Self { patience: 2000, longest: 100_000_000, busy: false }
+    }
+}
+
+/// Turns until the worker is told to stop.
+pub fn run(worker: &mut Worker, pace: Pace) {
+    let mut empty = 0;
+    while !worker.stopped() {
+        if worker.turn() > 0 {
+            empty = 0;
+            continue;
+        }
+        empty += 1;
+        if empty < pace.patience || pace.busy {
+            std::hint::spin_loop();
+            continue;
+        }
+        worker.sleep(pace.longest);
+        // One turn decides whether there was a reason to wake.
+        empty = pace.patience - 1;
+    }
+}

@@ -1,0 +1,227 @@
+//! A worker between ports of memory: what comes out, in which order, what is counted.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use netloom_datapath::{
+    Answer, Brain, Command, FlowBounds, Handle, PortCounters, PortQueues, Question, Worker, handle,
+};
+use netloom_mem::{Batch, Offload, PortError, PortNumber, ReceiveQueue, SendQueue};
+use netloom_nf::{Action, Program, Reason};
+use netloom_table::{Field, Mask};
+use proptest::prelude::*;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+type Line = Arc<Mutex<VecDeque<Vec<u8>>>>;
+
+struct From(PortNumber, Line);
+struct To(Line, usize);
+
+impl ReceiveQueue for From {
+    fn receive(&mut self, batch: &mut Batch) -> Result<usize, PortError> {
+        assert!(batch.is_empty());
+        let mut line = self.1.lock().unwrap();
+        while batch.room() > 0 {
+            let Some(frame) = line.pop_front() else { break };
+            assert!(batch.push(self.0, &frame, Offload::NONE));
+        }
+        Ok(batch.len())
+    }
+}
+
+impl SendQueue for To {
+    fn send(&mut self, batch: &Batch, frames: &[u8]) -> Result<usize, PortError> {
+        let mut line = self.0.lock().unwrap();
+        let room = self.1.saturating_sub(line.len()).min(frames.len());
+        for index in &frames[..room] {
+            line.push_back(batch.octets(usize::from(*index)));
+        }
+        Ok(room)
+    }
+}
+
+/// Sends by the last octet of the destination: to that port, tagged if the source's last octet is odd; 0 goes everywhere.
+struct Simple {
+    asked: Arc<AtomicU64>,
+    keep: bool,
+}
+
+fn decide(destination: u64, source: u64) -> Program {
+    let mut actions = Vec::new();
+    if destination == 0 {
+        actions.extend([Action::Output(1), Action::PushVlan { tpid: 0x8100, tci: 5 }, Action::Output(2)]);
+    } else {
+        if source % 2 == 1 {
+            actions.push(Action::PushVlan { tpid: 0x8100, tci: source as u16 });
+        }
+        actions.push(Action::Output(destination as PortNumber));
+    }
+    Program::new(actions, Reason::NoPorts)
+}
+
+impl Brain for Simple {
+    fn translate(&mut self, question: &Question<'_>) -> Answer {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let mut mask = Mask::default();
+        mask.add_bits(Field::ETH_DST, 0xff);
+        mask.add_bits(Field::ETH_SRC, 0xff);
+        let program =
+            decide(question.key.get(Field::ETH_DST) & 0xff, question.key.get(Field::ETH_SRC) & 0xff);
+        Answer { program, mask, rests: vec![7], changed: Vec::new(), token: 0, keep: self.keep }
+    }
+}
+
+struct Rig {
+    worker: Worker,
+    handle: Handle,
+    lines: Vec<(Line, Line, Arc<PortCounters>)>,
+    asked: Arc<AtomicU64>,
+    time: Arc<AtomicU64>,
+}
+
+fn rig(ports: u32, room: usize, keep: bool) -> Rig {
+    let (handle, side) = handle().unwrap();
+    let (asked, time) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(1)));
+    let clock = time.clone();
+    let brain = Box::new(Simple { asked: asked.clone(), keep });
+    let clock = Box::new(move || clock.load(Ordering::Relaxed));
+    let mut worker = Worker::new(side, brain, FlowBounds::default(), 3, clock);
+    let mut lines = Vec::new();
+    for number in 1..=ports {
+        let (inward, outward, counters) =
+            (Line::default(), Line::default(), Arc::new(PortCounters::default()));
+        let receive: Vec<Box<dyn ReceiveQueue>> = vec![Box::new(From(number, inward.clone()))];
+        let send: Option<Box<dyn SendQueue>> = Some(Box::new(To(outward.clone(), room)));
+        assert!(handle.tell(Command::Add(PortQueues { number, receive, send, counters: counters.clone() })));
+        lines.push((inward, outward, counters));
+    }
+    worker.turn();
+    Rig { worker, handle, lines, asked, time }
+}
+
+fn frame(destination: u8, source: u8, number: u16) -> Vec<u8> {
+    let mut frame = vec![2, 0, 0, 0, 0, destination, 2, 0, 0, 0, 0, source, 0x12, 0x34];
+    frame.extend(number.to_be_bytes());
+    frame.resize(60, 0);
+    frame
+}
+
+proptest! {
+    #[test]
+    fn every_packet_leaves_as_decided_and_flows_keep_their_order(
+        packets in proptest::collection::vec((1_u8..4, 0_u8..6, 0_u8..4), 0..300),
+        keep in any::<bool>(),
+        turns in 1_usize..4,
+    ) {
+        let mut rig = rig(3, usize::MAX, keep);
+        let mut wanted: Vec<Vec<Vec<u8>>> = vec![Vec::new(); 4];
+        let mut lost = 0;
+        for (number, (port, destination, source)) in packets.iter().enumerate() {
+            let octets = frame(*destination, *source, number as u16);
+            rig.lines[usize::from(*port) - 1].0.lock().unwrap().push_back(octets.clone());
+            let mut changed = octets;
+            for action in decide(u64::from(*destination), u64::from(*source)).actions() {
+                match *action {
+                    Action::PushVlan { tci, .. } => { changed.splice(12..12, [0x81, 0, (tci >> 8) as u8, tci as u8]); }
+                    Action::Output(to) if to <= 3 => wanted[to as usize].push(changed.clone()),
+                    Action::Output(_) => lost += 1,
+                    _ => unreachable!(),
+                }
+            }
+            if number % (packets.len() / turns + 1) == 0 {
+                rig.worker.turn();
+            }
+        }
+        for _ in 0..packets.len() {
+            rig.worker.turn();
+        }
+        for (index, (inward, outward, _)) in rig.lines.iter().enumerate() {
+            prop_assert!(inward.lock().unwrap().is_empty());
+            let sent = outward.lock().unwrap();
+            // All that should come, and within a flow (two addresses and the port of entry) in order.
+            let sorted = |frames: &mut Vec<Vec<u8>>| frames.sort();
+            let (mut all, mut want) = (sent.iter().cloned().collect::<Vec<_>>(), wanted[index + 1].clone());
+            for key in all.iter().map(|frame| frame[..12].to_vec()).collect::<std::collections::BTreeSet<_>>() {
+                for port in 1..4_u8 {
+                    let number = |frame: &Vec<u8>| {
+                        let tag = if frame[12] == 0x81 { 4 } else { 0 };
+                        u16::from_be_bytes([frame[14 + tag], frame[15 + tag]])
+                    };
+                    let numbers: Vec<u16> = all
+                        .iter()
+                        .filter(|frame| frame[..12] == key[..])
+                        .map(number)
+                        .filter(|number| packets[usize::from(*number)].0 == port)
+                        .collect();
+                    prop_assert!(numbers.is_sorted(), "{numbers:?}");
+                }
+            }
+            sorted(&mut all);
+            sorted(&mut want);
+            prop_assert_eq!(all, want);
+        }
+        let dropped: u64 =
+            rig.lines.iter().map(|(.., counters)| counters.dropped[Reason::PortGone as usize].get()).sum();
+        prop_assert_eq!(dropped, lost);
+        if keep {
+            let flows: std::collections::BTreeSet<_> = packets.iter().map(|(_, to, from)| (*to, *from)).collect();
+            prop_assert_eq!(rig.asked.load(Ordering::Relaxed), flows.len() as u64);
+        }
+    }
+}
+
+#[test]
+fn a_full_receiver_is_counted_and_its_frames_are_not_sent_later() {
+    let mut rig = rig(2, 3, true);
+    for number in 0..10 {
+        rig.lines[0].0.lock().unwrap().push_back(frame(2, 2, number));
+    }
+    rig.worker.turn();
+    assert_eq!(rig.lines[1].1.lock().unwrap().len(), 3);
+    let counters = &rig.lines[1].2;
+    assert_eq!((counters.sent.get(), counters.sent_octets.get(), counters.unsent.get()), (3, 180, 7));
+    assert_eq!((rig.lines[0].2.received.get(), rig.lines[0].2.received_octets.get()), (10, 600));
+}
+
+#[test]
+fn flows_are_taken_back_when_what_they_rest_on_changes_and_when_they_are_idle() {
+    let mut rig = rig(2, usize::MAX, true);
+    let send = |rig: &mut Rig| {
+        rig.lines[0].0.lock().unwrap().push_back(frame(2, 2, 1));
+        rig.worker.turn();
+        rig.asked.load(Ordering::Relaxed)
+    };
+    assert_eq!((send(&mut rig), send(&mut rig)), (1, 1));
+    rig.handle.tell(Command::Changed(8));
+    assert_eq!(send(&mut rig), 1);
+    rig.handle.tell(Command::Changed(7));
+    assert_eq!(send(&mut rig), 2);
+    rig.handle.tell(Command::ChangedAll);
+    assert_eq!(send(&mut rig), 3);
+    let (to, from) = std::sync::mpsc::channel();
+    rig.handle.tell(Command::Report(to.clone()));
+    rig.worker.turn();
+    let flows = from.recv().unwrap();
+    assert_eq!((flows.len(), flows[0].packets, flows[0].octets), (1, 1, 60));
+    rig.time.store(FlowBounds::default().idle + 2_000_000_000, Ordering::Relaxed);
+    rig.worker.turn();
+    rig.handle.tell(Command::Report(to));
+    rig.worker.turn();
+    assert!(from.recv().unwrap().is_empty());
+}
+
+#[test]
+fn a_port_is_given_back_with_its_queues() {
+    let mut rig = rig(2, usize::MAX, true);
+    let (to, from) = std::sync::mpsc::channel();
+    rig.handle.tell(Command::Remove(2, to));
+    rig.lines[0].0.lock().unwrap().push_back(frame(2, 2, 1));
+    rig.worker.turn();
+    let port = from.recv().unwrap();
+    assert!(port.number == 2 && port.receive.len() == 1 && port.send.is_some());
+    assert_eq!(rig.lines[0].2.dropped[Reason::PortGone as usize].get(), 1);
+    rig.handle.tell(Command::Stop);
+    rig.worker.turn();
+    assert!(rig.worker.stopped());
+}

@@ -1,0 +1,124 @@
+//! A port of a bridge: its VLANs and what it may do.
+
+use netloom_mem::PortNumber;
+
+/// A set of VLANs, a bit each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VlanSet(Box<[u64; 64]>);
+
+impl Default for VlanSet {
+    fn default() -> Self {
+        Self(Box::new([0; 64]))
+    }
+}
+
+impl VlanSet {
+    /// Every VLAN from 0 to 4095.
+    #[must_use]
+    pub fn all() -> Self {
+        Self(Box::new([u64::MAX; 64]))
+    }
+
+    /// Whether a VLAN is in it.
+    #[must_use]
+    pub fn has(&self, vlan: u16) -> bool {
+        self.0[usize::from(vlan / 64) % 64] >> (vlan % 64) & 1 == 1
+    }
+
+    /// Puts a VLAN in.
+    pub fn add(&mut self, vlan: u16) {
+        self.0[usize::from(vlan / 64) % 64] |= 1 << (vlan % 64);
+    }
+}
+
+impl FromIterator<u16> for VlanSet {
+    fn from_iter<T: IntoIterator<Item = u16>>(vlans: T) -> Self {
+        let mut set = Self::default();
+        vlans.into_iter().for_each(|vlan| set.add(vlan));
+        set
+    }
+}
+
+/// How a port treats VLAN tags, as `vlan_mode` in ovs-vswitchd.conf.db(5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Vlan {
+    /// One VLAN, untagged.
+    Access(u16),
+    /// These VLANs, tagged; frames without a tag are in VLAN 0.
+    Trunk(VlanSet),
+    /// As a trunk; frames without a tag are in this VLAN and leave with its tag.
+    NativeTagged(u16, VlanSet),
+    /// As a trunk; frames of this VLAN come and leave without a tag.
+    NativeUntagged(u16, VlanSet),
+    /// Whatever tag the customer's frame has, it travels in this VLAN under one more tag (IEEE 802.1ad).
+    Tunnel {
+        /// The VLAN of the outer tag.
+        vlan: u16,
+        /// Customer VLANs that are taken; VLAN 0 stands for frames without a tag.
+        customers: VlanSet,
+    },
+}
+
+impl Default for Vlan {
+    fn default() -> Self {
+        Self::Trunk(VlanSet::all())
+    }
+}
+
+/// A port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    /// Its number.
+    pub number: PortNumber,
+    /// Its name.
+    pub name: String,
+    /// Its VLANs.
+    pub vlan: Vlan,
+    /// It takes and sends packets (spanning tree, or switched on by hand).
+    pub forwarding: bool,
+    /// Stations behind it are learned.
+    pub learning: bool,
+    /// Frames to stations that nobody knows are sent there too.
+    pub flooding: bool,
+    /// It talks to ports that are not isolated only.
+    pub isolated: bool,
+    /// Most stations behind it.
+    pub stations: usize,
+}
+
+impl Port {
+    /// A port that carries all VLANs.
+    #[must_use]
+    pub fn new(number: PortNumber, name: impl Into<String>) -> Self {
+        Self {
+            number,
+            name: name.into(),
+            vlan: Vlan::default(),
+            forwarding: true,
+            learning: true,
+            flooding: true,
+            isolated: false,
+            stations: usize::MAX,
+        }
+    }
+
+    /// Whether it carries a VLAN.
+    #[must_use]
+    pub fn carries(&self, vlan: u16) -> bool {
+        match &self.vlan {
+            Vlan::Access(own) | Vlan::Tunnel { vlan: own, .. } => *own == vlan,
+            Vlan::Trunk(set) => set.has(vlan),
+            Vlan::NativeTagged(own, set) | Vlan::NativeUntagged(own, set) => *own == vlan || set.has(vlan),
+        }
+    }
+
+    /// Whether frames of a VLAN leave it with the tag of that VLAN.
+    #[must_use]
+    pub fn tags(&self, vlan: u16) -> bool {
+        match &self.vlan {
+            Vlan::Access(_) | Vlan::Tunnel { .. } => false,
+            Vlan::NativeUntagged(own, _) => *own != vlan,
+            Vlan::Trunk(_) | Vlan::NativeTagged(..) => vlan != 0,
+        }
+    }
+}
