@@ -11,6 +11,8 @@ pub struct Printer {
     pub output: Output,
     /// Whether standard output takes colours.
     pub color: bool,
+    /// Whether standard output is a terminal: a person reads it.
+    pub terminal: bool,
     /// Whether standard error is a terminal that shows progress in place.
     pub live: bool,
 }
@@ -45,7 +47,7 @@ impl Printer {
             When::Never => false,
             When::Auto => terminal && !no_color && !dumb,
         };
-        Self { output: cli.output, color, live: std::io::stderr().is_terminal() && !dumb }
+        Self { output: cli.output, color, terminal, live: std::io::stderr().is_terminal() && !dumb }
     }
 
     /// Whether a program will read the output.
@@ -84,7 +86,10 @@ impl Printer {
     #[must_use]
     pub fn table(&self, heading: &[&str]) -> Table {
         let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        // On a terminal long texts are broken inside their column.
+        let arrangement =
+            if self.terminal { ContentArrangement::Dynamic } else { ContentArrangement::Disabled };
+        table.load_style(presets::NOTHING).set_content_arrangement(arrangement);
         let cells = heading.iter().map(|text| {
             let cell = Cell::new(text.to_uppercase());
             if self.color { cell.add_attribute(Attribute::Dim) } else { cell }

@@ -122,7 +122,7 @@ pub fn probe(from: &Place, target: IpAddr, within: Duration) -> io::Result<Outco
                     last = format!("{by} says it can't be delivered")
                 }
                 Ok(Echo::Silence) => {}
-                Err(error) if is_network_error(&error) => last = error.to_string(),
+                Err(error) if is_network_error(&error) => last = verdict(&error),
                 Err(error) => return Err(error),
             }
             // A refusal comes at once: do not spin. After silence the time is spent already.
@@ -131,6 +131,16 @@ pub fn probe(from: &Place, target: IpAddr, within: Duration) -> io::Result<Outco
             }
         }
     })?
+}
+
+/// The verdict of the network in words: the system's, without its number.
+#[must_use]
+pub fn verdict(error: &io::Error) -> String {
+    if error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error()) {
+        return "the sender's own firewall forbids it".to_owned();
+    }
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }
 
 /// Whether an error is a verdict of the network rather than a failure of the probe.

@@ -1,6 +1,6 @@
 //! TCP, UDP and HTTP: connect and talk, against the node's own program or a listener brought along.
 
-use super::{Outcome, Place, human, icmp::is_network_error};
+use super::{Outcome, Place, human, icmp::is_network_error, icmp::verdict};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -123,7 +123,7 @@ fn attempts(kind: Kind, target: SocketAddr, within: Duration, theirs: bool) -> i
             }
             Err(error) if is_network_error(&error) => {
                 if !matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) {
-                    last = words(&error);
+                    last = verdict(&error);
                 }
             }
             Err(error) => return Err(error),
@@ -131,12 +131,6 @@ fn attempts(kind: Kind, target: SocketAddr, within: Duration, theirs: bool) -> i
         // A refusal comes at once: do not spin.
         std::thread::sleep(Duration::from_millis(50).min(within.saturating_sub(started.elapsed())));
     }
-}
-
-/// An error in the words of the network, without the number.
-fn words(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }
 
 fn http(target: SocketAddr, wait: Duration) -> io::Result<String> {

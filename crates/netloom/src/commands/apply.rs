@@ -116,16 +116,23 @@ pub fn run(realm: &Realm, printer: &Printer, loaded: Loaded, options: &Options) 
 }
 
 fn hints(printer: &Printer, name: &str, options: &Options) -> String {
+    let program = program();
     let mut text = String::new();
     if let Some(confirm) = options.confirm {
         text.push_str(&format!(
-            "{} netloom confirm {name}   within {} s, or everything goes back\n",
+            "{} {program} confirm {name}   within {} s, or everything goes back\n",
             printer.paint(Tone::Warn, "keep it:"),
             confirm.as_secs().max(1)
         ));
     }
-    text.push_str(&format!("\n{} netloom destroy {name}\n", printer.paint(Tone::Strong, "undo:")));
+    text.push_str(&format!("\n{} {program} destroy {name}\n", printer.paint(Tone::Strong, "undo:")));
     text
+}
+
+/// How this program was called, so that the hint can be typed as it is: a newcomer has it not in PATH yet.
+fn program() -> String {
+    let called = std::env::args_os().next().map(|name| name.to_string_lossy().into_owned());
+    called.filter(|name| name.contains('/')).unwrap_or_else(|| "netloom".to_owned())
 }
 
 /// Keeps what awaits confirmation.

@@ -24,7 +24,7 @@ pub fn nothing(printer: &Printer) -> Result<u8, Failure> {
     if printer.is_machine() {
         printer.machine(&Vec::<Report>::new())?;
     } else {
-        put("nothing is up\n")?;
+        put("nothing to do: it is not up\n")?;
     }
     Ok(0)
 }

@@ -143,10 +143,37 @@ fn print(printer: &Printer, findings: &[Finding]) -> Result<(), Failure> {
         // The heading line of a table without headings would be an empty line.
         let text: String = table
             .lines()
-            .filter(|line| !line.trim().is_empty())
+            .filter(|line| !is_blank(line))
             .map(|line| format!("{}\n", line.trim_end()))
             .collect();
         put(&text)?;
     }
     Ok(())
+}
+
+/// Whether a line shows nothing, whatever its colours.
+fn is_blank(line: &str) -> bool {
+    let mut in_escape = false;
+    line.chars().all(|char| match char {
+        '\x1b' => {
+            in_escape = true;
+            true
+        }
+        'm' if in_escape => {
+            in_escape = false;
+            true
+        }
+        _ => in_escape || char.is_whitespace(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_blank;
+
+    #[test]
+    fn colours_are_nothing_to_see() {
+        assert!(is_blank("\x1b[2m   \x1b[0m "));
+        assert!(!is_blank("\x1b[2m m\x1b[0m"));
+    }
 }

@@ -81,10 +81,16 @@ pub fn text(
                 .iter()
                 .filter(|d| d.severity == netloom_model::diagnostic::Severity::Error)
                 .count();
+            // Codes up to E03 are about the text; what it means is looked at once that is right.
+            let text_only = diagnostics
+                .iter()
+                .filter(|d| d.severity == netloom_model::diagnostic::Severity::Error)
+                .all(|d| d.code < "E04");
+            let more = if text_only { "; what it means is checked once that is mended" } else { "" };
             let plural = if errors == 1 { "mistake" } else { "mistakes" };
             Err(Failure::rendered(
                 diagnostics.render(&source, color),
-                format!("{name} has {errors} {plural}; nothing was changed"),
+                format!("{name} has {errors} {plural}; nothing was changed{more}"),
             ))
         }
     }

@@ -16,6 +16,7 @@ mod rollback;
 mod running;
 mod select;
 mod session;
+mod summary;
 mod test;
 mod watch;
 
@@ -93,13 +94,18 @@ fn in_realm(cli: &Cli, printer: &Printer, realm: &Realm) -> Result<u8, Failure> 
             apply::confirm(realm, &select::topology(realm, topology.topology.as_deref())?)
         }
         Command::Destroy { topology, all } => {
-            if !realm.enter(None)? && select::topologies(realm)?.is_empty() {
-                return destroy::nothing(printer);
-            }
-            let names = if *all {
-                select::topologies(realm)?
-            } else {
-                vec![select::topology(realm, topology.topology.as_deref())?]
+            realm.enter(None)?;
+            let up = select::topologies(realm)?;
+            let wanted = topology.topology.as_deref();
+            let names = match wanted {
+                // What is not up is as the user wants it; but a name that is none may be mistyped.
+                _ if up.is_empty() => return destroy::nothing(printer),
+                Some(file) if select::looks_like_file(file) => {
+                    let name = select::name_in_file(std::path::Path::new(file))?;
+                    up.into_iter().filter(|known| *known == name).collect()
+                }
+                _ if *all => up,
+                _ => vec![select::topology(realm, wanted)?],
             };
             destroy::run(realm, printer, &names)
         }

@@ -2,6 +2,8 @@
 
 use super::load::Loaded;
 use super::session::{Session, remember};
+use super::summary;
+use crate::cli::Output;
 use crate::failure::Failure;
 use crate::output::{Printer, Tone, put};
 use netloom_compile::object::Desired;
@@ -83,13 +85,18 @@ pub fn lacks(missing: &[Missing]) -> Failure {
 /// Sign, object, reason, place.
 type Row = (Sign, String, String, String);
 
-/// Prints a plan for people, a line for each change.
+/// Prints a plan for people, a line for each change. A terminal gets a line for each part of the file when
+/// there are many.
 ///
 /// # Errors
 /// When standard output can't be written.
 pub fn print(printer: &Printer, plan: &Plan) -> Result<(), Failure> {
     if plan.is_empty() {
         put("nothing to do: everything is as described\n")?;
+        return Ok(());
+    }
+    if printer.terminal && printer.output == Output::Table && plan.changes().count() > summary::MANY {
+        put(&summary::text(printer, plan))?;
         return Ok(());
     }
     let rows: Vec<Row> = plan
@@ -109,11 +116,7 @@ pub fn print(printer: &Printer, plan: &Plan) -> Result<(), Failure> {
         (widest(&|row| row.1.chars().count(), 56), widest(&|row| row.2.chars().count(), 64));
     let mut out = String::new();
     for (sign, object, reason, place) in &rows {
-        let tone = match sign {
-            Sign::Add => Tone::Good,
-            Sign::Change => Tone::Warn,
-            Sign::Remove => Tone::Bad,
-        };
+        let tone = tone(*sign);
         let line = format!(
             "{} {object:objects$}  {}  {}",
             printer.paint(tone, &sign.to_string()),
@@ -127,4 +130,13 @@ pub fn print(printer: &Printer, plan: &Plan) -> Result<(), Failure> {
     out.push('\n');
     put(&out)?;
     Ok(())
+}
+
+/// The colour of a sign.
+pub const fn tone(sign: Sign) -> Tone {
+    match sign {
+        Sign::Add => Tone::Good,
+        Sign::Change => Tone::Warn,
+        Sign::Remove => Tone::Bad,
+    }
 }

@@ -55,7 +55,11 @@ pub fn looks_like_file(text: &str) -> bool {
     text.contains('/') || Path::new(text).extension().is_some()
 }
 
-fn name_in_file(path: &Path) -> Result<String, Failure> {
+/// The name of the topology that a file describes.
+///
+/// # Errors
+/// When the file can't be read or is wrong.
+pub fn name_in_file(path: &Path) -> Result<String, Failure> {
     super::load::read(path, &[]).map(|loaded| loaded.name().to_owned())
 }
 

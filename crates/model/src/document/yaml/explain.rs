@@ -93,10 +93,13 @@ const FAULTS: &[(&str, &str, &str)] = &[
     ("recursion limit", "nested too deep", "use fewer levels"),
 ];
 
+/// The fault of a tab in the indentation.
+pub(super) const TAB: &str = "a tab where only spaces may stand";
+
 /// The fault in our words, and the way out.
 pub(super) fn explain(info: &str) -> (String, Option<&'static str>) {
     if info.contains("tab") && !info.contains("table") {
-        return ("a tab where only spaces may stand".to_owned(), Some("indent with spaces"));
+        return (TAB.to_owned(), Some("indent with spaces"));
     }
     match FAULTS.iter().find(|(part, ..)| info.contains(part)) {
         Some((_, message, help)) => ((*message).to_owned(), (!help.is_empty()).then_some(*help)),

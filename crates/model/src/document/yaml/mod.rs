@@ -454,6 +454,11 @@ impl<'s> Builder<'s, '_> {
         if error.info().contains("simple key expect") {
             span = explain::key_without_colon(self.text, start).unwrap_or(span);
         }
+        // The parser stops before or behind the tab.
+        if message == explain::TAB {
+            let near = |tab: &Span| (tab.start as usize).abs_diff(start);
+            span = lexical::leading_tabs(self.text).into_iter().min_by_key(near).unwrap_or(span);
+        }
         let mut diagnostic = Diagnostic::error(codes::SYNTAX, message).at(span).maybe_help(help);
         // The outermost mapping begins at the top of the file, which says nothing.
         if let [_, .., frame] = self.stack.as_slice() {
