@@ -57,6 +57,10 @@ pub fn ping(realm: &Realm, printer: &Printer, request: &Request<'_>) -> Result<u
                     request.to,
                     if request.ipv6 { "IPv6" } else { "IPv4" }
                 ))
+                .help({
+                    let names: Vec<String> = all.keys().map(ToString::to_string).collect();
+                    select::near(&names, request.to)
+                })
             })?
         }
     };

@@ -106,7 +106,12 @@ pub fn print(printer: &Printer, plan: &Plan) -> Result<(), Failure> {
                 .origin
                 .as_ref()
                 .map_or_else(String::new, |origin| format!("{}:{}", origin.file, origin.line));
-            (change.sign(), format!("{} {}", change.key().kind(), change.key()), change.reason.clone(), place)
+            (
+                change.sign(),
+                format!("{} {}", change.key().kind(), change.key()),
+                reason(printer, &change.reason),
+                place,
+            )
         })
         .collect();
     let widest = |text: &dyn Fn(&Row) -> usize, most: usize| {
@@ -130,6 +135,17 @@ pub fn print(printer: &Printer, plan: &Plan) -> Result<(), Failure> {
     out.push('\n');
     put(&out)?;
     Ok(())
+}
+
+/// Letters of a reason that a terminal shows: a changed firewall may have pages of them.
+const LETTERS: usize = 150;
+
+/// The reason, on a terminal only its beginning if it is very long; the wide form and pipes get the whole.
+pub fn reason(printer: &Printer, text: &str) -> String {
+    if !printer.terminal || printer.output == Output::Wide || text.chars().count() <= LETTERS {
+        return text.to_owned();
+    }
+    format!("{} ... (the rest: -o wide)", text.chars().take(LETTERS).collect::<String>().trim_end())
 }
 
 /// The colour of a sign.

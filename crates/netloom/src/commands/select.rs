@@ -83,16 +83,22 @@ pub fn node(realm: &Realm, node: &str, wanted: Option<&str>) -> Result<(String, 
         return Ok((topology, node, path));
     }
     let nodes = nodes(realm, &topology);
-    let near = nodes
+    let near = near(&nodes, &node);
+    Err(Failure::new(format!("topology `{topology}` has no node `{node}` that is up")).help(near))
+}
+
+/// The name that was probably meant, or all that there are.
+#[must_use]
+pub fn near(names: &[String], wanted: &str) -> String {
+    names
         .iter()
-        .map(|name| (strsim::jaro_winkler(name, &node), name))
+        .map(|name| (strsim::jaro_winkler(name, wanted), name))
         .filter(|(near, _)| *near > 0.7)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map_or_else(
-            || format!("its nodes: {}", shortened(&nodes)),
+            || format!("its nodes: {}", shortened(names)),
             |(_, name)| format!("did you mean `{name}`?"),
-        );
-    Err(Failure::new(format!("topology `{topology}` has no node `{node}` that is up")).help(near))
+        )
 }
 
 fn shortened(names: &[String]) -> String {

@@ -4,7 +4,7 @@
 //! removed comes first, because that is what a reader must see; what was done by hand is named as such.
 //! Deliberately absent: anything that a program would read; the machine forms always have every object.
 
-use super::plan::tone;
+use super::plan::{reason, tone};
 use crate::output::{Printer, Tone};
 use netloom_control::plan::{Cause, Change, Plan, Sign};
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ struct Line<'a> {
 pub fn text(printer: &Printer, plan: &Plan) -> String {
     let lines = lines(plan);
     let shown = &lines[..lines.len().min(LINES)];
-    let contents: Vec<String> = shown.iter().map(|line| content(line)).collect();
+    let contents: Vec<String> = shown.iter().map(|line| content(printer, line)).collect();
     let widest = |lengths: &mut dyn Iterator<Item = usize>, most: usize| {
         lengths.filter(|length| *length <= most).max().unwrap_or(0)
     };
@@ -86,9 +86,9 @@ const fn rank(sign: Sign) -> u8 {
 }
 
 /// `namespace, 2 links, 3 sysctls`, or the object and the reason when there is only one.
-fn content(line: &Line<'_>) -> String {
+fn content(printer: &Printer, line: &Line<'_>) -> String {
     if let [only] = line.changes.as_slice() {
-        return format!("{} {}: {}", only.key().kind(), only.key(), only.reason);
+        return format!("{} {}: {}", only.key().kind(), only.key(), reason(printer, &only.reason));
     }
     let mut kinds: Vec<(&str, usize)> = Vec::new();
     for change in &line.changes {
