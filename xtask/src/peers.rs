@@ -24,6 +24,11 @@ const PEERS: &[Peer] = &[
     Peer { program: "tcpdump", package: "tcpdump", used_for: "captures" },
     Peer { program: "iperf3", package: "iperf3", used_for: "bandwidth" },
     Peer { program: "python3", package: "python3", used_for: "the emulated machine" },
+    Peer {
+        program: "/usr/lib/python3/dist-packages/scapy",
+        package: "python3-scapy",
+        used_for: "reading headers by somebody else's code",
+    },
 ];
 
 /// Where packages put programs. An ordinary user cannot use what stands in root's own directories.

@@ -4,6 +4,7 @@
 //! is a failed test, when a law is broken: an accepted header whose repr cannot be written, or is read back as
 //! another, or whose second writing differs from the first.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a broken law is a failed test")]
+#![allow(unreachable_pub, reason = "the fuzz targets call them from their own crate")]
 
 use netloom_wire::header::*;
 use std::hint::black_box;
@@ -21,7 +22,7 @@ macro_rules! room {
 macro_rules! laws {
     ($( $header:ident: $tail:ident, |$view:ident| $more:expr; )*) => {
         $(
-            pub(crate) fn $header(bytes: &[u8]) -> bool {
+            pub fn $header(bytes: &[u8]) -> bool {
                 // Even a view that nobody checked stays within its bytes.
                 let unchecked = $header::View::new_unchecked(bytes);
                 black_box(format!("{unchecked:?}"));
@@ -49,7 +50,7 @@ macro_rules! laws {
         )*
 
         /// All the laws by the name of their header.
-        pub(crate) const ALL: &[(&str, fn(&[u8]) -> bool)] = &[ $( (stringify!($header), $header), )* ];
+        pub const ALL: &[(&str, fn(&[u8]) -> bool)] = &[ $( (stringify!($header), $header), )* ];
     };
 }
 
@@ -95,7 +96,7 @@ laws! {
 }
 
 /// Of headers without a repr: they are read, or refused, and nothing else happens.
-pub(crate) fn dhcp(bytes: &[u8]) -> bool {
+pub fn dhcp(bytes: &[u8]) -> bool {
     let more = |view: &dhcp::View<&[u8]>| {
         black_box((format!("{view:?}"), view.options().count(), view.message(), view.is_from_server()));
     };
@@ -104,7 +105,7 @@ pub(crate) fn dhcp(bytes: &[u8]) -> bool {
 }
 
 /// As [`dhcp`].
-pub(crate) fn dhcpv6(bytes: &[u8]) -> bool {
+pub fn dhcpv6(bytes: &[u8]) -> bool {
     let more = |view: &dhcpv6::View<&[u8]>| {
         black_box((format!("{view:?}"), view.options().count()));
     };

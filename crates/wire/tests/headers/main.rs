@@ -1,7 +1,10 @@
 //! Every header through one harness: the laws over generated, cut, damaged and arbitrary bytes.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod fields;
 mod laws;
+mod oracle;
+mod overlay_fields;
 mod overlays;
 mod strategies;
 

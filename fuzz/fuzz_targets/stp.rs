@@ -1,0 +1,4 @@
+//! The laws of the header over any bytes.
+#![no_main]
+
+netloom_fuzz::law!(stp);

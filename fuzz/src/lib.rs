@@ -1,0 +1,17 @@
+//! What the fuzz targets share: the laws that the property tests hold every header to.
+#![forbid(unsafe_code)]
+
+#[path = "../../crates/wire/tests/headers/laws.rs"]
+pub mod laws;
+
+pub use libfuzzer_sys;
+
+/// A target that holds one header to its laws.
+#[macro_export]
+macro_rules! law {
+    ($header:ident) => {
+        $crate::libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+            $crate::laws::$header(bytes);
+        });
+    };
+}
