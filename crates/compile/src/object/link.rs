@@ -155,6 +155,9 @@ impl LinkKind {
 }
 
 /// Bridge attributes (`IFLA_BR_*`, linux/if_link.h).
+///
+/// Times that were observed as `None` are hidden: with spanning tree the kernel shows the root's, or others
+/// while the tree changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct BridgeOptions {
     /// Spanning tree (802.1D, in the kernel).

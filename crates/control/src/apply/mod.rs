@@ -21,7 +21,7 @@ mod undo;
 
 use crate::journal::Journal;
 use crate::keep::Keep;
-use crate::plan::{Change, Memory, Plan, PlanError, Step, StepId};
+use crate::plan::{Change, Memory, Plan, PlanError, Step, StepId, hidden};
 use crate::platform::{Missing, Platform, PlatformError};
 use crate::store::{Generation, Pending, Store, StoreError};
 use execute::{OnFailure, execute};
@@ -348,6 +348,7 @@ fn realize(
 ) -> Result<Plan, ApplyError> {
     platform.sweep()?;
     let before = platform.observe(&remembered.scope(desired))?;
+    let before = hidden::reveal(&before, desired, &remembered.memory()).into_owned();
     let plan = Plan::between(&before, desired, &remembered.memory())?;
     observer(Progress::Planned(&plan));
     if plan.is_empty() {

@@ -21,6 +21,7 @@
 
 mod decide;
 mod disturb;
+pub(crate) mod hidden;
 mod losses;
 mod memory;
 mod opened;
@@ -178,7 +179,8 @@ impl Plan {
     /// # Errors
     /// Foreign objects in the way (all of them), or objects that need each other in a circle.
     pub fn between(observed: &Observed, desired: &Desired, memory: &Memory<'_>) -> Result<Self, PlanError> {
-        let table = table::Table::new(observed, desired);
+        let observed = hidden::reveal(observed, desired, memory);
+        let table = table::Table::new(&observed, desired);
         let mut verdicts = decide::decide(&table, memory)?;
         losses::follow(&table, memory, &mut verdicts);
         let steps = steps::order(&table, memory, &desired.topology, &verdicts)?;

@@ -12,6 +12,9 @@ const IFLA_BR_AGEING_TIME: u16 = 4;
 const IFLA_BR_STP_STATE: u16 = 5;
 const IFLA_BR_PRIORITY: u16 = 6;
 const IFLA_BR_VLAN_FILTERING: u16 = 7;
+const IFLA_BR_ROOT_ID: u16 = 10;
+const IFLA_BR_BRIDGE_ID: u16 = 11;
+const IFLA_BR_TOPOLOGY_CHANGE: u16 = 14;
 const IFLA_BR_MCAST_SNOOPING: u16 = 23;
 const IFLA_BR_MCAST_QUERIER: u16 = 25;
 const IFLA_BR_VLAN_DEFAULT_PVID: u16 = 39;
@@ -50,6 +53,10 @@ pub(super) fn write(m: &mut Message<'_>, options: &BridgeOptions) {
 }
 
 /// All but the VLANs of the bridge itself, which are asked for separately.
+///
+/// With spanning tree the kernel shows the times of the root bridge instead of those that were set
+/// (`br_record_config_timeout_values`, net/bridge/br_stp.c), and while the tree changes twice the forward delay
+/// instead of the ageing time (`__br_set_topology_change`). What was set can't be read then: it is `None`.
 pub(super) fn read(data: Attributes<'_>) -> BridgeOptions {
     let mut options = BridgeOptions::default();
     for attribute in data {
@@ -65,6 +72,15 @@ pub(super) fn read(data: Attributes<'_>) -> BridgeOptions {
             IFLA_BR_MCAST_SNOOPING => options.multicast_snooping = attribute.u8().map(|on| on != 0),
             IFLA_BR_MCAST_QUERIER => options.multicast_querier = attribute.u8().map(|on| on != 0),
             _ => {}
+        }
+    }
+    if options.stp {
+        let octets = |kind| data.get(kind).map(|attribute| attribute.value);
+        if octets(IFLA_BR_ROOT_ID) != octets(IFLA_BR_BRIDGE_ID) {
+            (options.forward_delay, options.hello_time, options.max_age) = (None, None, None);
+        }
+        if data.get(IFLA_BR_TOPOLOGY_CHANGE).and_then(|on| on.u8()) == Some(1) {
+            options.ageing_time = None;
         }
     }
     options

@@ -130,7 +130,7 @@ impl Drop for Netloom {
 }
 
 /// Processes that carry the mark of a realm.
-fn processes_of(realm: &Path) -> Vec<String> {
+pub fn processes_of(realm: &Path) -> Vec<String> {
     let needle = format!("NETLOOM_REALM={}\0", realm.display()).into_bytes();
     std::fs::read_dir("/proc")
         .unwrap()

@@ -45,9 +45,11 @@ pub enum Shape {
     Tunnels,
     /// A generator.
     Generator,
+    /// A NAT or routed network that leaves by the host, and nodes that run commands and set sysctls.
+    Uplink,
 }
 
-const COMMON: [Shape; 11] = [
+const COMMON: [Shape; 12] = [
     Shape::Switch,
     Shape::Behind,
     Shape::Vlans,
@@ -59,6 +61,7 @@ const COMMON: [Shape; 11] = [
     Shape::Replicas,
     Shape::Taps,
     Shape::Generator,
+    Shape::Uplink,
 ];
 const RARE: [Shape; 3] = [Shape::Ipvlan, Shape::Stacked, Shape::Tunnels];
 

@@ -83,6 +83,7 @@ impl Sections {
             Shape::Stacked => self.stacked(number, piece),
             Shape::Tunnels => self.tunnels(number, piece),
             Shape::Generator => self.generator(number, piece),
+            Shape::Uplink => self.uplink(number, piece),
         }
     }
 
@@ -170,8 +171,10 @@ impl Sections {
         let count = 3 + piece.choose(0, 3);
         for i in 1..=count {
             let priority = 4096 * i;
+            // Those that are not the root take its times.
+            let age = 6 + i % 2;
             let settings =
-                format!("stp: true, priority: {priority}, forward-delay: 2s, hello-time: 1s, max-age: 6s");
+                format!("stp: true, priority: {priority}, forward-delay: 2s, hello-time: 1s, max-age: {age}s");
             line!(self.networks, "  p{n}-s{i}: {{ bridge: {{ {settings} }} }}");
             let next = i % count + 1;
             line!(self.links, "  - p{n}-s{i}:next -- p{n}-s{next}:last");
@@ -419,6 +422,25 @@ impl Sections {
         );
     }
 
+    fn uplink(&mut self, n: u8, piece: &Piece) {
+        let mode = if piece.flag(0) { "nat" } else { "routed" };
+        line!(self.networks, "  p{n}-home: {{ mode: {mode}, subnet: 10.{n}.0.0/24, uplink: host }}");
+        for i in 1..=piece.size {
+            let mut keys = format!("networks: [p{n}-home]");
+            if piece.choose(2 + u32::from(i), 3) == 0 {
+                let span = 1000 + piece.choose(4, 9);
+                keys.push_str(&format!(", run: [{{ name: sleep, command: [sleep, \"{span}\"] }}]"));
+            }
+            if piece.flag(5 + u32::from(i)) {
+                keys.push_str(&format!(", sysctls: {{ net.ipv4.ip_default_ttl: {} }}", 65 + piece.choose(6, 9)));
+            }
+            line!(self.endpoints, "  p{n}-n{i}: {{ {keys} }}");
+            self.nodes.push(format!("p{n}-n{i}"));
+        }
+        self.peers.push(format!("p{n}-home"));
+        self.forwards.push((format!("p{n}-home"), format!("p{n}-n1")));
+    }
+
     fn generator(&mut self, n: u8, piece: &Piece) {
         let size = u32::from(piece.size);
         let (few, some) = (1 + size % 3, 3 + size % 4);
@@ -507,13 +529,14 @@ fn forwards(recipe: &Recipe, sections: &Sections, text: &mut String) {
     let mut used = Vec::new();
     for (place, port) in &recipe.above.forwards {
         let Some((on, to)) = pick(&sections.forwards, *place) else { continue };
-        if used.contains(&(on, port)) {
+        // A port of the host can lead to one node only, whatever the network.
+        if used.contains(&port) {
             continue;
         }
         if used.is_empty() {
             line!(text, "forwards:");
         }
-        used.push((on, port));
+        used.push(port);
         line!(text, "  - {{ on: {on}, service: tcp/{}, to: {to}, port: 80 }}", 8000 + u32::from(*port));
     }
 }
