@@ -252,12 +252,6 @@ fn nft_reads_what_was_meant() {
             return;
         };
         println!("{listing}");
-        for (chain, text) in texts {
-            assert!(
-                listing.lines().any(|line| line.contains(text)),
-                "chain {chain}: `{text}` is not in\n{listing}"
-            );
-        }
         let json = run_nft(rig, &["-j", "list", "table", "inet", "netloom"]).unwrap();
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         let count = |kind: &str| {
@@ -275,6 +269,16 @@ fn nft_reads_what_was_meant() {
         assert_eq!(item("chain", "destination")["prio"], -100);
         let elements = serde_json::to_string(&item("set", "servers")["elem"]).unwrap();
         assert!(elements.contains("10.3.0.0") && elements.contains("10.4.0.1"), "{elements}");
+        if !std::path::Path::new("/etc/protocols").exists() {
+            skip!("the words of nft: it names protocols only where there is /etc/protocols");
+            return;
+        }
+        for (chain, text) in texts {
+            assert!(
+                listing.lines().any(|line| line.contains(text)),
+                "chain {chain}: `{text}` is not in\n{listing}"
+            );
+        }
     });
 }
 

@@ -1,5 +1,6 @@
 //! While a spanning tree finds its shape, the kernel shows other times of a bridge than those that were set. That
 //! must neither look like a change by hand nor keep a change of the file from being made.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 mod common;
 

@@ -7,7 +7,7 @@
 use crate::Counts;
 use crate::common::Netloom;
 use crate::picture::Picture;
-use crate::world::{Checked, World, compile, essence, fresh, macs, settled, told};
+use crate::world::{Checked, World, compile, compile_file, essence, fresh, macs, settled, told};
 use netloom_testkit::topologies::Recipe;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -46,6 +46,8 @@ struct Killer<'a> {
     /// What the kernel shows of a description on an untouched host.
     references: BTreeMap<String, Picture>,
     counts: &'a Mutex<Counts>,
+    /// What the host is known to be.
+    at: Option<Aim>,
 }
 
 /// Kills on the way from nothing to the first version, from there to the second, and from there to nothing.
@@ -56,7 +58,8 @@ pub fn check(counts: &Mutex<Counts>, world: &World<'_>, versions: &[Recipe], pla
     let files = [netloom.file("first.yaml", &first), netloom.file("second.yaml", &second)];
     let host = settled(world.rig, &BTreeSet::new()).picture;
     let references = BTreeMap::new();
-    let mut killer = Killer { world, netloom, texts: [first, second], files, host, references, counts };
+    let mut killer =
+        Killer { world, netloom, texts: [first, second], files, host, references, counts, at: None };
     let ways: &[(Aim, Aim)] = if versions.len() > 1 {
         &[(Aim::Nothing, Aim::First), (Aim::First, Aim::Second), (Aim::Second, Aim::Nothing)]
     } else {
@@ -91,12 +94,14 @@ impl Killer<'_> {
         let took = began.elapsed();
         let stride = (steps + 1).div_ceil(plan.steps.min(steps + 1));
         let afters = (0..=steps).step_by(stride).map(When::Step);
-        let moments = (1..=plan.moments).map(|part| {
-            When::Moment(took.mul_f64(part as f64 / (plan.moments + 1) as f64))
-        });
+        let moments = (1..=plan.moments)
+            .map(|part| When::Moment(took.mul_f64(part as f64 / (plan.moments + 1) as f64)));
         let aims = [to, Aim::Nothing, from];
         for (turn, when) in afters.chain(moments).enumerate() {
-            self.reach(from)?;
+            if self.at != Some(from) {
+                self.reach(from)?;
+            }
+            self.at = None;
             self.kill(to, when)?;
             // The named state by the same command, by its opposite, by that of before.
             let aim = aims[turn % aims.len()];
@@ -107,6 +112,7 @@ impl Killer<'_> {
             }
             self.end(aim).map_err(told(&what))?;
             self.is(aim).map_err(told(&what))?;
+            self.at = Some(aim);
             *self.counts.lock().unwrap().recoveries.entry(name(aim)).or_default() += 1;
         }
         Ok(())
@@ -122,7 +128,7 @@ impl Killer<'_> {
         }
         let ran = self.netloom.run(&arguments);
         let plan: serde_json::Value = serde_json::from_str(&ran.out).map_err(told(&ran.err))?;
-        let steps = plan["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let steps = plan["plan"]["steps"].as_array().ok_or("a plan without steps")?;
         Ok(steps.iter().filter_map(|step| Some(step["changes"].as_array()?.len())).sum())
     }
 
@@ -147,7 +153,9 @@ impl Killer<'_> {
         match ran.code {
             None => *self.counts.lock().unwrap().kills.entry(kind).or_default() += 1,
             Some(0) => {}
-            Some(code) => return Err(format!("instead of being killed it ended with {code}:\n{}{}", ran.out, ran.err)),
+            Some(code) => {
+                return Err(format!("instead of being killed it ended with {code}:\n{}{}", ran.out, ran.err));
+            }
         }
         Ok(())
     }
@@ -155,7 +163,11 @@ impl Killer<'_> {
     /// Runs the command of an aim to its end.
     fn end(&self, aim: Aim) -> Checked {
         let ran = self.netloom.run(&self.arguments(aim));
-        if ran.code == Some(0) { Ok(()) } else { Err(format!("it ended with {:?}:\n{}{}", ran.code, ran.out, ran.err)) }
+        if ran.code == Some(0) {
+            Ok(())
+        } else {
+            Err(format!("it ended with {:?}:\n{}{}", ran.code, ran.out, ran.err))
+        }
     }
 
     /// Goes there undisturbed.
@@ -165,13 +177,13 @@ impl Killer<'_> {
 
     /// Fails unless the host is as an aim names.
     fn is(&mut self, aim: Aim) -> Checked {
-        let text = match aim {
-            Aim::First => &self.texts[0],
-            Aim::Second => &self.texts[1],
+        let (file, text) = match aim {
+            Aim::First => (&self.files[0], &self.texts[0]),
+            Aim::Second => (&self.files[1], &self.texts[1]),
             Aim::Nothing => return self.world.nothing_left(&self.host),
         };
         let keep = self.world.keep();
-        let desired = compile(text, &mut keep.clone())?;
+        let desired = compile_file(file, text, &mut keep.clone())?;
         let standing = self.world.standing()?;
         if standing.as_ref().map(essence) != Some(essence(&desired)) {
             return Err("what stands is not what the file says".to_owned());

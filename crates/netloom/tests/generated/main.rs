@@ -6,7 +6,8 @@
 //!   or `destroy` ends in the state that it names, and nothing is left over.
 //!
 //! What this kernel lacks is left out of the networks. `NETLOOM_SEED` chooses other networks, `NETLOOM_CASES`
-//! multiplies their number (both default to 1). Every test prints what it counted.
+//! multiplies their number (both default to 1), `NETLOOM_SHRINK` is for how many seconds a failure is made
+//! smaller (60). Every test prints what it counted.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
@@ -22,14 +23,14 @@ use netloom_control::keep::Keep;
 use netloom_kernel::capability;
 use netloom_testkit::rig::{self, Rig};
 use netloom_testkit::topologies::{Palette, Recipe, edits, features};
-use proptest::strategy::{Strategy, ValueTree};
+use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use world::{Checked, World, compile, fresh, macs, nodes, possible, settled, told};
 
-fn number(name: &str) -> u32 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+fn number(name: &str, default: u32) -> u32 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// What the last line of a test tells.
@@ -65,12 +66,16 @@ impl Counts {
         );
         if !self.kills.is_empty() {
             let all = |counts: &BTreeMap<&str, usize>| {
-                let text: Vec<String> = counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
+                let text: Vec<String> =
+                    counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
                 format!("{} ({})", counts.values().sum::<usize>(), text.join(", "))
             };
             println!("generated, {name}: {} kills, {} recoveries", all(&self.kills), all(&self.recoveries));
         }
-        println!("generated, {name}: {}", self.kinds.iter().map(String::as_str).collect::<Vec<_>>().join(", "));
+        println!(
+            "generated, {name}: {}",
+            self.kinds.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+        );
     }
 }
 
@@ -112,11 +117,11 @@ pub fn run(
     check: impl Fn(&World<'_>, &[Recipe]) -> Checked + Sync,
 ) {
     let mut seed = [stream; 32];
-    seed[..4].copy_from_slice(&number("NETLOOM_SEED").to_le_bytes());
+    seed[..4].copy_from_slice(&number("NETLOOM_SEED", 1).to_le_bytes());
     let config = Config {
-        cases: cases * number("NETLOOM_CASES"),
+        cases: cases * number("NETLOOM_CASES", 1),
         max_shrink_iters: 40,
-        max_shrink_time: 60_000,
+        max_shrink_time: 1000 * number("NETLOOM_SHRINK", 60),
         failure_persistence: None,
         ..Config::default()
     };
@@ -127,8 +132,7 @@ pub fn run(
             let world = World::new(rig);
             prepare(rig);
             // What is left of an edit that this kernel can't do is no edit.
-            let mut possible: Vec<Recipe> =
-                versions.iter().filter_map(|recipe| possible(&world.kernel, recipe)).collect();
+            let mut possible: Vec<Recipe> = versions.iter().filter_map(possible).collect();
             possible.dedup();
             result = if possible.is_empty() { Ok(()) } else { check(&world, &possible) };
             if let Err(error) = &mut result {
@@ -169,7 +173,9 @@ fn life(counts: &Mutex<Counts>, world: &World<'_>, versions: &[Recipe]) -> Check
         if number > 0 {
             let expected = fresh(&desired, &keep).map_err(told("a fresh apply"))?;
             let shown = world.shows(&macs, &expected).map(|_| ());
-            shown.map_err(|text| format!("version {number} by an edit is not what a fresh apply shows:\n{text}"))?;
+            shown.map_err(|text| {
+                format!("version {number} by an edit is not what a fresh apply shows:\n{text}")
+            })?;
         }
     }
     counts.lock().unwrap().applied(&world.destroy()?);
@@ -188,11 +194,18 @@ fn applied_twice_and_edited() {
     });
 }
 
-/// Networks whose first version has at least so many nodes.
-fn large(least: usize, changes: usize) -> impl Strategy<Value = Vec<Recipe>> {
-    edits(palette(), 40, changes).prop_filter("small", move |versions| {
-        let desired = compile(&versions[0].text(), &mut Keep::default());
-        desired.is_ok_and(|desired| (least..2 * least).contains(&nodes(&desired)))
+/// Networks whose first version has so much of what `count` counts.
+fn sized(
+    pieces: usize,
+    changes: usize,
+    range: std::ops::Range<usize>,
+    count: fn(&Desired) -> usize,
+) -> impl Strategy<Value = Vec<Recipe>> {
+    edits(palette(), pieces, changes).prop_filter("of another size", move |versions| {
+        possible(&versions[0]).is_some_and(|recipe| {
+            compile(&recipe.text(), &mut Keep::default())
+                .is_ok_and(|desired| range.contains(&count(&desired)))
+        })
     })
 }
 
@@ -203,7 +216,7 @@ fn hundreds_of_nodes_applied_twice_and_edited() {
             return;
         }
         let counts = Mutex::default();
-        run(2, 1, large(200, 2), |world, versions| life(&counts, world, versions));
+        run(2, 1, sized(40, 2, 200..400, nodes), |world, versions| life(&counts, world, versions));
         counts.into_inner().unwrap().print("hundreds of nodes applied twice and edited");
     });
 }
@@ -215,8 +228,10 @@ fn killed_after_every_step() {
             return;
         }
         let counts = Mutex::default();
-        let every = kills::Plan { steps: usize::MAX, moments: 12 };
-        run(3, 2, edits(palette(), 2, 1), |world, versions| kills::check(&counts, world, versions, every));
+        let every = kills::Plan { steps: usize::MAX, moments: 8 };
+        run(3, 2, sized(2, 1, 20..50, |desired| desired.objects.len()), |world, versions| {
+            kills::check(&counts, world, versions, every)
+        });
         counts.into_inner().unwrap().print("killed after every step");
     });
 }
@@ -229,17 +244,9 @@ fn hundreds_of_nodes_killed_after_some_steps() {
         }
         let counts = Mutex::default();
         let some = kills::Plan { steps: 6, moments: 2 };
-        run(4, 1, large(150, 1), |world, versions| kills::check(&counts, world, versions, some));
+        run(4, 1, sized(40, 1, 150..300, nodes), |world, versions| {
+            kills::check(&counts, world, versions, some)
+        });
         counts.into_inner().unwrap().print("hundreds of nodes killed after some steps");
     });
-}
-
-#[test]
-#[ignore = "for the text of the networks: prints the first ones of a seed"]
-fn print_networks() {
-    let mut runner = TestRunner::deterministic();
-    for _ in 0..number("NETLOOM_CASES") {
-        let versions = edits(palette(), 4, 1).new_tree(&mut runner).unwrap().current();
-        versions.iter().for_each(|recipe| println!("---\n{}", recipe.text()));
-    }
 }

@@ -143,11 +143,7 @@ fn settle(value: &mut Value, known: &BTreeSet<String>) {
             items.retain(|item| !item.as_str().is_some_and(|word| passing.contains(&word)));
             items.iter_mut().for_each(|item| settle(item, known));
         }
-        Value::String(text) => {
-            if is_mac(text) && !known.contains(text) {
-                "chance".clone_into(text);
-            }
-        }
+        Value::String(text) if is_mac(text) && !known.contains(text) => "chance".clone_into(text),
         _ => {}
     }
 }
@@ -169,7 +165,8 @@ fn space(name: &str, known: &BTreeSet<String>, look: &mut Look) {
     let shows = "addr show\nroute show table all\nrule show\nneigh show nud permanent\n";
     let four = documents(&run("ip", &["-j", "-d", "-batch", "-"], shows));
     let six = documents(&run("ip", &["-6", "-j", "-batch", "-"], "rule show\nneigh show nud permanent\n"));
-    let all = |parts: &[Option<&Value>]| parts.iter().flatten().flat_map(|part| list(part)).collect::<Vec<_>>();
+    let all =
+        |parts: &[Option<&Value>]| parts.iter().flatten().flat_map(|part| list(part)).collect::<Vec<_>>();
     let mut links = all(&[four.first()]);
     let namespace = std::fs::read_link("/proc/thread-self/ns/net").unwrap();
     numbers.insert(format!("{name} {}", namespace.display()));
@@ -179,7 +176,9 @@ fn space(name: &str, known: &BTreeSet<String>, look: &mut Look) {
             // The kernel gives and takes these as carriers come and go.
             addresses.retain(|address| !word(address, "local").starts_with("fe80:"));
             look.tentative |= addresses.iter().any(|address| address.get("tentative").is_some());
-            addresses.sort_by_key(|address| (word(address, "family").to_owned(), word(address, "local").to_owned()));
+            addresses.sort_by_key(|address| {
+                (word(address, "family").to_owned(), word(address, "local").to_owned())
+            });
         }
     }
     let names: Vec<String> = links.iter().map(|link| word(link, "ifname").to_owned()).collect();
@@ -216,10 +215,12 @@ fn entries(known: &BTreeSet<String>) -> Vec<String> {
     let all = documents(&run("bridge", &["-j", "fdb", "show"], ""));
     let asked = |entry: &Value| {
         let mac = word(entry, "mac");
-        let multicast = mac.starts_with("33:33:") || mac.starts_with("01:00:5e:") || mac.starts_with("01:80:c2:");
+        let multicast =
+            mac.starts_with("33:33:") || mac.starts_with("01:00:5e:") || mac.starts_with("01:80:c2:");
         !multicast && (word(entry, "state") == "permanent" || word(entry, "state") == "static")
     };
-    let mut found = lines(all.first().map(list).unwrap_or_default().into_iter().filter(asked).collect(), known);
+    let mut found =
+        lines(all.first().map(list).unwrap_or_default().into_iter().filter(asked).collect(), known);
     found.dedup();
     found
 }
@@ -248,7 +249,9 @@ fn firewall(name: &str, numbers: &mut Numbers) -> Vec<String> {
         if item.get("metainfo").is_some() {
             continue;
         }
-        if let Some(set) = item.get_mut("set").and_then(|set| set.get_mut("elem")).and_then(Value::as_array_mut) {
+        if let Some(set) =
+            item.get_mut("set").and_then(|set| set.get_mut("elem")).and_then(Value::as_array_mut)
+        {
             set.sort_by_key(Value::to_string);
         }
         // The place in the file is that of the time when the rule was made: a rule stays when lines move.
@@ -287,6 +290,7 @@ fn sysctls(interfaces: &[String]) -> Vec<String> {
         };
         all.extend(paths.iter().filter_map(|path| Some(format!("{path} = {}", read(path)?.trim()))));
     }
+    all.sort();
     all
 }
 
@@ -326,15 +330,19 @@ pub fn look(rig: &Rig, macs: &BTreeSet<String>) -> Look {
 pub fn difference(found: &Picture, expected: &Picture) -> String {
     let mut text = String::new();
     let lines = |picture: &Picture| -> BTreeSet<String> {
-        let line = |(space, kinds): (&String, &BTreeMap<&'static str, Vec<String>>)| {
-            let of = |(kind, lines): (&&'static str, &Vec<String>)| {
-                lines.iter().map(|line| format!("{space} {kind} {line}")).collect::<Vec<_>>()
-            };
-            let mut all = vec![space.clone()];
-            all.extend(kinds.iter().flat_map(of));
-            all
-        };
-        picture.iter().flat_map(line).collect()
+        let mut all: BTreeSet<String> = picture.keys().cloned().collect();
+        for (space, kind, lines) in picture
+            .iter()
+            .flat_map(|(space, kinds)| kinds.iter().map(move |(kind, lines)| (space, kind, lines)))
+        {
+            for line in lines {
+                let mut line = format!("{space} {kind} {line}");
+                while !all.insert(line.clone()) {
+                    line.push_str(" again");
+                }
+            }
+        }
+        all
     };
     let (found_lines, expected_lines) = (lines(found), lines(expected));
     for line in expected_lines.difference(&found_lines).take(12) {
@@ -344,7 +352,15 @@ pub fn difference(found: &Picture, expected: &Picture) -> String {
         let _ = writeln!(text, "  left over {line}");
     }
     if text.is_empty() && found != expected {
-        text.push_str("  the same lines in another number\n");
+        for (space, kinds) in expected {
+            for (kind, lines) in kinds {
+                let other = found.get(space).and_then(|kinds| kinds.get(kind));
+                if other != Some(lines) {
+                    let _ =
+                        writeln!(text, "  another order: {space} {kind}\n{other:#?}\ninstead of\n{lines:#?}");
+                }
+            }
+        }
     }
     text
 }

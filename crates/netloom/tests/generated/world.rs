@@ -5,7 +5,6 @@ use netloom_compile::object::{Desired, Key, Space, Spec};
 use netloom_compile::{Compiled, Context};
 use netloom_control::apply::{self, Applied, Progress, Request};
 use netloom_control::keep::Keep;
-use netloom_control::platform::Platform;
 use netloom_control::store::{Store, Wait, peek};
 use netloom_kernel::{Kernel, KernelConfig, capability, tc};
 use netloom_model::document::Format;
@@ -25,9 +24,14 @@ pub fn told<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> String {
     move |error| format!("{what}: {error}")
 }
 
-/// Compiles a file as the program does, and keeps what was given out.
+/// Compiles a text as the program does, and keeps what was given out.
 pub fn compile(text: &str, keep: &mut Keep) -> Checked<Desired> {
-    let source = SourceFile::new("network.yaml", text.to_owned());
+    compile_file("network.yaml", text, keep)
+}
+
+/// The same as a file of a name, which the rules of firewalls tell.
+pub fn compile_file(name: &str, text: &str, keep: &mut Keep) -> Checked<Desired> {
+    let source = SourceFile::new(name, text.to_owned());
     let loaded = load(&source, Format::Yaml, &BTreeMap::new()).map_err(|all| all.render(&source, false))?;
     let queueing = capability::capabilities().map(tc::support).unwrap_or_default();
     let context =
@@ -39,11 +43,12 @@ pub fn compile(text: &str, keep: &mut Keep) -> Checked<Desired> {
 }
 
 /// The recipe without the pieces that this kernel lacks something for; `None` when nothing is left.
-pub fn possible(kernel: &Kernel, recipe: &Recipe) -> Option<Recipe> {
+pub fn possible(recipe: &Recipe) -> Option<Recipe> {
+    let capabilities = capability::capabilities().unwrap_or_else(|error| panic!("{error}"));
     let mut recipe = recipe.clone();
     loop {
         let desired = compile(&recipe.text(), &mut Keep::default()).unwrap_or_else(|error| panic!("{error}"));
-        let missing = Platform::missing(kernel, &desired);
+        let missing = capabilities.missing(&desired);
         if missing.is_empty() {
             return Some(recipe);
         }

@@ -173,8 +173,9 @@ impl Sections {
             let priority = 4096 * i;
             // Those that are not the root take its times.
             let age = 6 + i % 2;
-            let settings =
-                format!("stp: true, priority: {priority}, forward-delay: 2s, hello-time: 1s, max-age: {age}s");
+            let settings = format!(
+                "stp: true, priority: {priority}, forward-delay: 2s, hello-time: 1s, max-age: {age}s"
+            );
             line!(self.networks, "  p{n}-s{i}: {{ bridge: {{ {settings} }} }}");
             let next = i % count + 1;
             line!(self.links, "  - p{n}-s{i}:next -- p{n}-s{next}:last");
@@ -432,7 +433,10 @@ impl Sections {
                 keys.push_str(&format!(", run: [{{ name: sleep, command: [sleep, \"{span}\"] }}]"));
             }
             if piece.flag(5 + u32::from(i)) {
-                keys.push_str(&format!(", sysctls: {{ net.ipv4.ip_default_ttl: {} }}", 65 + piece.choose(6, 9)));
+                keys.push_str(&format!(
+                    ", sysctls: {{ net.ipv4.ip_default_ttl: {} }}",
+                    65 + piece.choose(6, 9)
+                ));
             }
             line!(self.endpoints, "  p{n}-n{i}: {{ {keys} }}");
             self.nodes.push(format!("p{n}-n{i}"));
