@@ -11,6 +11,9 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+/// In how many namespaces the programs look at most; Netloom's own observation covers all.
+const LOOKED_INTO: usize = 32;
+
 /// Space (`host` or a namespace), then the kinds of things in it, each as a sorted list of lines.
 pub type Picture = BTreeMap<String, BTreeMap<&'static str, Vec<String>>>;
 
@@ -170,6 +173,8 @@ fn space(name: &str, known: &BTreeSet<String>, look: &mut Look) {
     let mut links = all(&[four.first()]);
     let namespace = std::fs::read_link("/proc/thread-self/ns/net").unwrap();
     numbers.insert(format!("{name} {}", namespace.display()));
+    let forwards =
+        links.iter().any(|link| ["bridge", "vxlan"].contains(&word(&link["linkinfo"], "info_kind")));
     for link in &mut links {
         numbers.insert(format!("{name} {} {}", word(link, "ifname"), link["ifindex"]));
         if let Some(addresses) = link["addr_info"].as_array_mut() {
@@ -188,7 +193,9 @@ fn space(name: &str, known: &BTreeSet<String>, look: &mut Look) {
     kinds.insert("route", lines(routes, known));
     kinds.insert("rule", lines(all(&[four.get(2), six.first()]), known));
     kinds.insert("neighbour", lines(all(&[four.get(3), six.get(1)]), known));
-    kinds.insert("entry", entries(known));
+    if forwards {
+        kinds.insert("entry", entries(known));
+    }
     let qdiscs = all(&[documents(&run("tc", &["-j", "qdisc", "show"], "")).first()]);
     let shaped: BTreeSet<String> = qdiscs
         .iter()
@@ -302,6 +309,10 @@ pub fn look(rig: &Rig, macs: &BTreeSet<String>) -> Look {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().to_str().unwrap().to_owned())
         .collect();
+    names.sort();
+    let there = names.clone();
+    let stride = names.len().div_ceil(LOOKED_INTO).max(1);
+    names = names.into_iter().step_by(stride).collect();
     names.push("host".to_owned());
     let known = &known;
     let part = |names: &[String]| {
@@ -322,6 +333,7 @@ pub fn look(rig: &Rig, macs: &BTreeSet<String>) -> Look {
         all.picture.extend(first.picture);
         all.numbers.extend(first.numbers);
         all.tentative |= first.tentative;
+        all.picture.entry("host".to_owned()).or_default().insert("namespace", there);
         all
     })
 }
