@@ -60,9 +60,11 @@ impl Counts {
     }
 
     fn print(&self, name: &str) {
+        let changes =
+            if self.changes == 0 { String::new() } else { format!(", {} changes made", self.changes) };
         println!(
-            "generated, {name}: {} networks with {} nodes (the largest {}), {} objects, {} changes made",
-            self.networks, self.nodes, self.largest, self.objects, self.changes
+            "generated, {name}: {} networks with {} nodes (the largest {}), {} objects{changes}",
+            self.networks, self.nodes, self.largest, self.objects
         );
         if !self.kills.is_empty() {
             let all = |counts: &BTreeMap<&str, usize>| {
