@@ -9,7 +9,7 @@
 //! Costs: about 40 requests, a few milliseconds (much more when modules are loaded).
 
 use crate::netlink::{Messages, NetlinkError, Protocol, Socket};
-use netloom_compile::object::{Desired, Key, LinkKind, Spec};
+use netloom_compile::object::{Desired, Key, LinkKind, Spec, TunTapOptions};
 use rustix::io::Errno;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -233,6 +233,18 @@ impl Capabilities {
                     instead: row.instead.to_owned(),
                 });
             }
+            if let Spec::Link(link) = &object.spec
+                && let LinkKind::Tap(options) | LinkKind::Tun(options) = &link.kind
+                && let Some(owner) = unmapped_owner(options)
+            {
+                missing.push(Missing {
+                    key: key.clone(),
+                    feature: format!("{owner} in this user namespace"),
+                    instead:
+                        "without `user` and `group` you may attach yourself; others only if root applies"
+                            .to_owned(),
+                });
+            }
             if let Spec::Shaper(shaper) = &object.spec {
                 missing.extend(shaper.missing(&crate::tc::support(self)).into_iter().map(|part| Missing {
                     key: key.clone(),
@@ -248,6 +260,25 @@ impl Capabilities {
     fn instead(&self, option: &str) -> &'static str {
         self.rows.iter().find(|row| row.option == option).map_or(OTHER_KERNEL, |row| row.instead)
     }
+}
+
+/// The owner of a TUN or TAP interface whom this user namespace does not know.
+fn unmapped_owner(options: &TunTapOptions) -> Option<String> {
+    let unknown = |id: Option<u32>, map: &str| {
+        // Without a map to read, making the interface will tell.
+        id.filter(|id| std::fs::read_to_string(map).is_ok_and(|map| !is_mapped(&map, *id)))
+    };
+    let user = unknown(options.user, "/proc/self/uid_map").map(|id| format!("user {id}"));
+    user.or_else(|| unknown(options.group, "/proc/self/gid_map").map(|id| format!("group {id}")))
+}
+
+/// Whether a map of a user namespace has an identifier: lines of first inside, first outside, how many
+/// (user_namespaces(7)).
+fn is_mapped(map: &str, id: u32) -> bool {
+    map.lines().any(|line| {
+        let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        matches!(numbers[..], [inside, _, count] if (inside..inside + count).contains(&u64::from(id)))
+    })
 }
 
 /// The row that stands for a kind: TUN and TAP are one driver.
@@ -466,4 +497,41 @@ fn tun() -> Capability {
 #[must_use]
 pub fn by_name(capabilities: &Capabilities) -> BTreeMap<(&'static str, &'static str), State> {
     capabilities.rows.iter().map(|row| ((row.group, row.name), row.state)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netloom_compile::object::{Link, Object, Origin, Owner, Space};
+
+    #[test]
+    fn a_map_tells_whom_a_namespace_knows() {
+        let map = "         0       1000          1\n         5     100000      65536\n";
+        assert!(is_mapped(map, 0) && is_mapped(map, 5) && is_mapped(map, 65540));
+        assert!(!is_mapped(map, 1) && !is_mapped(map, 1000 + 65536) && !is_mapped("", 0));
+        assert!(is_mapped("0 0 4294967295", 1000) && !is_mapped("0 0 4294967295", u32::MAX));
+    }
+
+    #[test]
+    fn an_unknown_owner_of_a_tap_is_told_before_anything_is_made() {
+        let tap = |user| {
+            let mut desired = Desired::new("t".parse().unwrap());
+            let key = Key::Link { space: Space::Host, name: "tap0".parse().unwrap() };
+            let options = TunTapOptions { user, ..TunTapOptions::default() };
+            let object = Object {
+                key: key.clone(),
+                spec: Spec::Link(Box::new(Link::new(LinkKind::Tap(options)))),
+                owner: Owner { topology: "t".parse().unwrap(), part: "link tap0".into() },
+                origin: Origin { file: "a.yaml".into(), line: 1, column: 1 },
+                reason: "test".into(),
+            };
+            desired.objects.insert(key, object);
+            Capabilities { rows: Vec::new() }.missing(&desired)
+        };
+        assert_eq!(tap(None), []);
+        // No namespace has the number that stands for nobody.
+        let missing = tap(Some(u32::MAX));
+        assert_eq!(missing.len(), 1);
+        assert_eq!(missing[0].feature, "user 4294967295 in this user namespace");
+    }
 }
