@@ -1,0 +1,14 @@
+//! Doors to the world: each port yields queues that fill and take [`netloom_mem::Batch`]es.
+//!
+//! - [`vhost`]: virtual machines and other programs that speak vhost-user.
+//!
+//! Invariants:
+//! - Whoever is on the other side is hostile: no octet it can write makes this crate panic, block a worker, or
+//!   touch memory that the other side did not hand over.
+//! - A worker that calls a queue takes no lock, allocates nothing and makes no system call for each packet.
+//!   What changes rarely (connections, rings, memory) happens on threads of the port's own.
+//!
+//! Deliberately absent: what frames mean (`wire`, `table`), and where they go (`datapath`).
+#![deny(unsafe_code)]
+
+pub mod vhost;
