@@ -24,7 +24,7 @@ use netloom_mem::{
     BATCH, Batch, FRAME, HEAD, Offload, PortError, PortNumber, ReceiveQueue, Segment, Segmentation,
     VIRTIO_HEADER, Wake,
 };
-use std::os::fd::AsRawFd;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -129,9 +129,6 @@ impl ReceiveQueue for FromGuest {
         if self.exchange.enter(self.version) {
             self.change();
         }
-        if self.armed {
-            self.exchange.clear();
-        }
         let (port, counters) = (self.port, &self.exchange.counters);
         let taken = match &mut self.state {
             State::Idle => Ok(0),
@@ -168,7 +165,7 @@ impl ReceiveQueue for FromGuest {
         self.exchange.leave();
     }
 
-    fn wake(&mut self, wanted: bool) -> Wake {
+    fn wake(&mut self, wanted: bool) -> Wake<'_> {
         self.complete();
         if self.exchange.enter(self.version) {
             self.change();
@@ -183,7 +180,7 @@ impl ReceiveQueue for FromGuest {
         if !wanted {
             self.exchange.clear();
         }
-        Wake::Readable(self.exchange.poll.as_raw_fd())
+        Wake::Readable(self.exchange.poll.as_fd())
     }
 }
 
