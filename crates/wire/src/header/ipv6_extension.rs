@@ -147,6 +147,11 @@ mod tests {
             walk(IpProtocol::DESTINATION_OPTIONS, &empty.repeat(100)),
             Err(Malformed::TooMany { limit: MAX_HEADERS, .. })
         ));
+        let longest = [&empty.repeat(MAX_HEADERS - 1)[..], &[17, 0, 1, 4, 0, 0, 0, 0]].concat();
+        let chain = walk(IpProtocol::DESTINATION_OPTIONS, &longest);
+        assert_eq!(chain.map(|chain| (chain.protocol, chain.length)), Ok((IpProtocol::UDP, longest.len())));
+        let longer = [&empty[..], &longest].concat();
+        assert!(matches!(walk(IpProtocol::DESTINATION_OPTIONS, &longer), Err(Malformed::TooMany { .. })));
         let misplaced = [[0, 0, 1, 4, 0, 0, 0, 0], [17, 0, 1, 4, 0, 0, 0, 0]].concat();
         assert!(matches!(
             walk(IpProtocol::DESTINATION_OPTIONS, &misplaced),

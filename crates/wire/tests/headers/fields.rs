@@ -333,6 +333,9 @@ fn frame_fields(bytes: &[u8]) -> Option<Fields> {
     }
     if let Some((source, destination)) = outline.ports(bytes) {
         f.extend(by_name!(ports = format!("{source} {destination}")));
+        if let Some(intact) = intact(&outline, bytes) {
+            f.extend(by_name!(intact = intact));
+        }
         if outline.protocol == IpProtocol::UDP && destination == udp_port::VXLAN {
             let datagram = udp::View::new_checked(outline.transport_bytes(bytes)).ok()?;
             let tunnel = vxlan::Repr::parse(&vxlan::View::new_checked(datagram.payload()).ok()?).ok()?;
@@ -340,4 +343,29 @@ fn frame_fields(bytes: &[u8]) -> Option<Fields> {
         }
     }
     Some(f)
+}
+
+/// Whether the checksum of TCP or UDP is right; `None` where the frame does not hold all that it covers.
+fn intact(outline: &Outline, bytes: &[u8]) -> Option<bool> {
+    let packet = outline.network_bytes(bytes);
+    let pseudo_header = if outline.ether_type == EtherType::IPV4 {
+        ipv4::View::new_checked(packet).ok()?.pseudo_header()
+    } else {
+        let view = ipv6::View::new_checked(packet).ok()?;
+        let chain = ipv6_extension::walk(view.next_header(), view.payload()).ok()?;
+        if chain.segments_left != 0 {
+            return None;
+        }
+        view.pseudo_header()
+    };
+    let segment = outline.transport_bytes(bytes);
+    match (outline.part, outline.protocol) {
+        (Part::Whole, IpProtocol::TCP) => {
+            Some(tcp::View::new_checked(segment).unwrap().verify_checksum(&pseudo_header))
+        }
+        (Part::Whole, IpProtocol::UDP) => {
+            Some(udp::View::new_checked(segment).unwrap().verify_checksum(&pseudo_header))
+        }
+        _ => None,
+    }
 }

@@ -365,7 +365,7 @@ def dhcpv6(b):
 def frame(b):
     """A whole frame: its layers up to the transport header and what the tunnels around it are."""
     p = Ether(b)
-    f, tags, at = {}, [], 14
+    f, tags, at, whole = {}, [], 14, True
     layer = p.payload
     while isinstance(layer, Dot1Q):
         tags.append("%d/%d" % (layer.vlan, layer.prio))
@@ -376,6 +376,7 @@ def frame(b):
         f.update(source=layer.src, destination=layer.dst, protocol=layer.proto, end=at + layer.len)
         if layer.frag == 0:
             f.update(transport=at + layer.ihl * 4)
+        whole = layer.frag == 0 and not layer.flags.MF
         layer = layer.payload
     elif isinstance(layer, IPv6):
         f.update(source=layer.src, destination=layer.dst, end=at + 40 + layer.plen)
@@ -384,6 +385,8 @@ def frame(b):
         while isinstance(layer, (IPv6ExtHdrHopByHop, IPv6ExtHdrDestOpt, IPv6ExtHdrRouting, IPv6ExtHdrFragment)):
             later = isinstance(layer, IPv6ExtHdrFragment) and layer.offset > 0
             at += 8 if isinstance(layer, IPv6ExtHdrFragment) else (layer.len + 1) * 8
+            # With segments left the checksum covers another destination; a first fragment has not all it covers.
+            whole = whole and not getattr(layer, "segleft", 0) and not getattr(layer, "m", 0)
             proto = layer.nh
             layer = layer.payload
         f.update(protocol=proto)
@@ -394,6 +397,10 @@ def frame(b):
     # Scapy's class for SCTP is derived from what follows; only the ports matter.
     if "transport" in f and isinstance(layer, (TCP, UDP, SCTP)):
         f.update(ports="%d %d" % (layer.sport, layer.dport))
+        if whole and not isinstance(layer, SCTP):
+            found = layer.chksum
+            del layer.chksum
+            f.update(intact=int(Ether(bytes(p)).getlayer(type(layer)).chksum == found))
     if "transport" in f and isinstance(layer, UDP) and vx.VXLAN in p:
         f.update(vni=p[vx.VXLAN].vni)
     return f
