@@ -23,7 +23,20 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("netloom-model", &["netloom-wire"]),
     ("netloom-compile", &["netloom-wire", "netloom-model"]),
     ("netloom-kernel", &["netloom-wire", "netloom-compile"]),
-    ("netloom-control", &["netloom-wire", "netloom-model", "netloom-compile", "netloom-kernel"]),
+    (
+        "netloom-control",
+        &[
+            "netloom-wire",
+            "netloom-mem",
+            "netloom-table",
+            "netloom-nf",
+            "netloom-datapath",
+            "netloom-vswitch",
+            "netloom-model",
+            "netloom-compile",
+            "netloom-kernel",
+        ],
+    ),
     (
         "netloom",
         &[

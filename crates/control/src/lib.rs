@@ -21,3 +21,4 @@ pub mod platform;
 pub mod probe;
 pub mod realm;
 pub mod store;
+pub mod switch;

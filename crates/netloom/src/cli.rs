@@ -25,6 +25,9 @@ pub struct Cli {
     /// Work in a user namespace even as root.
     #[arg(long, global = true, env = "NETLOOM_ROOTLESS", value_parser = clap::builder::FalseyValueParser::new(), num_args = 0..=1, default_value = "false", default_missing_value = "true", require_equals = true)]
     pub rootless: bool,
+    /// Directory of the switch daemon: its control socket and its state.
+    #[arg(long, global = true, value_name = "DIR", env = "NETLOOM_SWITCH_DIR", help_heading = "Switch")]
+    pub run: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -200,6 +203,34 @@ pub enum Command {
         #[command(flatten)]
         topology: TopologyOption,
     },
+    /// Run the user-space switch in the foreground, until it is told to end.
+    Switchd(SwitchdArgs),
+    /// Make, list and take away switches.
+    Switch {
+        /// What to do.
+        #[command(subcommand)]
+        command: SwitchCommand,
+    },
+    /// Add, list, change and take away ports of switches.
+    Port {
+        /// What to do.
+        #[command(subcommand)]
+        command: PortCommand,
+    },
+    /// Show and change which stations a switch knows.
+    Fdb {
+        /// What to do.
+        #[command(subcommand)]
+        command: FdbCommand,
+    },
+    /// Show the flows that the switch's workers have computed.
+    Flows,
+    /// Show rates, drops and how busy the switch is, again and again.
+    Top {
+        /// Once, over this time.
+        #[arg(long, value_name = "TIME", env = "NETLOOM_TOP_ONCE")]
+        once: Option<String>,
+    },
     /// Show what this host can do, what is missing, and how to get it.
     Doctor {
         /// Only findings that need attention.
@@ -234,3 +265,127 @@ pub enum GraphFormat {
     /// diagrams.net.
     Drawio,
 }
+
+/// How the switch daemon runs.
+#[derive(Debug, Clone, Args)]
+pub struct SwitchdArgs {
+    /// The processor that carries the packets (like 1); without it the system chooses.
+    #[arg(long, value_name = "LIST", env = "NETLOOM_CORES")]
+    pub cores: Option<String>,
+    /// Never sleep: lowest delay, one processor always busy.
+    #[arg(long, env = "NETLOOM_BUSY")]
+    pub busy: bool,
+}
+
+/// A `name=value`.
+pub type Assignment = (String, String);
+
+fn assignment(text: &str) -> Result<Assignment, String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("an option is NAME=VALUE".to_owned()),
+    }
+}
+
+/// What can be done with switches.
+#[derive(Debug, Clone, Subcommand)]
+pub enum SwitchCommand {
+    /// Make a switch.
+    Add {
+        /// Its name.
+        name: String,
+    },
+    /// Take a switch and its ports away.
+    #[command(visible_alias = "delete")]
+    Del {
+        /// Its name.
+        name: String,
+    },
+    /// List switches.
+    #[command(visible_alias = "show")]
+    List,
+    /// End the daemon; its ports and switches come back when it is started again.
+    Stop,
+}
+
+/// What can be done with ports.
+#[derive(Debug, Clone, Subcommand)]
+pub enum PortCommand {
+    /// Add a port to a switch.
+    #[command(after_help = PORT_HELP)]
+    Add {
+        /// The switch.
+        switch: String,
+        /// The port.
+        name: String,
+        /// Its options.
+        #[arg(value_parser = assignment, value_name = "OPTION=VALUE")]
+        options: Vec<Assignment>,
+    },
+    /// Change options of a port (an empty value takes one away).
+    #[command(after_help = PORT_HELP)]
+    Set {
+        /// The port.
+        name: String,
+        /// Its options.
+        #[arg(value_parser = assignment, value_name = "OPTION=VALUE", required = true)]
+        options: Vec<Assignment>,
+    },
+    /// Take a port away.
+    #[command(visible_alias = "delete")]
+    Del {
+        /// The port.
+        name: String,
+    },
+    /// List ports with what they counted.
+    #[command(visible_alias = "show")]
+    List {
+        /// Of this switch only.
+        switch: Option<String>,
+    },
+}
+
+/// What can be done with stations.
+#[derive(Debug, Clone, Subcommand)]
+pub enum FdbCommand {
+    /// List stations.
+    #[command(visible_alias = "list")]
+    Show {
+        /// Of this switch.
+        switch: String,
+    },
+    /// Fix a station to a port.
+    Add {
+        /// The switch.
+        switch: String,
+        /// The station.
+        mac: String,
+        /// The port.
+        port: String,
+        /// Its VLAN.
+        #[arg(long, default_value_t = 0, env = "NETLOOM_VLAN")]
+        vlan: u16,
+    },
+    /// Forget a station, or without one all that were learned.
+    #[command(visible_aliases = ["delete", "flush"])]
+    Del {
+        /// The switch.
+        switch: String,
+        /// The station.
+        mac: Option<String>,
+        /// Its VLAN.
+        #[arg(long, default_value_t = 0, env = "NETLOOM_VLAN")]
+        vlan: u16,
+    },
+}
+
+const PORT_HELP: &str = "\
+Options of every port:
+  vlan=10              one VLAN, untagged          native=10         untagged VLAN of a trunk
+  trunk=10,20-29|all   these VLANs, tagged         tunnel=10         customer frames under one more tag
+  isolated=true        talks to others only        stations=100      most stations behind it
+  learning=false       flooding=false              enabled=false
+Types:
+  type=vhost-user path=FILE [mode=client|server] [queues=N]    a virtual machine
+  type=tap [dev=NAME] [queues=N]                               an interface of this host
+  type=afpacket dev=NAME                                       an existing interface";

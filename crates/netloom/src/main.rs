@@ -10,6 +10,7 @@
 
 mod cli;
 mod commands;
+mod doors;
 mod failure;
 mod graph;
 mod output;

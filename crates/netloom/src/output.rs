@@ -101,6 +101,20 @@ impl Printer {
         table
     }
 
+    /// The text of a table of plain rows.
+    #[must_use]
+    pub fn rows<const N: usize>(
+        &self,
+        heading: [&str; N],
+        rows: impl Iterator<Item = [String; N]>,
+    ) -> String {
+        let mut table = self.table(&heading);
+        for row in rows {
+            table.add_row(row);
+        }
+        table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    }
+
     /// A cell in a tone.
     #[must_use]
     pub fn cell(&self, tone: Tone, text: impl std::fmt::Display) -> Cell {

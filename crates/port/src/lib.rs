@@ -1,5 +1,7 @@
 //! Doors to the world: each port yields queues that fill and take [`netloom_mem::Batch`]es.
 //!
+//! - [`tap`]: interfaces of this host whose other end is a port.
+//! - [`packet`]: existing interfaces, by packet sockets.
 //! - [`vhost`]: virtual machines and other programs that speak vhost-user.
 //!
 //! Invariants:
@@ -11,4 +13,7 @@
 //! Deliberately absent: what frames mean (`wire`, `table`), and where they go (`datapath`).
 #![deny(unsafe_code)]
 
+mod descriptor;
+pub mod packet;
+pub mod tap;
 pub mod vhost;

@@ -17,6 +17,8 @@ mod running;
 mod select;
 mod session;
 mod summary;
+mod switch;
+mod switchd;
 mod test;
 mod watch;
 
@@ -52,6 +54,15 @@ pub fn run(cli: &Cli, printer: &Printer) -> Result<u8, Failure> {
             return Ok(0);
         }
         Command::Daemon => return daemon::run(),
+        Command::Switchd(arguments) => return switchd::run(cli.run.as_deref(), arguments),
+        Command::Switch { command } => return switch::switch(cli.run.as_deref(), printer, command),
+        Command::Port { command } => return switch::port(cli.run.as_deref(), printer, command),
+        Command::Fdb { command } => return switch::fdb(cli.run.as_deref(), printer, command),
+        Command::Flows => return switch::flows(cli.run.as_deref(), printer),
+        Command::Top { once } => {
+            let once = once.as_deref().map(time_span).transpose()?;
+            return switch::top(cli.run.as_deref(), printer, once);
+        }
         _ => {}
     }
     let realm = Realm::locate_with(cli.rootless);
@@ -74,7 +85,16 @@ fn join(realm: &Realm) -> Result<(), Failure> {
 
 fn in_realm(cli: &Cli, printer: &Printer, realm: &Realm) -> Result<u8, Failure> {
     match &cli.command {
-        Command::Validate(_) | Command::Schema | Command::Completion { .. } | Command::Daemon => Ok(0),
+        Command::Validate(_)
+        | Command::Schema
+        | Command::Completion { .. }
+        | Command::Daemon
+        | Command::Switchd(_)
+        | Command::Switch { .. }
+        | Command::Port { .. }
+        | Command::Fdb { .. }
+        | Command::Flows
+        | Command::Top { .. } => Ok(0),
         Command::Plan { file, destroy } => {
             let loaded = load::read(&file.file, &file.vars)?;
             loaded.print_warnings(printer);

@@ -1,0 +1,66 @@
+//! The bridges behind one lock, as workers ask them.
+
+use netloom_datapath::{Answer, Brain, Question, Used};
+use netloom_nf::{Program, Reason};
+use netloom_table::{Field, Mask};
+use netloom_vswitch::Bridge;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// All bridges, and which port belongs to which.
+#[derive(Debug, Default)]
+pub(super) struct Bridges {
+    pub(super) by_name: BTreeMap<String, Bridge>,
+    pub(super) of_port: HashMap<u32, String>,
+}
+
+impl Bridges {
+    fn of(&mut self, port: u32) -> Option<&mut Bridge> {
+        self.by_name.get_mut(self.of_port.get(&port)?)
+    }
+}
+
+/// The bridges, shared.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shared(Arc<Mutex<Bridges>>);
+
+impl Shared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Bridges> {
+        // A bridge is consistent between any two of its operations.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Brain for Shared {
+    fn translate(&mut self, question: &Question<'_>) -> Answer {
+        let mut bridges = self.lock();
+        match bridges.of(question.key.get(Field::IN_PORT) as u32) {
+            Some(bridge) => {
+                let decision = bridge.decide(question.key, question.now);
+                Answer {
+                    program: decision.program,
+                    mask: decision.mask,
+                    rests: decision.rests,
+                    changed: decision.changed,
+                    token: decision.sender,
+                    keep: true,
+                }
+            }
+            None => {
+                let mut mask = Mask::default();
+                mask.add(Field::IN_PORT);
+                let program = Program::lose(Reason::PortGone);
+                Answer { program, mask, rests: Vec::new(), changed: Vec::new(), token: 0, keep: false }
+            }
+        }
+    }
+
+    fn used(&mut self, used: &[Used], now: u64) {
+        let mut bridges = self.lock();
+        for used in used {
+            if let Some(bridge) = bridges.of(used.port) {
+                bridge.refresh(used.token, used.port, now);
+            }
+        }
+    }
+}

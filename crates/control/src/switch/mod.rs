@@ -1,0 +1,23 @@
+//! The switch daemon's side of control: bridges and ports by name, changed by requests, carried by workers.
+//!
+//! ```text
+//! client -> socket -> Request -> Switch -> bridges (vswitch) <- asked by - workers (datapath)
+//!                                   `----> ports through Doors ----------> workers
+//! ```
+//!
+//! What: [`Switch`] carries out requests one at a time and keeps the whole configuration in one file, so that a
+//! restart brings back what was there. Drivers are behind [`Doors`], which the program gives.
+//!
+//! Invariants: a request is carried out whole or not at all. The lock of the bridges is taken by workers for packets
+//! without a flow only.
+
+mod brain;
+mod configuration;
+mod protocol;
+mod server;
+mod state;
+
+pub use configuration::{Options, PortConfiguration, SwitchConfiguration};
+pub use protocol::{PortStatus, Reply, Request, Row, StationStatus, SwitchStatus, WorkerStatus};
+pub use server::{Server, SwitchSocket, ask};
+pub use state::{Doors, OpenPort, Start, Switch, SwitchError};

@@ -1,0 +1,206 @@
+//! Requests and replies on the control socket: one JSON object per line.
+
+use super::configuration::Options;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What a client asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub enum Request {
+    /// Makes a switch.
+    SwitchAdd {
+        /// Its name.
+        name: String,
+        /// Its options.
+        #[serde(default)]
+        options: Options,
+    },
+    /// Takes a switch and its ports away.
+    SwitchDelete {
+        /// Its name.
+        name: String,
+    },
+    /// Lists switches.
+    SwitchList,
+    /// Adds a port to a switch.
+    PortAdd {
+        /// The switch.
+        switch: String,
+        /// The port.
+        name: String,
+        /// Its options.
+        #[serde(default)]
+        options: Options,
+    },
+    /// Changes options of a port that the bridge understands; an empty value takes one away.
+    PortSet {
+        /// The port.
+        name: String,
+        /// The options.
+        options: Options,
+    },
+    /// Takes a port away.
+    PortDelete {
+        /// The port.
+        name: String,
+    },
+    /// Lists ports with what they counted.
+    PortList {
+        /// Of this switch only.
+        #[serde(default)]
+        switch: Option<String>,
+    },
+    /// Lists stations.
+    FdbList {
+        /// Of this switch.
+        switch: String,
+    },
+    /// Fixes a station to a port.
+    FdbAdd {
+        /// The switch.
+        switch: String,
+        /// The station.
+        mac: String,
+        /// Its VLAN.
+        #[serde(default)]
+        vlan: u16,
+        /// The port.
+        port: String,
+    },
+    /// Forgets a station, or all that were learned.
+    FdbDelete {
+        /// The switch.
+        switch: String,
+        /// The station; all without.
+        #[serde(default)]
+        mac: Option<String>,
+        /// Its VLAN.
+        #[serde(default)]
+        vlan: u16,
+    },
+    /// Lists the flows that workers know.
+    FlowList,
+    /// What the workers did.
+    Workers,
+    /// Ends the daemon.
+    Stop,
+}
+
+/// What a client gets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// It is done.
+    Done,
+    /// Switches.
+    Switches(Vec<SwitchStatus>),
+    /// Ports.
+    Ports(Vec<PortStatus>),
+    /// Stations.
+    Stations(Vec<StationStatus>),
+    /// Flows.
+    Flows(Vec<Row>),
+    /// Workers.
+    Workers(Vec<WorkerStatus>),
+    /// It was not done.
+    Failed {
+        /// Why.
+        message: String,
+    },
+}
+
+/// A switch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwitchStatus {
+    /// Its name.
+    pub name: String,
+    /// Its options.
+    pub options: Options,
+    /// Its ports.
+    pub ports: Vec<String>,
+    /// How many stations it knows.
+    pub stations: usize,
+}
+
+/// A port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortStatus {
+    /// Its name.
+    pub name: String,
+    /// Its switch.
+    pub switch: String,
+    /// Its number.
+    pub number: u32,
+    /// Its options.
+    pub options: Options,
+    /// How it is: `up`, or what keeps it from that.
+    pub state: String,
+    /// Packets received.
+    pub received: u64,
+    /// Octets received.
+    pub received_octets: u64,
+    /// Packets sent.
+    pub sent: u64,
+    /// Octets sent.
+    pub sent_octets: u64,
+    /// Packets that could not be sent.
+    pub unsent: u64,
+    /// Packets received and dropped, by reason.
+    pub dropped: BTreeMap<String, u64>,
+}
+
+/// A station.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StationStatus {
+    /// Its VLAN.
+    pub vlan: u16,
+    /// Its address.
+    pub mac: String,
+    /// The port behind which it is.
+    pub port: String,
+    /// Seconds since it was heard; none for a fixed one.
+    pub age: Option<u64>,
+}
+
+/// A flow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// What packets it is for.
+    pub packets_like: String,
+    /// What is done with them.
+    pub actions: String,
+    /// How many there were.
+    pub packets: u64,
+    /// Their octets.
+    pub octets: u64,
+    /// Milliseconds since the last.
+    pub idle_ms: u64,
+}
+
+/// A worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerStatus {
+    /// The processor it is bound to.
+    pub core: Option<usize>,
+    /// Turns of its loop.
+    pub turns: u64,
+    /// Turns that found packets.
+    pub busy_turns: u64,
+    /// How often it slept.
+    pub sleeps: u64,
+    /// Nanoseconds it slept.
+    pub asleep_ns: u64,
+    /// Nanoseconds since it was started.
+    pub alive_ns: u64,
+    /// Packets found by the signature cache.
+    pub signature_hits: u64,
+    /// Packets found by a subtable.
+    pub subtable_hits: u64,
+    /// Packets without a flow.
+    pub misses: u64,
+    /// Flows in its cache.
+    pub flows: u64,
+    /// Masks in its cache.
+    pub masks: u64,
+}

@@ -1,0 +1,145 @@
+//! The control socket: one JSON request per line, one JSON reply per line.
+//!
+//! Invariants: a line has at most a megabyte; a client that sends nothing holds a thread and nothing else, and there are
+//! at most so many clients.
+
+use super::protocol::{Reply, Request};
+use super::state::Switch;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Longest line.
+const LINE: u64 = 1 << 20;
+/// Most clients at a time.
+const CLIENTS: usize = 64;
+
+/// Where the control socket of a run directory is.
+#[derive(Debug, Clone)]
+pub struct SwitchSocket(PathBuf);
+
+impl SwitchSocket {
+    /// In this directory.
+    #[must_use]
+    pub fn within(directory: &Path) -> Self {
+        Self(directory.join("switch.sock"))
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+/// The server.
+#[derive(Debug)]
+pub struct Server {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Server {
+    /// Listens. A socket that nobody listens on any more is replaced.
+    ///
+    /// # Errors
+    /// When another daemon listens there, or the directory can't be used.
+    pub fn bind(socket: &SwitchSocket) -> io::Result<Self> {
+        let path = socket.path().to_owned();
+        if UnixStream::connect(&path).is_ok() {
+            let text = format!("another switch daemon listens on {}", path.display());
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
+        }
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        Ok(Self { listener, path })
+    }
+
+    /// Serves clients until one asks to stop or `ended` says so (it is looked at twice a second).
+    ///
+    /// # Errors
+    /// When the socket fails.
+    pub fn serve(self, switch: Switch, ended: &AtomicBool) -> io::Result<()> {
+        self.listener.set_nonblocking(true)?;
+        let (switch, stop) = (Arc::new(Mutex::new(switch)), Arc::new(AtomicBool::new(false)));
+        let clients = Arc::new(AtomicUsize::new(0));
+        while !stop.load(Ordering::Acquire) && !ended.load(Ordering::Acquire) {
+            match self.listener.accept() {
+                Ok((stream, _)) if clients.load(Ordering::Acquire) < CLIENTS => {
+                    let (switch, stop, clients) = (switch.clone(), stop.clone(), clients.clone());
+                    clients.fetch_add(1, Ordering::AcqRel);
+                    std::thread::spawn(move || {
+                        // A client that goes away in the middle is no matter of ours.
+                        let _ = converse(&stream, &switch, &stop);
+                        clients.fetch_sub(1, Ordering::AcqRel);
+                    });
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let mut wait = [rustix::event::PollFd::new(&self.listener, rustix::event::PollFlags::IN)];
+                    let half = rustix::event::Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
+                    let _ = rustix::event::poll(&mut wait, Some(&half));
+                    switch.lock().unwrap_or_else(PoisonError::into_inner).tick();
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn converse(stream: &UnixStream, switch: &Mutex<Switch>, stop: &AtomicBool) -> io::Result<()> {
+    stream.set_nonblocking(false)?;
+    stream.set_write_timeout(Some(Duration::from_secs(10)))?;
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if reader.by_ref().take(LINE).read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        let reply = match serde_json::from_str::<Request>(&line) {
+            Ok(request) => {
+                let ends = request == Request::Stop;
+                let result = switch.lock().unwrap_or_else(PoisonError::into_inner).carry_out(request);
+                if ends {
+                    stop.store(true, Ordering::Release);
+                }
+                result.unwrap_or_else(|error| Reply::Failed { message: error.to_string() })
+            }
+            Err(error) => Reply::Failed { message: format!("not a request: {error}") },
+        };
+        let mut text = serde_json::to_string(&reply)?;
+        text.push('\n');
+        (&*stream).write_all(text.as_bytes())?;
+    }
+}
+
+/// Asks a daemon something.
+///
+/// # Errors
+/// When no daemon listens, or it does not answer.
+pub fn ask(socket: &SwitchSocket, request: &Request) -> io::Result<Reply> {
+    let stream = UnixStream::connect(socket.path())?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let mut text = serde_json::to_string(request)?;
+    text.push('\n');
+    (&stream).write_all(text.as_bytes())?;
+    let mut line = String::new();
+    BufReader::new(&stream).read_line(&mut line)?;
+    Ok(serde_json::from_str(&line)?)
+}

@@ -1,0 +1,539 @@
+//! The switch: requests carried out on bridges, ports and workers.
+
+use super::brain::Shared;
+use super::configuration::{self, BRIDGE_OPTIONS, Options, PortConfiguration, SwitchConfiguration};
+use super::protocol::{PortStatus, Reply, Request, Row, StationStatus, SwitchStatus, WorkerStatus};
+use netloom_datapath::{
+    Brain, Command, FlowBounds, FlowReport, Handle, Pace, PortCounters, PortQueues, Worker, run,
+};
+use netloom_mem::{ReceiveQueue, SendQueue};
+use netloom_nf::Reason;
+use netloom_vswitch::{Bridge, BridgeOptions};
+use netloom_wire::MacAddr;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+/// How long a worker is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why a request was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum SwitchError {
+    /// There is one of this name already.
+    #[error("there is a {0} `{1}` already")]
+    Exists(&'static str, String),
+    /// There is none of this name.
+    #[error("there is no {0} `{1}`; {2}")]
+    Missing(&'static str, String, String),
+    /// An option is wrong.
+    #[error("port `{0}`: {1}")]
+    Option(String, String),
+    /// A name can't be one.
+    #[error("`{0}` can't be a name: up to 64 letters, digits, `-`, `_` and `.`")]
+    Name(String),
+    /// The driver can't open the port.
+    #[error("port `{0}` can't be opened: {1}")]
+    Open(String, String),
+    /// Only some options can change while a port is open.
+    #[error("`{1}` of port `{0}` is decided when it is opened; take the port away and add it again")]
+    Fixed(String, String),
+    /// A worker does not answer.
+    #[error("the worker does not answer")]
+    Stuck,
+    /// What was asked for can't be kept.
+    #[error("can't keep the configuration in {path}: {source}")]
+    Keep {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The system refused something.
+    #[error("{0}")]
+    System(#[from] std::io::Error),
+}
+
+/// A port that a driver opened.
+pub struct OpenPort {
+    /// Where frames come from.
+    pub receive: Vec<Box<dyn ReceiveQueue>>,
+    /// Where frames go.
+    pub send: Option<Box<dyn SendQueue>>,
+    /// How it is now: `up`, or what keeps it from that.
+    pub state: Box<dyn Fn() -> String + Send + Sync>,
+    /// Whatever must live as long as the port.
+    pub keep: Box<dyn Send + Sync>,
+}
+
+impl std::fmt::Debug for OpenPort {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "a port that is {}", (self.state)())
+    }
+}
+
+/// Opens ports: the drivers, as the program has them.
+pub trait Doors: Send {
+    /// Opens a port by its options (`type`, and what the type needs).
+    ///
+    /// # Errors
+    /// A sentence with the value and the way out.
+    fn open(&mut self, number: u32, name: &str, options: &Options) -> Result<OpenPort, String>;
+}
+
+struct Carried {
+    counters: Arc<PortCounters>,
+    state: Box<dyn Fn() -> String + Send + Sync>,
+    _keep: Box<dyn Send + Sync>,
+}
+
+/// The switch.
+pub struct Switch {
+    directory: PathBuf,
+    configuration: SwitchConfiguration,
+    bridges: Shared,
+    ports: BTreeMap<String, Carried>,
+    doors: Box<dyn Doors>,
+    worker: Handle,
+    thread: Option<std::thread::JoinHandle<()>>,
+    core: Option<usize>,
+    began: Instant,
+}
+
+impl std::fmt::Debug for Switch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Switch").field("configuration", &self.configuration).finish_non_exhaustive()
+    }
+}
+
+/// What the switch is started with.
+#[derive(Debug, Clone, Default)]
+pub struct Start {
+    /// Where its state is.
+    pub directory: PathBuf,
+    /// The processor its worker is bound to.
+    pub core: Option<usize>,
+    /// When the worker sleeps.
+    pub pace: Pace,
+    /// Seed of the caches' hashes.
+    pub seed: u64,
+}
+
+fn is_name(name: &str) -> bool {
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    !name.is_empty() && name.len() <= 64 && name.chars().all(fits)
+}
+
+impl Switch {
+    /// Starts the worker and brings back what the directory says.
+    ///
+    /// # Errors
+    /// When the state can't be read or the worker not be started. A port that can't be opened now is reported to
+    /// `complain` and stays configured.
+    pub fn start(
+        start: &Start,
+        doors: Box<dyn Doors>,
+        mut complain: impl FnMut(&SwitchError),
+    ) -> Result<Self, SwitchError> {
+        let path = start.directory.join("switch.json");
+        let configuration: SwitchConfiguration = match std::fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text)
+                .map_err(|error| SwitchError::Keep { path, source: std::io::Error::other(error) })?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => SwitchConfiguration::default(),
+            Err(source) => return Err(SwitchError::Keep { path, source }),
+        };
+        let (worker, side) = netloom_datapath::handle()?;
+        let bridges = Shared::default();
+        let (brain, began, pace, core, seed) =
+            (bridges.clone(), Instant::now(), start.pace, start.core, start.seed);
+        let clock = Box::new(move || u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        let brain: Box<dyn Brain> = Box::new(brain);
+        let thread = std::thread::Builder::new().name("netloom-worker".to_owned()).spawn(move || {
+            if let Some(core) = core {
+                let mut set = rustix::thread::CpuSet::new();
+                set.set(core);
+                if let Err(error) = rustix::thread::sched_setaffinity(None, &set) {
+                    tracing::warn!(core, %error, "the worker can't be bound to its processor");
+                }
+            }
+            run(&mut Worker::new(side, brain, FlowBounds::default(), seed, clock), pace);
+        })?;
+        let mut switch = Self {
+            directory: start.directory.clone(),
+            configuration: SwitchConfiguration::default(),
+            bridges,
+            ports: BTreeMap::new(),
+            doors,
+            worker,
+            thread: Some(thread),
+            core: start.core,
+            began,
+        };
+        for name in configuration.switches.keys() {
+            switch.bridges.lock().by_name.insert(name.clone(), Bridge::new(BridgeOptions::default()));
+        }
+        switch.configuration.switches = configuration.switches;
+        for (name, port) in configuration.ports {
+            if let Err(error) = switch.open(&name, &port) {
+                complain(&error);
+            }
+            switch.configuration.ports.insert(name, port);
+        }
+        Ok(switch)
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Forgets stations that were not heard for long; to be called about once a second.
+    pub fn tick(&self) {
+        let now = self.now();
+        let gone: Vec<u64> =
+            self.bridges.lock().by_name.values_mut().flat_map(|bridge| bridge.fdb.age(now)).collect();
+        self.changed(gone);
+    }
+
+    fn changed(&self, tags: Vec<u64>) {
+        const MANY: usize = 256;
+        if tags.len() > MANY {
+            self.worker.tell(Command::ChangedAll);
+        } else {
+            for tag in tags {
+                self.worker.tell(Command::Changed(tag));
+            }
+        }
+    }
+
+    /// Carries out a request.
+    ///
+    /// # Errors
+    /// Why it was not carried out; then nothing changed.
+    pub fn carry_out(&mut self, request: Request) -> Result<Reply, SwitchError> {
+        match request {
+            Request::SwitchAdd { name, options } => self.add_switch(name, options),
+            Request::SwitchDelete { name } => self.delete_switch(&name),
+            Request::SwitchList => Ok(Reply::Switches(self.switches())),
+            Request::PortAdd { switch, name, options } => self.add_port(switch, name, options),
+            Request::PortSet { name, options } => self.set_port(name, options),
+            Request::PortDelete { name } => {
+                self.configured(&name)?;
+                self.close(&name)?;
+                self.configuration.ports.remove(&name);
+                self.keep()?;
+                Ok(Reply::Done)
+            }
+            Request::PortList { switch } => {
+                if let Some(switch) = &switch {
+                    self.known_switch(switch)?;
+                }
+                Ok(Reply::Ports(self.port_list(switch.as_deref())))
+            }
+            Request::FdbList { switch } => self.stations(&switch),
+            Request::FdbAdd { switch, mac, vlan, port } => {
+                let (mac, number) = (address(&mac)?, self.configured(&port)?.number);
+                self.known_switch(&switch)?;
+                let now = self.now();
+                let tag = self
+                    .bridges
+                    .lock()
+                    .by_name
+                    .get_mut(&switch)
+                    .map(|bridge| bridge.fdb.fix(vlan, mac, number, now));
+                self.changed(tag.into_iter().collect());
+                Ok(Reply::Done)
+            }
+            Request::FdbDelete { switch, mac, vlan } => {
+                let mac = mac.as_deref().map(address).transpose()?;
+                self.known_switch(&switch)?;
+                let mut tags = Vec::new();
+                if let Some(bridge) = self.bridges.lock().by_name.get_mut(&switch) {
+                    match mac {
+                        Some(mac) => tags.extend(bridge.fdb.forget(vlan, mac)),
+                        None => tags = bridge.fdb.prune(|_, _, station| !station.fixed),
+                    }
+                }
+                self.changed(tags);
+                Ok(Reply::Done)
+            }
+            Request::FlowList => self.flows(),
+            Request::Workers => Ok(Reply::Workers(vec![self.worker_status()])),
+            Request::Stop => Ok(Reply::Done),
+        }
+    }
+
+    fn known_switch(&self, name: &str) -> Result<(), SwitchError> {
+        if self.configuration.switches.contains_key(name) {
+            return Ok(());
+        }
+        let known: Vec<&str> = self.configuration.switches.keys().map(String::as_str).collect();
+        let others = if known.is_empty() {
+            format!("`netloom switch add {name}` makes it")
+        } else {
+            format!("there is {}", known.join(", "))
+        };
+        Err(SwitchError::Missing("switch", name.to_owned(), others))
+    }
+
+    fn configured(&self, name: &str) -> Result<&PortConfiguration, SwitchError> {
+        self.configuration.ports.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.configuration.ports.keys().map(String::as_str).collect();
+            let others = if known.is_empty() { "there is none".to_owned() } else { known.join(", ") };
+            SwitchError::Missing("port", name.to_owned(), format!("ports: {others}"))
+        })
+    }
+
+    fn keep(&self) -> Result<(), SwitchError> {
+        let path = self.directory.join("switch.json");
+        let write = || -> std::io::Result<()> {
+            let beside = path.with_extension("json.new");
+            std::fs::write(&beside, serde_json::to_string_pretty(&self.configuration)?)?;
+            std::fs::File::open(&beside)?.sync_all()?;
+            std::fs::rename(&beside, &path)
+        };
+        write().map_err(|source| SwitchError::Keep { path: path.clone(), source })
+    }
+
+    fn add_switch(&mut self, name: String, options: Options) -> Result<Reply, SwitchError> {
+        if !is_name(&name) {
+            return Err(SwitchError::Name(name));
+        }
+        if self.configuration.switches.contains_key(&name) {
+            return Err(SwitchError::Exists("switch", name));
+        }
+        self.bridges.lock().by_name.insert(name.clone(), Bridge::new(BridgeOptions::default()));
+        self.configuration.switches.insert(name, options);
+        self.keep()?;
+        Ok(Reply::Done)
+    }
+
+    fn delete_switch(&mut self, name: &str) -> Result<Reply, SwitchError> {
+        self.known_switch(name)?;
+        let ports: Vec<String> = self.ports_of(name).map(|(name, _)| name.clone()).collect();
+        for port in ports {
+            self.close(&port)?;
+            self.configuration.ports.remove(&port);
+        }
+        self.bridges.lock().by_name.remove(name);
+        self.configuration.switches.remove(name);
+        self.keep()?;
+        Ok(Reply::Done)
+    }
+
+    fn ports_of(&self, switch: &str) -> impl Iterator<Item = (&String, &PortConfiguration)> {
+        self.configuration.ports.iter().filter(move |(_, port)| port.switch == switch)
+    }
+
+    fn add_port(&mut self, switch: String, name: String, options: Options) -> Result<Reply, SwitchError> {
+        if !is_name(&name) {
+            return Err(SwitchError::Name(name));
+        }
+        self.known_switch(&switch)?;
+        if self.configuration.ports.contains_key(&name) {
+            return Err(SwitchError::Exists("port", name));
+        }
+        let taken = |number: &u32| self.configuration.ports.values().any(|port| port.number == *number);
+        let Some(number) = (1..u32::from(u16::MAX)).find(|number| !taken(number)) else {
+            return Err(SwitchError::Open(name, "there are 65,534 ports already".to_owned()));
+        };
+        let port = PortConfiguration { switch, number, options };
+        self.open(&name, &port)?;
+        self.configuration.ports.insert(name, port);
+        self.keep()?;
+        Ok(Reply::Done)
+    }
+
+    fn set_port(&mut self, name: String, options: Options) -> Result<Reply, SwitchError> {
+        let mut port = self.configured(&name)?.clone();
+        for (option, value) in options {
+            if !BRIDGE_OPTIONS.contains(&&*option) {
+                return Err(SwitchError::Fixed(name, option));
+            }
+            if value.is_empty() {
+                port.options.remove(&option);
+            } else {
+                port.options.insert(option, value);
+            }
+        }
+        let bridged = configuration::port(port.number, &name, &port.options)
+            .map_err(|text| SwitchError::Option(name.clone(), text))?;
+        if let Some(bridge) = self.bridges.lock().by_name.get_mut(&port.switch) {
+            // A port that could not be opened is not in its bridge.
+            let _ = bridge.set(bridged);
+        }
+        self.worker.tell(Command::ChangedAll);
+        self.configuration.ports.insert(name, port);
+        self.keep()?;
+        Ok(Reply::Done)
+    }
+
+    fn open(&mut self, name: &str, port: &PortConfiguration) -> Result<(), SwitchError> {
+        let wrong = |text| SwitchError::Option(name.to_owned(), text);
+        let bridged = configuration::port(port.number, name, &port.options).map_err(wrong)?;
+        let own: Options = port
+            .options
+            .iter()
+            .filter(|(name, _)| !BRIDGE_OPTIONS.contains(&name.as_str()))
+            .map(owned)
+            .collect();
+        let open = self
+            .doors
+            .open(port.number, name, &own)
+            .map_err(|text| SwitchError::Open(name.to_owned(), text))?;
+        {
+            let mut bridges = self.bridges.lock();
+            if let Some(bridge) = bridges.by_name.get_mut(&port.switch) {
+                bridge
+                    .add(bridged)
+                    .map_err(|error| SwitchError::Option(name.to_owned(), error.to_string()))?;
+            }
+            bridges.of_port.insert(port.number, port.switch.clone());
+        }
+        let counters = Arc::new(PortCounters::default());
+        let queues = PortQueues {
+            number: port.number,
+            receive: open.receive,
+            send: open.send,
+            counters: counters.clone(),
+        };
+        if !self.worker.tell(Command::Add(queues)) || !self.worker.tell(Command::ChangedAll) {
+            return Err(SwitchError::Stuck);
+        }
+        self.ports.insert(name.to_owned(), Carried { counters, state: open.state, _keep: open.keep });
+        Ok(())
+    }
+
+    /// Takes a port from the worker and the bridge.
+    fn close(&mut self, name: &str) -> Result<(), SwitchError> {
+        let Some(port) = self.configuration.ports.get(name) else { return Ok(()) };
+        let (to, from) = channel();
+        if !self.worker.tell(Command::Remove(port.number, to)) {
+            return Err(SwitchError::Stuck);
+        }
+        // The queues end here, before what they need does.
+        drop(from.recv_timeout(PATIENCE).map_err(|_| SwitchError::Stuck)?);
+        let mut bridges = self.bridges.lock();
+        bridges.of_port.remove(&port.number);
+        if let Some(bridge) = bridges.by_name.get_mut(&port.switch) {
+            bridge.remove(port.number);
+        }
+        drop(bridges);
+        self.ports.remove(name);
+        Ok(())
+    }
+
+    fn switches(&self) -> Vec<SwitchStatus> {
+        let bridges = self.bridges.lock();
+        let status = |(name, options): (&String, &Options)| SwitchStatus {
+            name: name.clone(),
+            options: options.clone(),
+            ports: self.ports_of(name).map(|(name, _)| name.clone()).collect(),
+            stations: bridges.by_name.get(name).map_or(0, |bridge| bridge.fdb.len()),
+        };
+        self.configuration.switches.iter().map(status).collect()
+    }
+
+    fn port_list(&self, switch: Option<&str>) -> Vec<PortStatus> {
+        let mut all = Vec::new();
+        for (name, port) in &self.configuration.ports {
+            if switch.is_some_and(|switch| switch != port.switch) {
+                continue;
+            }
+            let carried = self.ports.get(name);
+            let nothing = PortCounters::default();
+            let counters = carried.map_or(&nothing, |carried| &*carried.counters);
+            let dropped = Reason::ALL.iter().zip(&counters.dropped);
+            all.push(PortStatus {
+                name: name.clone(),
+                switch: port.switch.clone(),
+                number: port.number,
+                options: port.options.clone(),
+                state: carried.map_or_else(|| "not open".to_owned(), |carried| (carried.state)()),
+                received: counters.received.get(),
+                received_octets: counters.received_octets.get(),
+                sent: counters.sent.get(),
+                sent_octets: counters.sent_octets.get(),
+                unsent: counters.unsent.get(),
+                dropped: dropped
+                    .filter(|(_, counter)| counter.get() > 0)
+                    .map(|(reason, counter)| (reason.name().to_owned(), counter.get()))
+                    .collect(),
+            });
+        }
+        all
+    }
+
+    fn stations(&self, switch: &str) -> Result<Reply, SwitchError> {
+        self.known_switch(switch)?;
+        let now = self.now();
+        let bridges = self.bridges.lock();
+        let Some(bridge) = bridges.by_name.get(switch) else { return Ok(Reply::Stations(Vec::new())) };
+        let rows = bridge.fdb.list().into_iter().map(|(vlan, mac, station)| StationStatus {
+            vlan,
+            mac: mac.to_string(),
+            port: bridge.ports().get(&station.port).map_or_else(String::new, |port| port.name.clone()),
+            age: (!station.fixed).then(|| now.saturating_sub(station.heard) / 1_000_000_000),
+        });
+        Ok(Reply::Stations(rows.collect()))
+    }
+
+    fn flows(&self) -> Result<Reply, SwitchError> {
+        let (to, from) = channel::<Vec<FlowReport>>();
+        if !self.worker.tell(Command::Report(to)) {
+            return Err(SwitchError::Stuck);
+        }
+        let flows = from.recv_timeout(PATIENCE).map_err(|_| SwitchError::Stuck)?;
+        let row = |flow: FlowReport| Row {
+            packets_like: format!("{:?}", flow.key),
+            actions: format!("{:?}", flow.program.actions()),
+            packets: flow.packets,
+            octets: flow.octets,
+            idle_ms: flow.idle / 1_000_000,
+        };
+        Ok(Reply::Flows(flows.into_iter().map(row).collect()))
+    }
+
+    fn worker_status(&self) -> WorkerStatus {
+        let counters = &self.worker.counters;
+        WorkerStatus {
+            core: self.core,
+            turns: counters.turns.get(),
+            busy_turns: counters.busy_turns.get(),
+            sleeps: counters.sleeps.get(),
+            asleep_ns: counters.asleep.get(),
+            alive_ns: self.now(),
+            signature_hits: counters.signature_hits.get(),
+            subtable_hits: counters.subtable_hits.get(),
+            misses: counters.misses.get(),
+            flows: counters.flows.get(),
+            masks: counters.masks.get(),
+        }
+    }
+
+    /// Where its state is.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+}
+
+fn owned((name, value): (&String, &String)) -> (String, String) {
+    (name.clone(), value.clone())
+}
+
+fn address(text: &str) -> Result<MacAddr, SwitchError> {
+    text.parse()
+        .map_err(|error: netloom_wire::NounError| SwitchError::Option(text.to_owned(), error.to_string()))
+}
+
+impl Drop for Switch {
+    fn drop(&mut self) {
+        self.worker.tell(Command::Stop);
+        if let Some(thread) = self.thread.take() {
+            // A worker that panicked has ended too.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! `switch`, `port`, `fdb`, `flows`, `top`: what a running switch is asked.
+
+use super::switchd::directory;
+use crate::cli::{Assignment, FdbCommand, PortCommand, SwitchCommand};
+use crate::failure::Failure;
+use crate::output::{Printer, Tone, put};
+use netloom_control::switch::{Options, PortStatus, Reply, Request, SwitchSocket, WorkerStatus, ask};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Asks the daemon; its refusals become failures.
+fn request(run: Option<&Path>, request: &Request) -> Result<Reply, Failure> {
+    let directory = directory(run);
+    let socket = SwitchSocket::within(&directory);
+    match ask(&socket, request) {
+        Ok(Reply::Failed { message }) => Err(Failure::new(message)),
+        Ok(reply) => Ok(reply),
+        Err(error) => Err(Failure::new(format!("no switch answers on {}: {error}", socket.path().display()))
+            .help(format!("netloom --run {} switchd starts one", directory.display()))),
+    }
+}
+
+fn options(assignments: &[Assignment]) -> Options {
+    assignments.iter().cloned().collect()
+}
+
+/// Switches.
+///
+/// # Errors
+/// What the daemon says, or that there is none.
+pub fn switch(run: Option<&Path>, printer: &Printer, command: &SwitchCommand) -> Result<u8, Failure> {
+    let reply = match command {
+        SwitchCommand::Add { name } => {
+            request(run, &Request::SwitchAdd { name: name.clone(), options: Options::new() })?
+        }
+        SwitchCommand::Del { name } => request(run, &Request::SwitchDelete { name: name.clone() })?,
+        SwitchCommand::List => request(run, &Request::SwitchList)?,
+        SwitchCommand::Stop => request(run, &Request::Stop)?,
+    };
+    let Reply::Switches(switches) = reply else { return Ok(0) };
+    if printer.is_machine() {
+        printer.machine(&switches)?;
+    } else {
+        let rows = switches.iter().map(|switch| {
+            [
+                switch.name.clone(),
+                switch.ports.len().to_string(),
+                switch.stations.to_string(),
+                switch.ports.join(" "),
+            ]
+        });
+        put(&printer.rows(["switch", "ports", "stations", "names"], rows))?;
+    }
+    Ok(0)
+}
+
+/// Ports.
+///
+/// # Errors
+/// As [`switch`].
+pub fn port(run: Option<&Path>, printer: &Printer, command: &PortCommand) -> Result<u8, Failure> {
+    let reply = match command {
+        PortCommand::Add { switch, name, options: given } => request(
+            run,
+            &Request::PortAdd { switch: switch.clone(), name: name.clone(), options: options(given) },
+        )?,
+        PortCommand::Set { name, options: given } => {
+            request(run, &Request::PortSet { name: name.clone(), options: options(given) })?
+        }
+        PortCommand::Del { name } => request(run, &Request::PortDelete { name: name.clone() })?,
+        PortCommand::List { switch } => request(run, &Request::PortList { switch: switch.clone() })?,
+    };
+    let Reply::Ports(ports) = reply else { return Ok(0) };
+    if printer.is_machine() {
+        printer.machine(&ports)?;
+    } else {
+        let rows = ports.iter().map(|port| {
+            let options: Vec<String> =
+                port.options.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let lost: u64 = port.dropped.values().sum::<u64>() + port.unsent;
+            let (received, sent) = (port.received.to_string(), port.sent.to_string());
+            [&port.name, &port.switch, &port.state, &received, &sent, &lost.to_string(), &options.join(" ")]
+                .map(Clone::clone)
+        });
+        put(&printer.rows(["port", "switch", "state", "received", "sent", "lost", "options"], rows))?;
+    }
+    Ok(0)
+}
+
+/// Stations.
+///
+/// # Errors
+/// As [`switch`].
+pub fn fdb(run: Option<&Path>, printer: &Printer, command: &FdbCommand) -> Result<u8, Failure> {
+    let reply = match command.clone() {
+        FdbCommand::Show { switch } => request(run, &Request::FdbList { switch })?,
+        FdbCommand::Add { switch, mac, port, vlan } => {
+            request(run, &Request::FdbAdd { switch, mac, vlan, port })?
+        }
+        FdbCommand::Del { switch, mac, vlan } => request(run, &Request::FdbDelete { switch, mac, vlan })?,
+    };
+    let Reply::Stations(stations) = reply else { return Ok(0) };
+    if printer.is_machine() {
+        printer.machine(&stations)?;
+    } else {
+        let rows = stations.iter().map(|station| {
+            let age = station.age.map_or_else(|| "fixed".to_owned(), |age| format!("{age} s"));
+            [station.port.clone(), station.vlan.to_string(), station.mac.clone(), age]
+        });
+        put(&printer.rows(["port", "vlan", "station", "age"], rows))?;
+    }
+    Ok(0)
+}
+
+/// Flows.
+///
+/// # Errors
+/// As [`switch`].
+pub fn flows(run: Option<&Path>, printer: &Printer) -> Result<u8, Failure> {
+    let Reply::Flows(flows) = request(run, &Request::FlowList)? else { return Ok(0) };
+    if printer.is_machine() {
+        printer.machine(&flows)?;
+    } else {
+        let rows = flows.iter().map(|flow| {
+            let idle = format!("{}.{:03} s", flow.idle_ms / 1000, flow.idle_ms % 1000);
+            [
+                flow.packets.to_string(),
+                flow.octets.to_string(),
+                idle,
+                flow.packets_like.clone(),
+                flow.actions.clone(),
+            ]
+        });
+        put(&printer.rows(["packets", "octets", "idle", "packets like", "actions"], rows))?;
+    }
+    Ok(0)
+}
+
+/// Ports and workers at one time.
+struct Look {
+    when: Instant,
+    ports: Vec<PortStatus>,
+    workers: Vec<WorkerStatus>,
+}
+
+fn look(run: Option<&Path>) -> Result<Look, Failure> {
+    let when = Instant::now();
+    let Reply::Ports(ports) = request(run, &Request::PortList { switch: None })? else {
+        return Err(Failure::new("the switch gave another answer than the list of its ports"));
+    };
+    let Reply::Workers(workers) = request(run, &Request::Workers)? else {
+        return Err(Failure::new("the switch gave another answer than the list of its workers"));
+    };
+    Ok(Look { when, ports, workers })
+}
+
+/// Rates, again and again.
+///
+/// # Errors
+/// As [`switch`].
+pub fn top(run: Option<&Path>, printer: &Printer, once: Option<Duration>) -> Result<u8, Failure> {
+    let mut before = look(run)?;
+    loop {
+        std::thread::sleep(once.unwrap_or(Duration::from_secs(1)));
+        let after = look(run)?;
+        if printer.is_machine() {
+            printer.machine(&serde_json::json!({ "ports": after.ports, "workers": after.workers }))?;
+        } else {
+            if once.is_none() && printer.live {
+                put("\x1b[H\x1b[2J")?;
+            }
+            put(&page(printer, &before, &after))?;
+        }
+        if once.is_some() {
+            return Ok(0);
+        }
+        before = after;
+    }
+}
+
+fn page(printer: &Printer, before: &Look, after: &Look) -> String {
+    let seconds = after.when.duration_since(before.when).as_secs_f64().max(1e-9);
+    let rate = |now: u64, then: u64| now.saturating_sub(then) as f64 / seconds;
+    let mut text = String::new();
+    for (index, worker) in after.workers.iter().enumerate() {
+        let Some(old) = before.workers.get(index) else { continue };
+        let asleep = rate(worker.asleep_ns, old.asleep_ns) / 1e9;
+        let busy = rate(worker.busy_turns, old.busy_turns) / rate(worker.turns, old.turns).max(1.0);
+        let core = worker.core.map_or_else(|| "any processor".to_owned(), |core| format!("processor {core}"));
+        let line = format!(
+            "worker {index} on {core}: asleep {:.0} %, turns with packets {:.0} %, flows {}, masks {}, new flows {}/s",
+            asleep * 100.0,
+            busy * 100.0,
+            worker.flows,
+            worker.masks,
+            short(rate(worker.misses, old.misses)),
+        );
+        text.push_str(&printer.paint(Tone::Strong, &line));
+        text.push('\n');
+    }
+    let rows = after.ports.iter().map(|port| {
+        let old = before.ports.iter().find(|old| old.name == port.name).unwrap_or(port);
+        let reasons: Vec<String> = port
+            .dropped
+            .iter()
+            .map(|(reason, count)| (reason, rate(*count, old.dropped.get(reason).copied().unwrap_or(0))))
+            .filter(|(_, rate)| *rate > 0.0)
+            .map(|(reason, rate)| format!("{reason} {}", short(rate)))
+            .collect();
+        [
+            port.name.clone(),
+            port.state.clone(),
+            short(rate(port.received, old.received)),
+            short(rate(port.received_octets, old.received_octets) * 8.0),
+            short(rate(port.sent, old.sent)),
+            short(rate(port.sent_octets, old.sent_octets) * 8.0),
+            short(rate(port.unsent, old.unsent)),
+            reasons.join(", "),
+        ]
+    });
+    let heads =
+        ["port", "state", "in packet/s", "in bit/s", "out packet/s", "out bit/s", "unsent/s", "dropped/s"];
+    text.push_str(&printer.rows(heads, rows));
+    text
+}
+
+/// A number with three digits and a unit.
+fn short(value: f64) -> String {
+    match value {
+        value if value >= 1e9 => format!("{:.2} G", value / 1e9),
+        value if value >= 1e6 => format!("{:.2} M", value / 1e6),
+        value if value >= 1e3 => format!("{:.1} k", value / 1e3),
+        value => format!("{value:.0}"),
+    }
+}
