@@ -1,8 +1,11 @@
 //! The drivers that this program has, by the `type` of a port.
 
 use netloom_control::switch::{Doors, OpenPort, Options};
+use netloom_mem::{ReceiveQueue, SendQueue};
+use netloom_port::vhost::{Config, Mode, Port};
 use netloom_port::{packet, tap};
 use std::path::Path;
+use std::sync::Arc;
 
 /// All drivers.
 #[derive(Debug)]
@@ -55,12 +58,51 @@ impl Doors for Drivers {
     fn open(&mut self, number: u32, name: &str, options: &Options) -> Result<OpenPort, String> {
         let mut given = Given { options, known: Vec::new() };
         match given.get("type") {
+            Some("vhost-user") => vhost(number, given),
             Some("tap") => tap(number, name, given),
             Some("afpacket") => packet(number, given),
             Some(other) => Err(format!("there is no type `{other}`; there are {TYPES}")),
             None => Err(format!("`type` is missing; there are {TYPES}")),
         }
     }
+}
+
+fn vhost(number: u32, mut given: Given<'_>) -> Result<OpenPort, String> {
+    let path = given.get("path").ok_or("`path` is missing: the socket's file")?;
+    let mode = match given.get("mode") {
+        None | Some("client") => Mode::Client,
+        Some("server") => Mode::Server,
+        Some(other) => return Err(format!("`mode={other}`: client or server")),
+    };
+    let truth = |name: &'static str, given: &mut Given<'_>| match given.get(name) {
+        None | Some("true") => Ok(true),
+        Some("false") => Ok(false),
+        Some(other) => Err(format!("`{name}={other}`: true or false")),
+    };
+    let (offloads, packed) = (truth("offloads", &mut given)?, truth("packed", &mut given)?);
+    let pairs = given.number("queues", 1, 64)?;
+    given.end()?;
+    let config = Config { pairs, offloads, packed, ..Config::new(path, mode) };
+    let (port, pairs) = Port::open(number, config).map_err(|error| error.to_string())?;
+    let mut receive: Vec<Box<dyn ReceiveQueue>> = Vec::new();
+    let mut send: Option<Box<dyn SendQueue>> = None;
+    for pair in pairs {
+        receive.push(Box::new(pair.from_guest));
+        // One worker sends, so that one queue is enough; the guest receives from the first.
+        send.get_or_insert(Box::new(pair.to_guest));
+    }
+    let port = Arc::new(port);
+    let status = port.clone();
+    let state = move || {
+        let status = status.status();
+        match status.fault {
+            _ if status.connected && status.rings.iter().any(|ring| *ring) => "up".to_owned(),
+            Some(fault) => fault,
+            None if status.connected => "the guest has not set up its queues".to_owned(),
+            None => "waiting for the other side".to_owned(),
+        }
+    };
+    Ok(OpenPort { receive, send, state: Box::new(state), keep: Box::new(port) })
 }
 
 fn tap(number: u32, name: &str, mut given: Given<'_>) -> Result<OpenPort, String> {
