@@ -1,0 +1,194 @@
+#!/usr/bin/env python3
+"""How fast frames go from one vhost-user port to another: Netloom beside OVS-DPDK and testpmd, alternating in one run.
+
+    python3 bench/dataplane.py                     # the usual cases
+    python3 bench/dataplane.py --cases 1 100000    # by name: 1, 1000, 100000, new, macs, 1514
+    python3 bench/dataplane.py --pairs 5 --seconds 3 --programs netloom ovs testpmd
+
+Processor 0 has the generator (bench/generator, DPDK with two virtio-user ports), processor 1 the switch's one worker.
+Needs root, two processors, 2 MiB hugepages, Debian's `openvswitch-switch-dpdk`, `dpdk`, `dpdk-dev` and a C compiler, and
+a release build of Netloom. Everything is made in a directory of its own and taken away again. Rates are millions of
+frames received a second; ratios are medians of the ratios of neighbouring runs.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+NETLOOM = os.environ.get("NETLOOM", str(ROOT / "target/release/netloom"))
+OVS = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
+PAGES = 1024
+# name: flows, octets, kind
+CASES = {
+    "1": (1, 64, "flows"),
+    "1000": (1000, 64, "flows"),
+    "100000": (100_000, 64, "flows"),
+    "new": (1, 64, "new"),
+    "macs": (1, 64, "macs"),
+    "1514": (1, 1514, "flows"),
+}
+
+
+class Bench:
+    def __init__(self, seconds, urgent):
+        self.seconds = seconds
+        self.urgent = ["chrt", "-r", "10"] if urgent else []
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="netloom-dataplane-"))
+        self.pages = self.directory / "huge"
+        self.sockets = [self.directory / "vh0.sock", self.directory / "vh1.sock"]
+        self.processes = []
+        self.before = pathlib.Path("/proc/sys/vm/nr_hugepages").read_text()
+
+    def __enter__(self):
+        if int(self.before) < PAGES:
+            pathlib.Path("/proc/sys/vm/nr_hugepages").write_text(str(PAGES))
+        self.pages.mkdir()
+        subprocess.run(["mount", "-t", "hugetlbfs", "none", self.pages], check=True)
+        self.generator = self.directory / "generator"
+        flags = subprocess.run(["pkg-config", "--cflags", "--libs", "libdpdk"], check=True, capture_output=True, text=True)
+        source = ROOT / "bench/generator/generator.c"
+        subprocess.run(["cc", "-O3", "-march=native", "-o", self.generator, source, *flags.stdout.split()], check=True)
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+        subprocess.run(["umount", self.pages])
+        pathlib.Path("/proc/sys/vm/nr_hugepages").write_text(self.before)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def run(self, *command, **more):
+        return subprocess.run([str(word) for word in command], check=True, text=True, capture_output=True, timeout=60, **more)
+
+    def spawn(self, name, *command, processor=None, **more):
+        log = open(self.directory / f"{name}.log", "w")
+        bound = ["taskset", "-c", str(processor)] if processor is not None else []
+        process = subprocess.Popen([*bound, *map(str, command)], stdout=log, stderr=log, stdin=subprocess.PIPE, **more)
+        self.processes.append(process)
+        return process
+
+    def stop(self):
+        for process in reversed(self.processes):
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.processes = []
+
+    def memory(self, process):
+        for line in pathlib.Path(f"/proc/{process.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) / 1024
+        return 0
+
+    def eal(self, name, *more):
+        return ["--no-telemetry", "--no-pci", "--single-file-segments", f"--huge-dir={self.pages}", f"--file-prefix={name}", *more]
+
+    def testpmd(self):
+        vdevs = [f"--vdev=net_vhost{port},iface={socket},client=1,queues=1" for port, socket in enumerate(self.sockets)]
+        self.spawn("testpmd", *self.urgent, "dpdk-testpmd", *self.eal("pmd", "-l0,1", "--main-lcore=0", "-m", "256", *vdevs), "--",
+                   "--forward-mode=io", "--nb-cores=1", "--auto-start", "--total-num-mbufs=16384", "--rxd=1024", "--txd=1024", "--stats-period=1000000")
+
+    def ovs(self):
+        at = self.directory / "ovs"
+        at.mkdir(exist_ok=True)
+        (at / "conf.db").unlink(missing_ok=True)
+        socket = f"unix:{at}/db.sock"
+        environment = {**os.environ, "OVS_RUNDIR": str(at), "OVS_LOGDIR": str(at), "OVS_DBDIR": str(at)}
+        self.run("ovsdb-tool", "create", at / "conf.db", "/usr/share/openvswitch/vswitch.ovsschema")
+        self.spawn("ovsdb", "ovsdb-server", at / "conf.db", f"--remote=p{socket}", f"--unixctl={at}/ovsdb.ctl", env=environment)
+        wait(lambda: (at / "db.sock").exists())
+        vsctl = lambda *words: self.run("ovs-vsctl", f"--db={socket}", "--timeout=30", *words, env=environment)
+        vsctl("--no-wait", "init")
+        vsctl("--no-wait", "set", "Open_vSwitch", ".", "other_config:dpdk-init=true", "other_config:pmd-cpu-mask=0x2", "other_config:dpdk-lcore-mask=0x1",
+              "other_config:dpdk-socket-mem=256", f"other_config:dpdk-extra=--huge-dir={self.pages} --file-prefix=ovs --no-pci --no-telemetry")
+        self.spawn("ovs", *self.urgent, OVS, socket, f"--unixctl={at}/ovs.ctl", env=environment)
+        vsctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev")
+        for port, path in enumerate(self.sockets):
+            vsctl("add-port", "br0", f"vh{port}", "--", "set", "interface", f"vh{port}", "type=dpdkvhostuserclient", f"options:vhost-server-path={path}")
+
+    def netloom(self):
+        at = self.directory / "netloom"
+        shutil.rmtree(at, ignore_errors=True)
+        self.spawn("netloom", *self.urgent, NETLOOM, "--run", at, "switchd", "--cores", "1", "--busy")
+        wait(lambda: (at / "switch.sock").exists())
+        self.run(NETLOOM, "--run", at, "switch", "add", "br0")
+        for port, path in enumerate(self.sockets):
+            self.run(NETLOOM, "--run", at, "port", "add", "br0", f"vh{port}", "type=vhost-user", "mode=client", f"path={path}")
+
+    def forward(self):
+        """The example that only moves frames between two ports: the ceiling of Netloom's own driver."""
+        program = pathlib.Path(NETLOOM).parent / "examples/vhost_forward"
+        self.spawn("forward", *self.urgent, program, *self.sockets, processor=1)
+
+    def measure(self, program, flows, size, kind):
+        getattr(self, program)()
+        try:
+            for socket in self.sockets:
+                socket.unlink(missing_ok=True)
+            vdevs = [f"--vdev=net_virtio_user{port},path={socket},server=1,queues=1,queue_size=1024,mac=02:00:00:00:00:0{port + 1}"
+                     for port, socket in enumerate(self.sockets)]
+            command = [*self.urgent, self.generator, *self.eal("gen", "-l0", "-m", "256", *vdevs), "--", flows, size, self.seconds, kind]
+            done = subprocess.run([str(word) for word in command], text=True, capture_output=True, timeout=60 + self.seconds)
+            if done.returncode:
+                logs = "".join(f"--- {log.name}\n{log.read_text()[-1500:]}" for log in self.directory.glob("*.log"))
+                sys.exit(f"{program}: the generator failed:\n{done.stderr[-2000:]}\n{logs}")
+            result = json.loads(done.stdout.strip().splitlines()[-1])
+            result["MiB"] = self.memory(self.processes[-1])
+            return result
+        finally:
+            self.stop()
+
+
+def wait(ready, seconds=20):
+    ends = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > ends:
+            sys.exit("a program did not come up")
+        time.sleep(0.05)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--programs", nargs="+", default=["testpmd", "ovs", "netloom"], choices=["testpmd", "ovs", "netloom", "forward"])
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--urgent", action="store_true", help="real-time scheduling, on a machine that others use too")
+    parser.add_argument("--json", help="write the figures here")
+    options = parser.parse_args()
+    if os.geteuid() != 0:
+        sys.exit("needs root")
+    results = {}
+    with Bench(options.seconds, options.urgent) as bench:
+        for case in options.cases:
+            rates = {program: [] for program in options.programs}
+            for _ in range(options.pairs):
+                for program in options.programs:
+                    result = bench.measure(program, *CASES[case])
+                    rates[program].append(result["mpps"])
+                    print(f"  {case:>8} {program:<8} {result['mpps']:.3f} Mpps of {result['offered']:.3f} offered, {result['MiB']:.0f} MiB", flush=True)
+            results[case] = rates
+            line = ", ".join(f"{program} {min(values):.2f} / {statistics.median(values):.2f} / {max(values):.2f}" for program, values in rates.items())
+            print(f"{case}: {line}")
+            for other in options.programs:
+                if "netloom" in rates and other != "netloom":
+                    ratios = [a / b for a, b in zip(rates["netloom"], rates[other]) if b]
+                    if ratios:
+                        print(f"{case}: netloom / {other} = {statistics.median(ratios):.2f} ({min(ratios):.2f} - {max(ratios):.2f})", flush=True)
+    if options.json:
+        pathlib.Path(options.json).write_text(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()
