@@ -201,7 +201,14 @@ impl<R: Ring> Sender<R> {
             let index = usize::from(index);
             let head = batch.head(index);
             let length = head.len();
-            let entry = if self.ahead.waiting() > 0 { self.ahead.peek(0) } else { break };
+            if self.ahead.waiting() == 0 {
+                // A large frame took the buffers of several.
+                self.top_up(frames.len() - sent, true);
+                if self.ahead.waiting() == 0 {
+                    break;
+                }
+            }
+            let entry = self.ahead.peek(0);
             let total = length + self.header;
             if batch.tail(index).is_empty()
                 && batch.offload(index).is_complete()
