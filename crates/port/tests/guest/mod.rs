@@ -27,11 +27,19 @@ pub struct Memory {
 // SAFETY: a mapping belongs to the process, and tests use it like a device would.
 #[allow(unsafe_code)]
 unsafe impl Send for Memory {}
+// SAFETY: as above; tests race on purpose, as guests do.
+#[allow(unsafe_code)]
+unsafe impl Sync for Memory {}
 
 impl Memory {
     pub fn new(size: usize) -> Self {
         let file = memfd_create("guest", MemfdFlags::CLOEXEC).unwrap();
         ftruncate(&file, size as u64).unwrap();
+        Self::over(file, size)
+    }
+
+    /// Maps a file.
+    pub fn over(file: OwnedFd, size: usize) -> Self {
         // SAFETY: the kernel chooses the address.
         #[allow(unsafe_code)]
         let base = unsafe {
