@@ -42,6 +42,8 @@ pub const PAIRS: usize = 64;
 
 /// Time between attempts to connect, in nanoseconds.
 const RETRY: i64 = 500_000_000;
+/// Time after a conversation that went wrong, in nanoseconds.
+const BREATH: i64 = 100_000_000;
 
 /// Which side makes the socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -242,7 +244,7 @@ impl Shared {
             *status = Status { connections: status.connections, fault, ..Status::default() };
             drop(status);
             // A front end that talks nonsense, or one that closes at once, is not met again at full speed.
-            if stopped || ((failed || listener.is_none()) && !self.pause()) {
+            if stopped || ((failed || listener.is_none()) && !self.pause(BREATH)) {
                 return;
             }
         }
@@ -276,8 +278,8 @@ impl Shared {
     }
 
     /// Waits a while; false when the port was closed.
-    fn pause(&self) -> bool {
-        let timeout = Timespec { tv_sec: 0, tv_nsec: RETRY };
+    fn pause(&self, nanoseconds: i64) -> bool {
+        let timeout = Timespec { tv_sec: 0, tv_nsec: nanoseconds };
         let mut stop = [PollFd::new(&self.stop, PollFlags::IN)];
         matches!(retry_on_intr(|| poll(&mut stop, Some(&timeout))), Ok(0))
     }
@@ -291,7 +293,7 @@ impl Shared {
             {
                 return Some(socket);
             }
-            if !self.pause() {
+            if !self.pause(RETRY) {
                 return None;
             }
         }
@@ -307,7 +309,7 @@ impl Shared {
             match accept_with(listener, SocketFlags::CLOEXEC) {
                 Ok(socket) => return Some(socket),
                 // Descriptors may be short: try again later.
-                Err(_) if !self.pause() => return None,
+                Err(_) if !self.pause(RETRY) => return None,
                 Err(_) => {}
             }
         }
