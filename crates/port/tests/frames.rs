@@ -4,7 +4,9 @@
 mod guest;
 
 use guest::driver::CELL;
-use guest::front::{EVENT_IDX, Guest, INDIRECT_DESC, MRG_RXBUF, OFFLOADS, Options, PACKED, PROTOCOL, VERSION_1};
+use guest::front::{
+    EVENT_IDX, Guest, INDIRECT_DESC, MRG_RXBUF, OFFLOADS, Options, PACKED, PROTOCOL, VERSION_1,
+};
 use netloom_mem::{Batch, Offload, ReceiveQueue, Segmentation, SendQueue};
 use proptest::prelude::*;
 
@@ -242,7 +244,9 @@ fn a_full_ring_takes_what_fits_and_a_small_chain_drops() {
         for packed in [0, PACKED] {
             let mut guest = Guest::new(Options { features: features | packed, ..Options::plain() });
             let mergeable = features & MRG_RXBUF != 0;
-            assert!(guest.give(0, &[100], false) && guest.give(0, &[100], false) && guest.give(0, &[100], false));
+            assert!(
+                guest.give(0, &[100], false) && guest.give(0, &[100], false) && guest.give(0, &[100], false)
+            );
             let mut batch = Batch::new();
             assert!(batch.push(1, &octets(1, 60), Offload::NONE));
             assert!(batch.push(1, &octets(2, 400), Offload::NONE));

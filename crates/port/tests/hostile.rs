@@ -130,7 +130,11 @@ fn breaks(packed: bool, name: &str, expected: Broken, make: impl Fn(&Victim)) {
         victim.turn(&mut batch);
     }
     let counters = victim.port.from_guest(0).unwrap();
-    assert_eq!((counters.broken(), counters.breaks.get(), counters.frames.get()), (Some(expected), 1, 0), "{name}");
+    assert_eq!(
+        (counters.broken(), counters.breaks.get(), counters.frames.get()),
+        (Some(expected), 1, 0),
+        "{name}"
+    );
     // The other ring goes on, and a restart heals.
     assert!(victim.pair.to_guest.is_ready());
     for ring in 0..2 {
@@ -179,7 +183,12 @@ fn broken_split_rings_stop_with_their_reason() {
         victim.available(1, &[3], 1);
     });
     breaks(false, "long", Broken::Address, one(|victim| descriptor(victim.cell(1, 0), u32::MAX, 0, 0)));
-    breaks(false, "both", Broken::Indirect, one(|victim| descriptor(victim.cell(1, 0), 32, INDIRECT | NEXT, 0)));
+    breaks(
+        false,
+        "both",
+        Broken::Indirect,
+        one(|victim| descriptor(victim.cell(1, 0), 32, INDIRECT | NEXT, 0)),
+    );
     breaks(false, "empty", Broken::Indirect, one(|victim| descriptor(victim.cell(1, 0), 0, INDIRECT, 0)));
     breaks(false, "odd", Broken::Indirect, one(|victim| descriptor(victim.cell(1, 0), 17, INDIRECT, 0)));
     breaks(false, "table", Broken::Indirect, one(|_| descriptor(GUEST - 4096, 32, INDIRECT, 0)));
@@ -200,7 +209,9 @@ fn broken_split_rings_stop_with_their_reason() {
         let cell = victim.layouts[1].cells;
         for index in 0..65 {
             let next = if index < 64 { NEXT } else { 0 };
-            victim.memory.write(cell + 16 * index, &descriptor(victim.cell(1, 1), 16, next, index as u16 + 1));
+            victim
+                .memory
+                .write(cell + 16 * index, &descriptor(victim.cell(1, 1), 16, next, index as u16 + 1));
         }
         victim.descriptor(1, 3, &descriptor(victim.cell(1, 0), 16 * 65, INDIRECT, 0));
         victim.available(1, &[3], 1);
@@ -215,15 +226,22 @@ fn broken_packed_rings_stop_with_their_reason() {
             victim.descriptor(1, index, &descriptor(victim.cell(1, 0), 1, 0, AVAILABLE | NEXT));
         }
     });
-    let one = |octets: fn(&Victim) -> [u8; 16]| move |victim: &Victim| victim.descriptor(1, 0, &octets(victim));
+    let one =
+        |octets: fn(&Victim) -> [u8; 16]| move |victim: &Victim| victim.descriptor(1, 0, &octets(victim));
     breaks(true, "null", Broken::Address, one(|_| descriptor(0, 100, 0, AVAILABLE)));
     breaks(true, "wrap", Broken::Address, one(|_| descriptor(u64::MAX - 50, 100, 0, AVAILABLE)));
-    breaks(true, "direction", Broken::Direction, one(|victim| {
-        descriptor(victim.cell(1, 0), 100, 0, AVAILABLE | WRITE)
-    }));
-    breaks(true, "odd", Broken::Indirect, one(|victim| {
-        descriptor(victim.cell(1, 0), 17, 0, AVAILABLE | INDIRECT)
-    }));
+    breaks(
+        true,
+        "direction",
+        Broken::Direction,
+        one(|victim| descriptor(victim.cell(1, 0), 100, 0, AVAILABLE | WRITE)),
+    );
+    breaks(
+        true,
+        "odd",
+        Broken::Indirect,
+        one(|victim| descriptor(victim.cell(1, 0), 17, 0, AVAILABLE | INDIRECT)),
+    );
     breaks(true, "nested", Broken::Indirect, |victim| {
         let cell = victim.layouts[1].cells;
         victim.memory.write(cell, &descriptor(victim.cell(1, 1), 16, 0, INDIRECT));
@@ -233,12 +251,30 @@ fn broken_packed_rings_stop_with_their_reason() {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Descriptor { ring: usize, index: u16, octets: [u8; 16] },
+    Descriptor {
+        ring: usize,
+        index: u16,
+        octets: [u8; 16],
+    },
     /// A descriptor in a cell, as part of an indirect table.
-    Table { ring: usize, place: usize, octets: [u8; 16] },
-    Head { ring: usize, slot: u16, head: u16 },
-    Forward { ring: usize, by: u16 },
-    Scribble { at: usize, octets: Vec<u8> },
+    Table {
+        ring: usize,
+        place: usize,
+        octets: [u8; 16],
+    },
+    Head {
+        ring: usize,
+        slot: u16,
+        head: u16,
+    },
+    Forward {
+        ring: usize,
+        by: u16,
+    },
+    Scribble {
+        at: usize,
+        octets: Vec<u8>,
+    },
     Turn,
     Restart,
 }
@@ -268,9 +304,8 @@ fn steps(ends: (u64, u64), file: usize) -> impl Strategy<Value = Vec<Step>> {
         1 => any::<u16>(),
     ];
     let index = prop_oneof![8 => 0..SIZE, 1 => any::<u16>()];
-    let octets = (address(ends), length, flags.clone(), prop_oneof![index.clone(), flags]).prop_map(
-        |(address, length, third, fourth)| descriptor(address, length, third, fourth),
-    );
+    let octets = (address(ends), length, flags.clone(), prop_oneof![index.clone(), flags])
+        .prop_map(|(address, length, third, fourth)| descriptor(address, length, third, fourth));
     let octets = octets.boxed();
     let step = prop_oneof![
         8 => (0..2_usize, 0..SIZE, octets.clone()).prop_map(|(ring, index, octets)| Step::Descriptor { ring, index, octets }),
@@ -368,8 +403,12 @@ fn descriptors_that_change_while_they_are_read() {
                     } else {
                         random() % 200 | (random() % 16) << 32 | (writable | phase | random() & 1) << 48
                     };
-                    second.u64(layout.descriptors + 16 * slot).store(address, std::sync::atomic::Ordering::Relaxed);
-                    second.u64(layout.descriptors + 16 * slot + 8).store(fields, std::sync::atomic::Ordering::Relaxed);
+                    second
+                        .u64(layout.descriptors + 16 * slot)
+                        .store(address, std::sync::atomic::Ordering::Relaxed);
+                    second
+                        .u64(layout.descriptors + 16 * slot + 8)
+                        .store(fields, std::sync::atomic::Ordering::Relaxed);
                     if packed == 0 {
                         second.set(layout.driver + 4 + 2 * slot, (random() % u64::from(SIZE)) as u16);
                         let used = second.get(layout.device + 2);

@@ -5,8 +5,8 @@ mod guest;
 
 use guest::driver::{Layout, Ring};
 use guest::front::{
-    EVENT_IDX, Front, Guest, LOG_ALL, MQ, MRG_RXBUF, Options, P_INFLIGHT, P_LOG, P_MQ, P_SLOTS, PACKED, PROTOCOL, Place,
-    VERSION_1, event, signalled, wait,
+    EVENT_IDX, Front, Guest, LOG_ALL, MQ, MRG_RXBUF, Options, P_INFLIGHT, P_LOG, P_MQ, P_SLOTS, PACKED,
+    PROTOCOL, Place, VERSION_1, event, signalled, wait,
 };
 use guest::{GUEST, Memory};
 use netloom_mem::{Batch, Offload, PortError, ReceiveQueue, SendQueue, Wake};
@@ -50,7 +50,13 @@ fn a_stopped_ring_goes_on_where_it_was() {
         let mut batch = Batch::new();
         for round in 0_u8..40 {
             for frame in 0..5 {
-                assert!(guest.transmit(0, &[], &[round, frame, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 2000, false));
+                assert!(guest.transmit(
+                    0,
+                    &[],
+                    &[round, frame, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+                    2000,
+                    false
+                ));
                 assert!(guest.give(0, &[500], false));
             }
             // More is available than one receive looks at only in the first rounds; three of five are dealt with here.
@@ -144,7 +150,10 @@ fn a_new_memory_table_takes_over_under_traffic() {
     let more = Memory::new(8192);
     let place = GUEST + 0x1000_0000;
     let body = |size: u64| {
-        [0, place, size, guest::USER + 0x1000_0000, 0].iter().flat_map(|value: &u64| value.to_ne_bytes()).collect::<Vec<_>>()
+        [0, place, size, guest::USER + 0x1000_0000, 0]
+            .iter()
+            .flat_map(|value: &u64| value.to_ne_bytes())
+            .collect::<Vec<_>>()
     };
     assert!(!guest.front.tell(38, &body(8192), &[]));
     assert!(guest.front.tell(37, &body(8192), &[&more.file]));
@@ -344,9 +353,21 @@ fn kicks_and_interrupts_come_when_they_are_wanted() {
         let want = |guest: &Guest, wanted: bool, at: u16| {
             if packed {
                 guest.memory.set(to.driver, at | 1 << 15);
-                guest.memory.set(to.driver + 2, if !wanted { 1 } else if events { 2 } else { 0 });
+                guest.memory.set(
+                    to.driver + 2,
+                    if !wanted {
+                        1
+                    } else if events {
+                        2
+                    } else {
+                        0
+                    },
+                );
             } else if events {
-                guest.memory.set(to.driver + 4 + 2 * usize::from(to.size), if wanted { at } else { at.wrapping_sub(1) });
+                guest.memory.set(
+                    to.driver + 4 + 2 * usize::from(to.size),
+                    if wanted { at } else { at.wrapping_sub(1) },
+                );
             } else {
                 guest.memory.set(to.driver, u16::from(!wanted));
             }
@@ -441,7 +462,12 @@ fn nonsense() -> impl Strategy<Value = Nonsense> {
     ];
     let body = proptest::collection::vec(word, 0..12)
         .prop_map(|words| words.iter().flat_map(|word| word.to_ne_bytes()).collect());
-    (number, flags, body, 0..4_usize).prop_map(|(number, flags, body, files)| Nonsense { number, flags, body, files })
+    (number, flags, body, 0..4_usize).prop_map(|(number, flags, body, files)| Nonsense {
+        number,
+        flags,
+        body,
+        files,
+    })
 }
 
 proptest! {

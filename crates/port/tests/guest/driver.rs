@@ -104,7 +104,8 @@ impl Ring {
         if descriptors < needed || self.free.is_empty() || self.free_cells.len() < cells {
             return false;
         }
-        let mut chain = Chain { descriptors: Vec::new(), cells: Vec::new(), room: Vec::new(), count: needed as u16 };
+        let mut chain =
+            Chain { descriptors: Vec::new(), cells: Vec::new(), room: Vec::new(), count: needed as u16 };
         let mut list = Vec::new();
         for buffer in buffers {
             let cell = self.free_cells.pop().unwrap();
@@ -139,7 +140,11 @@ impl Ring {
             }
             list = vec![(GUEST + cell as u64, 16 * list.len() as u32, INDIRECT)];
         }
-        if self.packed { self.add_packed(memory, chain, &list) } else { self.add_split(memory, chain, &list) }
+        if self.packed {
+            self.add_packed(memory, chain, &list)
+        } else {
+            self.add_split(memory, chain, &list)
+        }
         true
     }
 

@@ -6,8 +6,8 @@ use netloom_port::vhost::{Config, Mode, Pair, Port};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::{IoSlice, IoSliceMut};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
 };
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
@@ -108,7 +108,8 @@ impl Front {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let got =
-            recvmsg(&self.socket, &mut [IoSliceMut::new(&mut octets)], &mut control, RecvFlags::CMSG_CLOEXEC).ok()?;
+            recvmsg(&self.socket, &mut [IoSliceMut::new(&mut octets)], &mut control, RecvFlags::CMSG_CLOEXEC)
+                .ok()?;
         if got.bytes < 12 {
             return None;
         }
@@ -273,10 +274,10 @@ impl Guest {
         // Two regions that meet inside the cells of the first ring: buffers lie across them.
         let cut = self.rings[0].layout.cells + 5 * CELL + 100;
         let cut = cut & !4095;
-        assert!(self.front.memory(
-            &self.memory,
-            &[(GUEST, 0, cut), (GUEST + cut as u64, cut, self.memory.size - cut)]
-        ));
+        assert!(
+            self.front
+                .memory(&self.memory, &[(GUEST, 0, cut), (GUEST + cut as u64, cut, self.memory.size - cut)])
+        );
         for (index, ring) in self.rings.iter().enumerate() {
             let base = if ring.packed { 0x8000_8000 } else { 0 };
             self.front.start(index as u32, &ring.layout, base, &self.kicks[index], &self.calls[index]);

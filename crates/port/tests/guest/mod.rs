@@ -2,7 +2,14 @@
 //!
 //! It is slow, plain, and follows the specification from the driver's side, so that it can be the oracle. Hostile tests
 //! write into its memory behind its back ([`Memory::write`]).
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test"
+)]
 
 pub mod driver;
 pub mod front;
@@ -43,7 +50,8 @@ impl Memory {
         // SAFETY: the kernel chooses the address.
         #[allow(unsafe_code)]
         let base = unsafe {
-            mmap(std::ptr::null_mut(), size, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, &file, 0).unwrap()
+            mmap(std::ptr::null_mut(), size, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, &file, 0)
+                .unwrap()
         };
         Self { file, base: base.cast(), size }
     }
