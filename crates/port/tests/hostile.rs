@@ -399,9 +399,11 @@ fn descriptors_that_change_while_they_are_read() {
                     let phase = if random() & 1 == 0 { 1 << 7 } else { 1 << 15 };
                     let writable = if layout.cells == layouts[0].cells { u64::from(WRITE) } else { 0 };
                     let fields = if packed == 0 {
-                        random() % 200 | (writable | random() & 1) << 32 | (random() % 16) << 48
+                        (random() % 200) | ((writable | (random() & 1)) << 32) | ((random() % 16) << 48)
                     } else {
-                        random() % 200 | (random() % 16) << 32 | (writable | phase | random() & 1) << 48
+                        (random() % 200)
+                            | ((random() % 16) << 32)
+                            | ((writable | phase | (random() & 1)) << 48)
                     };
                     second
                         .u64(layout.descriptors + 16 * slot)

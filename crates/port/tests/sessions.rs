@@ -68,9 +68,9 @@ fn a_stopped_ring_goes_on_where_it_was() {
             let bases = [guest.front.stop(0), guest.front.stop(1)];
             assert!(!send(&mut guest.pairs[0], &mut batch, &[0; 60]));
             assert!(receive(&mut guest.pairs[0], &mut batch).is_empty());
-            for index in 0..2 {
+            for (index, base) in bases.into_iter().enumerate() {
                 let (kick, call) = (&guest.kicks[index], &guest.calls[index]);
-                guest.front.start(index as u32, &guest.rings[index].layout, bases[index], kick, call);
+                guest.front.start(index as u32, &guest.rings[index].layout, base, kick, call);
             }
             for frame in &got[3..] {
                 assert!(send(&mut guest.pairs[0], &mut batch, frame));
