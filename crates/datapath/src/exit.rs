@@ -4,8 +4,10 @@
 //! sent at once, after what was staged for the port before.
 
 use crate::counters::PortCounters;
-use netloom_mem::{BATCH, Batch, PortNumber, SendQueue};
-use netloom_nf::{Action, Program, Reason, Shape, complete_checksum, pop_vlan, push_vlan, set_vlan};
+use netloom_mem::{BATCH, Batch, PortNumber, Segmentation, SendQueue};
+use netloom_nf::{
+    Action, Program, Reason, Segmenter, Shape, complete_checksum, pop_vlan, push_vlan, set_vlan,
+};
 use std::sync::Arc;
 
 /// Most ports of a data path.
@@ -27,6 +29,8 @@ pub(crate) struct Exit {
     touched: Vec<PortNumber>,
     /// Those with something to flush.
     dirty: Vec<PortNumber>,
+    /// Packets that were cut from large frames.
+    cut: Batch,
 }
 
 /// What a program wants beside sending.
@@ -113,7 +117,7 @@ impl Exit {
     }
 
     #[inline]
-    fn stage(&mut self, batch: &Batch, index: usize, port: PortNumber) -> Outcome {
+    fn stage(&mut self, batch: &mut Batch, index: usize, port: PortNumber) -> Outcome {
         let Some(Some(output)) = self.outputs.get_mut(port as usize) else {
             return Outcome::Dropped(Reason::PortGone);
         };
@@ -121,7 +125,7 @@ impl Exit {
             self.touched.push(port);
         } else if usize::from(output.count) == BATCH {
             // A program may send one frame to one port more than once.
-            output.send(batch);
+            output.send_complete(batch, &mut self.cut);
         }
         if let Some(place) = output.staged.get_mut(usize::from(output.count)) {
             *place = index as u8;
@@ -136,8 +140,7 @@ impl Exit {
 
     fn send_port(&mut self, batch: &mut Batch, port: PortNumber) {
         if let Some(Some(output)) = self.outputs.get_mut(port as usize) {
-            output.prepare(batch);
-            output.send(batch);
+            output.send_complete(batch, &mut self.cut);
             self.touched.retain(|touched| *touched != port);
         }
     }
@@ -147,8 +150,7 @@ impl Exit {
     pub(crate) fn send(&mut self, batch: &mut Batch) {
         for port in self.touched.drain(..) {
             if let Some(Some(output)) = self.outputs.get_mut(port as usize) {
-                output.prepare(batch);
-                output.send(batch);
+                output.send_complete(batch, &mut self.cut);
             }
         }
     }
@@ -166,17 +168,55 @@ impl Exit {
 }
 
 impl Output {
-    /// Completes what the port can't: checksums that were left open.
+    /// Sends what is staged, after completing what the port can't: checksums that were left open, and large frames.
     #[inline]
-    fn prepare(&self, batch: &mut Batch) {
-        if self.queue.takes_offloads() {
-            return;
-        }
-        for index in &self.staged[..usize::from(self.count)] {
-            if !batch.offload(usize::from(*index)).is_complete() {
-                complete_checksum(batch, usize::from(*index));
+    fn send_complete(&mut self, batch: &mut Batch, cut: &mut Batch) {
+        if !self.queue.takes_offloads() {
+            let staged = self.staged;
+            let mut large = false;
+            for index in &staged[..usize::from(self.count)] {
+                let offload = batch.offload(usize::from(*index));
+                if offload.segmentation != Segmentation::None {
+                    large = true;
+                } else if offload.partial {
+                    complete_checksum(batch, usize::from(*index));
+                }
+            }
+            if large {
+                return self.send_cut(batch, cut);
             }
         }
+        self.send(batch);
+    }
+
+    /// Sends what is staged one by one, large frames in pieces.
+    #[cold]
+    fn send_cut(&mut self, batch: &mut Batch, cut: &mut Batch) {
+        let (staged, count) = (self.staged, usize::from(self.count));
+        for index in &staged[..count] {
+            let index = usize::from(*index);
+            if batch.offload(index).segmentation == Segmentation::None {
+                (self.staged[0], self.count) = (index as u8, 1);
+                self.send(batch);
+                continue;
+            }
+            let network = network(batch.head(index));
+            let Some(mut segmenter) = Segmenter::new(batch, index, network) else {
+                self.counters.unsent.add(1);
+                continue;
+            };
+            let mut more = true;
+            while more {
+                more = segmenter.fill(batch, index, cut);
+                for (place, piece) in self.staged.iter_mut().zip(0..cut.len()) {
+                    *place = piece as u8;
+                }
+                self.count = cut.len() as u8;
+                self.send(cut);
+                cut.clear();
+            }
+        }
+        self.count = 0;
     }
 
     #[inline]
@@ -192,5 +232,15 @@ impl Output {
             self.counters.unsent.add(kept.len() as u64);
         }
         self.count = 0;
+    }
+}
+
+/// Where the network header begins, behind up to two VLAN tags.
+fn network(head: &[u8]) -> usize {
+    let tagged = |at: usize| matches!(head.get(at..at + 2), Some([0x81, 0] | [0x88, 0xa8]));
+    match (tagged(12), tagged(16)) {
+        (false, _) => 14,
+        (true, false) => 18,
+        (true, true) => 22,
     }
 }

@@ -7,9 +7,11 @@
 mod action;
 mod checksum;
 mod reason;
+mod segment;
 mod vlan;
 
 pub use action::{Action, Program, Shape};
 pub use checksum::complete_checksum;
 pub use reason::Reason;
+pub use segment::Segmenter;
 pub use vlan::{pop_vlan, push_vlan, set_vlan};
