@@ -1,0 +1,197 @@
+//! The switch daemon as a user meets it: real TAP interfaces, real frames, the commands, and a daemon that is killed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
+use netloom_mem::{Batch, Offload, ReceiveQueue, SendQueue};
+use netloom_port::packet::{PacketSocket, open_packet};
+use netloom_testkit::rig::{self, Rig};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long nothing must come before it counts as nothing.
+const SILENCE: Duration = Duration::from_millis(150);
+
+struct Daemon<'a> {
+    directory: &'a Path,
+    child: Child,
+}
+
+impl Drop for Daemon<'_> {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl<'a> Daemon<'a> {
+    fn start(directory: &'a Path) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_netloom"))
+            .args(["--run", directory.to_str().unwrap(), "switchd"])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let daemon = Self { directory, child };
+        until("the daemon answers", || daemon.ask(&["switch", "list"]).is_some());
+        daemon
+    }
+
+    /// What a command prints; `None` if it fails.
+    fn ask(&self, words: &[&str]) -> Option<String> {
+        let output = Command::new(env!("CARGO_BIN_EXE_netloom"))
+            .args(["--run", self.directory.to_str().unwrap()])
+            .args(words)
+            .output()
+            .unwrap();
+        output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+    }
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < PATIENCE, "{what} does not come true");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// The host's side of the TAP interfaces.
+fn sockets(rig: &Rig, names: &[&str]) -> Vec<PacketSocket> {
+    let open = |name: &&str| {
+        let done = rig.run("ip", &["link", "set", name, "up"]).unwrap();
+        assert!(done.status.success(), "{done:?}");
+        let index = std::fs::read_to_string(format!("/sys/class/net/{name}/ifindex"));
+        // In a user namespace /sys is the host's: the kernel is asked another way.
+        let index = index.ok().map_or_else(
+            || {
+                let shown = rig.run("ip", &["-o", "link", "show", name]).unwrap();
+                String::from_utf8(shown.stdout).unwrap().split(':').next().unwrap().trim().to_owned()
+            },
+            |text| text.trim().to_owned(),
+        );
+        open_packet(1, index.parse().unwrap()).unwrap()
+    };
+    names.iter().map(open).collect()
+}
+
+fn frame(destination: u8, source: u8, tag: Option<u16>, octets: usize) -> Vec<u8> {
+    let mut frame = vec![2, 0, 0, 0, 1, destination, 2, 0, 0, 0, 1, source];
+    if destination == 255 {
+        frame[..6].fill(255);
+    }
+    if let Some(tag) = tag {
+        frame.extend([0x81, 0, (tag >> 8) as u8, tag as u8]);
+    }
+    // An experimental EtherType, and a payload that tells the frame from the host's own.
+    frame.extend([0x88, 0xb5]);
+    frame.extend((0..octets).map(|octet| octet as u8));
+    frame
+}
+
+/// Sends a frame into one interface and checks what comes out of each.
+fn check(sockets: &mut [PacketSocket], from: usize, sent: &[u8], wanted: &[Option<Vec<u8>>]) {
+    let mut batch = Batch::new();
+    assert!(batch.push(1, sent, Offload::NONE));
+    assert_eq!(sockets[from].send.send(&batch, &[0]).unwrap(), 1);
+    sockets[from].send.flush();
+    let mut came: Vec<Vec<Vec<u8>>> = vec![Vec::new(); sockets.len()];
+    let began = Instant::now();
+    let mut last = Instant::now();
+    loop {
+        for (socket, came) in sockets.iter_mut().zip(&mut came) {
+            batch.clear();
+            for index in 0..socket.receive.receive(&mut batch).unwrap() {
+                let octets = batch.octets(index);
+                // The host announces itself on its interfaces: that is not ours.
+                if octets.starts_with(&sent[..12]) {
+                    came.push(octets);
+                    last = Instant::now();
+                }
+            }
+        }
+        let all = wanted.iter().zip(&came).all(|(wanted, came)| wanted.is_none() || !came.is_empty());
+        if all && last.elapsed() > SILENCE {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "not everything came: {came:x?}");
+    }
+    for (index, (wanted, came)) in wanted.iter().zip(&came).enumerate() {
+        let wanted: Vec<Vec<u8>> = wanted.iter().cloned().collect();
+        assert_eq!(*came, wanted, "interface {index}");
+    }
+}
+
+#[test]
+fn frames_go_where_the_vlans_say_and_the_daemon_comes_back_as_it_was() {
+    rig::isolated(|rig| {
+        if !Path::new("/dev/net/tun").exists() || rig.run("ip", &["-V"]).is_none() {
+            netloom_testkit::skip!("no /dev/net/tun or no ip");
+        }
+        let directory = rig.state_dir.join("switch");
+        let daemon = Daemon::start(&directory);
+        daemon.ask(&["switch", "add", "br0"]).unwrap();
+        let names = ["nt1", "nt2", "nt3", "nt4"];
+        for (name, vlan) in names.iter().zip(["vlan=10", "vlan=10", "vlan=20", "trunk=10,20"]) {
+            if daemon.ask(&["port", "add", "br0", name, "type=tap", vlan]).is_none() {
+                netloom_testkit::skip!("this user can't make TAP interfaces");
+            }
+        }
+        // What is wrong is refused and changes nothing.
+        for wrong in [
+            &["switch", "add", "br0"][..],
+            &["port", "add", "br0", "nt1", "type=tap"],
+            &["port", "add", "br1", "x", "type=tap"],
+            &["port", "add", "br0", "x", "type=wire"],
+            &["port", "add", "br0", "x", "type=tap", "vlan=5000"],
+            &["port", "add", "br0", "x", "type=tap", "colour=red"],
+            &["port", "set", "nt1", "type=afpacket"],
+            &["port", "del", "nt9"],
+        ] {
+            assert_eq!(daemon.ask(wrong), None, "{wrong:?}");
+        }
+        let vlans = |sockets: &mut [PacketSocket], octets: usize| {
+            let (plain, tagged) = (frame(255, 1, None, octets), frame(255, 1, Some(10), octets));
+            check(sockets, 0, &plain, &[None, Some(plain.clone()), None, Some(tagged)]);
+            let (plain, tagged) = (frame(1, 3, None, octets), frame(1, 3, Some(10), octets));
+            check(sockets, 3, &tagged, &[Some(plain), None, None, None]);
+            // A station of VLAN 20 with the same address is another one.
+            let (plain, tagged) = (frame(1, 5, None, octets), frame(1, 5, Some(20), octets));
+            check(sockets, 2, &plain, &[None, None, None, Some(tagged)]);
+        };
+        let mut sockets_before = sockets(rig, &names);
+        vlans(&mut sockets_before, 46);
+        vlans(&mut sockets_before, 1400);
+        let stations = daemon.ask(&["fdb", "show", "br0"]).unwrap();
+        assert!(stations.contains("02:00:00:00:01:01") && stations.contains("nt1"), "{stations}");
+        let flows = daemon.ask(&["flows"]).unwrap();
+        assert!(flows.contains("eth_dst: 0x20000000101"), "{flows}");
+        // A change of a port counts from the next frame on.
+        daemon.ask(&["port", "set", "nt2", "vlan=20"]).unwrap();
+        let (plain, tagged) = (frame(255, 7, None, 60), frame(255, 7, Some(10), 60));
+        check(&mut sockets_before, 0, &plain, &[None, None, None, Some(tagged)]);
+        daemon.ask(&["port", "set", "nt2", "vlan=10"]).unwrap();
+        let ports = daemon.ask(&["port", "list", "-o", "json"]).unwrap();
+        let ports: serde_json::Value = serde_json::from_str(&ports).unwrap();
+        assert!(ports.as_array().unwrap().iter().all(|port| port["state"] == "up"), "{ports}");
+        assert!(ports[0]["received"].as_u64() > Some(0), "{ports}");
+        drop(sockets_before);
+
+        // Killed, and started again: everything is there as it was.
+        drop(daemon);
+        let daemon = Daemon::start(&directory);
+        let mut sockets_after = sockets(rig, &names);
+        vlans(&mut sockets_after, 100);
+        // Two daemons can't have one directory.
+        let second = Command::new(env!("CARGO_BIN_EXE_netloom"))
+            .args(["--run", directory.to_str().unwrap(), "switchd"])
+            .output()
+            .unwrap();
+        assert!(!second.status.success());
+        daemon.ask(&["switch", "del", "br0"]).unwrap();
+        assert_eq!(daemon.ask(&["port", "list"]).unwrap().lines().count(), 1);
+        drop(sockets_after);
+        daemon.ask(&["switch", "stop"]).unwrap();
+        until("the socket is gone", || !directory.join("switch.sock").exists());
+    });
+}
