@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
-use netloom_mem::{Batch, Offload, ReceiveQueue, SendQueue};
+use netloom_mem::{Batch, Offload};
 use netloom_port::packet::{PacketSocket, open_packet};
 use netloom_testkit::rig::{self, Rig};
 use std::path::Path;

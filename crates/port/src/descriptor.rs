@@ -1,6 +1,9 @@
 //! A queue behind a file descriptor that reads and writes one frame at a time with a virtio-net header in front: TAP
 //! interfaces and packet sockets.
 //!
+//! The kernel takes the outer VLAN tag off a frame that it hands to a packet socket, and tells it beside the frame: it is
+//! put back.
+//!
 //! Invariants: what is beyond a frame's head is read into memory of the queue, which is written again only by the next
 //! [`ReceiveQueue::receive`], when no batch refers to it any more.
 //!
@@ -36,6 +39,8 @@ pub(crate) struct DescriptorReceive {
     port: PortNumber,
     tails: Arc<Tails>,
     anchor: Anchor,
+    /// The outer VLAN tag comes beside the frame (`PACKET_AUXDATA`).
+    tags_beside: bool,
     /// Turns to let pass, and how many it will be the next time.
     skip: u32,
     next_skip: u32,
@@ -48,18 +53,27 @@ pub(crate) struct DescriptorSend {
     longest: usize,
 }
 
-/// Both ends of a non-blocking descriptor. `offloads`: the other side takes open checksums and uncut frames.
+/// Both ends of a non-blocking descriptor. `offloads`: the other side takes open checksums and uncut frames;
+/// `tags_beside`: it is a packet socket with `PACKET_AUXDATA`.
 pub(crate) fn queues(
     descriptor: OwnedFd,
     port: PortNumber,
     offloads: bool,
+    tags_beside: bool,
 ) -> (DescriptorReceive, DescriptorSend) {
     let descriptor = Arc::new(descriptor);
     let tails = (0..BATCH).map(|_| UnsafeCell::new(vec![0; FRAME].into_boxed_slice())).collect();
     let tails = Arc::new(Tails(tails));
     let anchor: Anchor = tails.clone();
-    let receive =
-        DescriptorReceive { descriptor: descriptor.clone(), port, tails, anchor, skip: 0, next_skip: 0 };
+    let receive = DescriptorReceive {
+        descriptor: descriptor.clone(),
+        port,
+        tails,
+        anchor,
+        tags_beside,
+        skip: 0,
+        next_skip: 0,
+    };
     (receive, DescriptorSend { descriptor, offloads, longest: FRAME })
 }
 
@@ -85,8 +99,13 @@ impl ReceiveQueue for DescriptorReceive {
             let (pointer, head) = (tail.as_ptr(), slot.head);
             let parts =
                 &mut [IoSliceMut::new(&mut header), IoSliceMut::new(&mut head[..]), IoSliceMut::new(tail)];
-            let count = match rustix::io::readv(&self.descriptor, parts) {
-                Ok(count) => count,
+            let read = if self.tags_beside {
+                read_with_tag(&self.descriptor, parts)
+            } else {
+                rustix::io::readv(&self.descriptor, parts).map(|count| (count, None))
+            };
+            let (count, tag) = match read {
+                Ok(read) => read,
                 Err(Errno::AGAIN) => break,
                 Err(Errno::INTR) => continue,
                 // The interface is down: it may come up again.
@@ -111,6 +130,9 @@ impl ReceiveQueue for DescriptorReceive {
                     batch.commit_with_tail(self.port, HEAD, offload, [segment]);
                 }
             }
+            if let Some(tag) = tag {
+                put_back(batch, index, tag);
+            }
         }
         if batch.is_empty() {
             self.next_skip = (self.next_skip * 2 + 1).min(RAREST);
@@ -125,6 +147,83 @@ impl ReceiveQueue for DescriptorReceive {
         (self.skip, self.next_skip) = (0, 0);
         Wake::Readable(self.descriptor.as_fd())
     }
+}
+
+/// An outer VLAN tag as it stands in a frame: EtherType, then priority and VLAN.
+type TagOctets = [u8; 4];
+
+/// Puts a tag behind the two addresses of a frame.
+fn put_back(batch: &mut Batch, index: usize, tag: TagOctets) {
+    const ADDRESSES: usize = 12;
+    if batch.head(index).len() < ADDRESSES {
+        return;
+    }
+    if let Some(head) = batch.grow(index, tag.len()) {
+        head.copy_within(tag.len()..tag.len() + ADDRESSES, 0);
+        head[ADDRESSES..ADDRESSES + tag.len()].copy_from_slice(&tag);
+    }
+}
+
+/// `struct tpacket_auxdata` (linux/if_packet.h).
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct AuxiliaryData {
+    status: u32,
+    length: u32,
+    captured: u32,
+    link: u16,
+    network: u16,
+    vlan_tci: u16,
+    vlan_tpid: u16,
+}
+
+/// Room for one control message with [`AuxiliaryData`], aligned as the kernel wants it.
+#[repr(C, align(8))]
+struct Control([u8; 64]);
+
+/// Reads a frame, and the VLAN tag that the kernel took off it.
+fn read_with_tag(
+    descriptor: &OwnedFd,
+    parts: &mut [IoSliceMut<'_>; 3],
+) -> Result<(usize, Option<TagOctets>), Errno> {
+    use std::os::fd::AsRawFd;
+    const PACKET_AUXDATA: i32 = 8;
+    const TP_STATUS_VLAN_VALID: u32 = 1 << 4;
+    const TP_STATUS_VLAN_TPID_VALID: u32 = 1 << 6;
+    let mut control = Control([0; 64]);
+    // SAFETY: all zeros are a valid `msghdr`: no address, no parts, no control messages.
+    #[allow(unsafe_code)]
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    // `IoSliceMut` has the layout of `iovec` (documented by the standard library).
+    message.msg_iov = parts.as_mut_ptr().cast();
+    message.msg_iovlen = parts.len() as _;
+    message.msg_control = control.0.as_mut_ptr().cast();
+    message.msg_controllen = control.0.len() as _;
+    // SAFETY: the parts and the control buffer live during the call and have the lengths that are given.
+    #[allow(unsafe_code)]
+    let count = unsafe { libc::recvmsg(descriptor.as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT) };
+    let Ok(count) = usize::try_from(count) else {
+        return Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO));
+    };
+    // SAFETY: `message` was filled by the kernel and its control buffer is alive; CMSG_FIRSTHDR gives a pointer into it
+    // or none.
+    #[allow(unsafe_code)]
+    let header = unsafe { libc::CMSG_FIRSTHDR(&raw const message).as_ref() };
+    let Some(header) = header else { return Ok((count, None)) };
+    let wanted = size_of::<AuxiliaryData>() + size_of::<libc::cmsghdr>();
+    if (header.cmsg_level, header.cmsg_type) != (libc::SOL_PACKET, PACKET_AUXDATA) || header.cmsg_len < wanted
+    {
+        return Ok((count, None));
+    }
+    // SAFETY: the message is long enough for the structure (checked above), which any octets are valid for.
+    #[allow(unsafe_code)]
+    let data: AuxiliaryData = unsafe { libc::CMSG_DATA(header).cast::<AuxiliaryData>().read_unaligned() };
+    if data.status & TP_STATUS_VLAN_VALID == 0 {
+        return Ok((count, None));
+    }
+    let tpid = if data.status & TP_STATUS_VLAN_TPID_VALID == 0 { 0x8100 } else { data.vlan_tpid };
+    let ([a, b], [c, d]) = (tpid.to_be_bytes(), data.vlan_tci.to_be_bytes());
+    Ok((count, Some([a, b, c, d])))
 }
 
 impl SendQueue for DescriptorSend {

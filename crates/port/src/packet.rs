@@ -8,6 +8,7 @@ use netloom_mem::{PortNumber, ReceiveQueue, SendQueue};
 use rustix::fd::{FromRawFd, OwnedFd};
 use std::io;
 
+const PACKET_AUXDATA: i32 = 8;
 const PACKET_VNET_HDR: i32 = 15;
 const PACKET_IGNORE_OUTGOING: i32 = 23;
 const PACKET_QDISC_BYPASS: i32 = 20;
@@ -43,7 +44,7 @@ fn option(socket: i32, name: i32, value: i32) -> io::Result<()> {
 /// # Errors
 /// Without the right to (`CAP_NET_RAW`), or when there is no such interface.
 pub fn open_packet(port: PortNumber, index: u32) -> io::Result<PacketSocket> {
-    let (receive, send): (DescriptorReceive, DescriptorSend) = queues(open(index)?, port, true);
+    let (receive, send): (DescriptorReceive, DescriptorSend) = queues(open(index)?, port, true, true);
     Ok(PacketSocket { receive: Box::new(receive), send: Box::new(send) })
 }
 
@@ -57,6 +58,7 @@ fn open(index: u32) -> io::Result<OwnedFd> {
     let owned = unsafe { OwnedFd::from_raw_fd(socket) };
     option(socket, PACKET_VNET_HDR, 1)?;
     option(socket, PACKET_IGNORE_OUTGOING, 1)?;
+    option(socket, PACKET_AUXDATA, 1)?;
     // Saves a queue; older kernels and odd devices do without.
     let _ = option(socket, PACKET_QDISC_BYPASS, 1);
     let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&owned, 8 << 20);

@@ -58,7 +58,7 @@ pub fn open_tap(port: PortNumber, name: &str, count: usize) -> io::Result<Tap> {
     for _ in 0..count.max(1) {
         let (descriptor, name) = open(name, count > 1)?;
         let offloads = offload(&descriptor);
-        let (receive, send) = queues(descriptor, port, offloads);
+        let (receive, send) = queues(descriptor, port, offloads, false);
         match &mut tap {
             Some(tap) => tap.receive.push(Box::new(receive)),
             None => {
