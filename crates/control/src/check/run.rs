@@ -88,14 +88,22 @@ impl Run<'_> {
                 let at = (self.place_of)(&Space::Node(node.clone()));
                 let port = service.ports.map_or(0, |(port, _)| port);
                 let place = (self.place_of)(from);
-                let measured = match service.protocol {
-                    Protocol::Udp => throughput::udp(&place, &at, to.address, port, *rate, *duration)?,
-                    _ => throughput::tcp(&place, &at, to.address, port, *duration)?,
-                };
-                let wanted = *rate as f64;
-                let off = (measured.on_wire - wanted) / wanted;
-                let evidence = format!("{} on the wire ({:+.1}%)", rate_text(measured.on_wire), off * 100.0);
-                Ok((off.abs() <= f64::from(*tolerance) / 1e6, evidence))
+                let (wanted, allowed) = (*rate as f64, f64::from(*tolerance) / 1e6);
+                let mut evidence = String::new();
+                for again in ["", ", second try", ", third try"] {
+                    let measured = match service.protocol {
+                        Protocol::Udp => throughput::udp(&place, &at, to.address, port, *rate, *duration)?,
+                        _ => throughput::tcp(&place, &at, to.address, port, *duration)?,
+                    };
+                    let off = (measured.on_wire - wanted) / wanted;
+                    evidence =
+                        format!("{} on the wire ({:+.1}%{again})", rate_text(measured.on_wire), off * 100.0);
+                    // A busy machine makes a network look slower, never faster: only that is worth another try.
+                    if off >= -allowed {
+                        return Ok((off <= allowed, evidence));
+                    }
+                }
+                Ok((false, evidence))
             }
             Check::Loss { from, to, at_most, count } => {
                 let place = (self.place_of)(from);
