@@ -75,6 +75,8 @@ pub(super) struct Packed {
     give: Place,
     /// What was given back and is not published: where it begins, and what its first descriptor will say.
     held: Option<(Place, u64)>,
+    /// Where what was published last begins.
+    before: u16,
     considered: bool,
     /// The last look found all that was wanted.
     filled: bool,
@@ -236,6 +238,7 @@ impl Ring for Packed {
             next: place,
             give: place,
             held: None,
+            before: 0,
             considered: false,
             filled: false,
             event_index: has(setup.features, EVENT_IDX),
@@ -328,6 +331,12 @@ impl Ring for Packed {
                 place.advance(1, self.size);
             }
         }
+        self.before = first.index;
+        true
+    }
+
+    #[inline(always)]
+    fn wants_interrupt(&mut self) -> bool {
         if self.setup.call.is_none() {
             return false;
         }
@@ -339,7 +348,7 @@ impl Ring for Packed {
             EVENTS_DESCRIPTOR if self.event_index && considered => {
                 let event = Place::of(u16::from_le(self.event(self.driver, 0).load(Ordering::Relaxed)));
                 let (new, size) = (self.give.index, self.size);
-                let mut old = first.index;
+                let mut old = self.before;
                 if new <= old {
                     old = old.wrapping_sub(size);
                 }

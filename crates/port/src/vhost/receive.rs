@@ -389,8 +389,9 @@ impl<R: Ring> Receiver<R> {
             let entry = self.ahead.finish();
             self.ring.give_back(&entry, 0);
         }
-        let wanted = self.ring.publish();
+        self.ring.publish();
         self.setup.position.store(self.ring.position(&self.ahead), Ordering::Relaxed);
+        let wanted = self.ring.wants_interrupt();
         if let (true, Some(call)) = (wanted, &self.setup.call) {
             signal(call);
             return Some(true);

@@ -250,8 +250,12 @@ pub(super) trait Ring: Sized {
     /// Gives a chain back, of which `written` octets were written. Not visible before [`Ring::publish`].
     fn give_back(&mut self, entry: &Entry, written: u32);
 
-    /// Makes visible what was given back; true when the guest wants to be interrupted for it.
+    /// Makes visible what was given back; false when that is nothing.
     fn publish(&mut self) -> bool;
+
+    /// Whether the guest wants to be interrupted for what was published last. It waits until all stores are seen, so
+    /// it is best asked a little later.
+    fn wants_interrupt(&mut self) -> bool;
 
     /// Asks for kicks, or not. A full barrier follows.
     fn ask_for_kicks(&mut self, ahead: &Ahead, wanted: bool);

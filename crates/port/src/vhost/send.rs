@@ -342,12 +342,16 @@ impl<R: Ring> Sender<R> {
     /// True when the guest was interrupted.
     #[inline(always)]
     fn flush(&mut self) -> bool {
-        let wanted = self.ring.publish();
+        if !self.ring.publish() {
+            return false;
+        }
+        // The frames' lines travel to memory while the next buffers are looked at; only then the barrier is cheap.
+        self.top_up(BATCH, false);
+        self.setup.position.store(self.ring.position(&self.ahead), Ordering::Relaxed);
+        let wanted = self.ring.wants_interrupt();
         if let (true, Some(call)) = (wanted, &self.setup.call) {
             signal(call);
         }
-        self.top_up(BATCH, false);
-        self.setup.position.store(self.ring.position(&self.ahead), Ordering::Relaxed);
         wanted
     }
 }

@@ -50,6 +50,8 @@ pub(super) struct Split {
     give: u16,
     /// The used index that the guest has seen.
     published: u16,
+    /// The used index before that.
+    before: u16,
     /// The used index at which interrupts were considered last, if they were.
     considered: Option<u16>,
     event_index: bool,
@@ -197,6 +199,7 @@ impl Ring for Split {
             known: position,
             give: position,
             published: position,
+            before: position,
             considered: None,
             event_index: has(setup.features, EVENT_IDX),
             fault: None,
@@ -335,7 +338,12 @@ impl Ring for Split {
                 at = at.wrapping_add(1);
             }
         }
-        let before = std::mem::replace(&mut self.published, self.give);
+        self.before = std::mem::replace(&mut self.published, self.give);
+        true
+    }
+
+    #[inline(always)]
+    fn wants_interrupt(&mut self) -> bool {
         if self.setup.call.is_none() {
             return false;
         }
@@ -346,7 +354,7 @@ impl Ring for Split {
             let since = self.considered.replace(self.give);
             // vring_need_event: the event lies between what was published before and now.
             since.is_none_or(|_| {
-                self.give.wrapping_sub(event).wrapping_sub(1) < self.give.wrapping_sub(before)
+                self.give.wrapping_sub(event).wrapping_sub(1) < self.give.wrapping_sub(self.before)
             })
         } else {
             u16::from_le(self.field(self.available, 0).load(Ordering::Relaxed)) & NO_INTERRUPT == 0
