@@ -234,15 +234,14 @@ impl Ring for Split {
         if count == 0 {
             return;
         }
-        for index in 0..count as u16 {
-            prefetch(self.descriptor(self.head(self.next.wrapping_add(index))));
-        }
+        // Indexes are kept in registers: beside each other in memory, a store to one would hold up loads of the other.
+        let (mut next, mask) = (self.next, self.mask);
         for _ in 0..count {
-            let head = self.head(self.next);
-            if head > self.mask {
-                self.known = self.next;
+            let head = self.head(next);
+            if head > mask {
+                self.known = next;
                 self.fault = Some(Broken::Head);
-                return;
+                break;
             }
             // SAFETY: the head is inside the table, which is mapped and aligned.
             #[allow(unsafe_code)]
@@ -258,11 +257,12 @@ impl Ring for Split {
                 prefetch(entry.pointer.wrapping_add(75));
             }
             ahead.push(entry);
-            self.next = self.next.wrapping_add(1);
+            next = next.wrapping_add(1);
         }
+        self.next = next;
         // What is likely to be looked at next.
         let more = usize::from(self.known.wrapping_sub(self.next)).min(32);
-        for index in 0..more as u16 {
+        for index in (0..more as u16).step_by(4) {
             prefetch(self.descriptor(self.head(self.next.wrapping_add(index))));
         }
     }
