@@ -73,7 +73,16 @@ impl Lean {
             front.start(ring as u32, layout, if packed { 0x8000_8000 } else { 0 }, &event(), &event());
         }
         let pair = pairs.remove(0);
-        Self { memory, layouts, pair, packed, next: [(0, true); 2], _front: front, _port: port, _place: place }
+        Self {
+            memory,
+            layouts,
+            pair,
+            packed,
+            next: [(0, true); 2],
+            _front: front,
+            _port: port,
+            _place: place,
+        }
     }
 
     /// The guest makes everything available again.
@@ -96,7 +105,10 @@ impl Lean {
                     self.memory.write(place + 8, &length.to_le_bytes());
                 } else {
                     // The length of what was transmitted was overwritten with zero.
-                    self.memory.write(place + 8, &(FRAME.load(std::sync::atomic::Ordering::Relaxed) + 12).to_le_bytes());
+                    self.memory.write(
+                        place + 8,
+                        &(FRAME.load(std::sync::atomic::Ordering::Relaxed) + 12).to_le_bytes(),
+                    );
                 }
                 // The next round.
                 let phase = if *wrap { 1 << 15 } else { 1 << 7 };
