@@ -2,37 +2,21 @@
 //!
 //! What: the session publishes a [`Setup`] (or none) with a new version. The worker marks itself busy when it begins
 //! to use a ring, looks at the version once, and marks itself idle when it is done with a batch. Whoever published
-//! then asks to [`Exchange::quiesce`]: it waits until the worker is idle or has seen the new version. After that
+//! then waits until the worker is idle or has seen the new version. After that
 //! nobody uses the old ring, whether the worker polls, sleeps, or is gone.
 //!
-//! Why it is right: the worker stores `busy` and then loads `version`; the session stores `version` and then loads
-//! `busy`. One of the two must see the other's store, which needs a full barrier between store and load on both
-//! sides. The worker must not pay for it, so the session's `membarrier` makes every running thread execute one:
-//!
-//! ```text
-//! worker                          session
-//! busy = true                     version = n + 1
-//! (compiler barrier)              membarrier: a full barrier on both sides
-//! v = version                     busy == false, or seen == n + 1: the worker can't be using version n
-//! if v != mine: take the new one
-//! use the ring
-//! busy = false (release)
-//! ```
-//!
-//! Without `membarrier` (forbidden in some containers) the worker executes a barrier itself.
-//!
-//! Costs: two stores and two loads for each batch, in lines that nobody else writes.
+//! Why it is right, and what it costs: see `gate.rs`.
 
 use super::counters::QueueCounters;
+use super::gate::Gate;
 use super::memory::GuestMemory;
-use super::moves::full_barrier;
 use netloom_mem::Anchor;
 use rustix::event::epoll;
 use rustix::event::{EventfdFlags, eventfd};
 use std::cell::UnsafeCell;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, compiler_fence};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Where a ring is, as pointers that were checked: aligned, and in one mapping with all their elements.
@@ -120,21 +104,11 @@ impl Setup {
     }
 }
 
-/// The worker's side of an exchange has lines of its own.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct WorkerSide {
-    busy: AtomicBool,
-    seen: AtomicU64,
-}
-
 /// One ring's place of handing over.
 #[derive(Debug)]
 pub(super) struct Exchange {
-    version: AtomicU64,
-    asymmetric: bool,
+    gate: Gate,
     offered: Mutex<Option<Arc<Setup>>>,
-    worker: WorkerSide,
     pub(super) counters: QueueCounters,
     /// Becomes readable when the guest kicks or the session has something new.
     pub(super) poll: OwnedFd,
@@ -151,10 +125,8 @@ impl Exchange {
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(&poll, &nudge, epoll::EventData::new_u64(NUDGE), flags)?;
         Ok(Self {
-            version: AtomicU64::new(0),
-            asymmetric: asymmetric(),
+            gate: Gate::new(),
             offered: Mutex::new(None),
-            worker: WorkerSide::default(),
             counters: QueueCounters::default(),
             poll,
             nudge,
@@ -186,10 +158,7 @@ impl Exchange {
     pub(super) fn publish(&self, setup: Option<Arc<Setup>>, patience: Duration) -> bool {
         let (last, version) = {
             let mut offered = self.offered.lock().unwrap_or_else(PoisonError::into_inner);
-            let version = self.version.load(Ordering::Relaxed) + 1;
-            let last = std::mem::replace(&mut *offered, setup);
-            self.version.store(version, Ordering::SeqCst);
-            (last, version)
+            (std::mem::replace(&mut *offered, setup), self.gate.advance())
         };
         let quiet = self.quiesce(version, patience);
         if let (Some(last), true) = (last, quiet) {
@@ -204,12 +173,10 @@ impl Exchange {
     }
 
     fn quiesce(&self, version: u64, patience: Duration) -> bool {
-        barrier_everywhere();
+        self.gate.barrier();
         let until = Instant::now() + patience;
         loop {
-            if !self.worker.busy.load(Ordering::Acquire)
-                || self.worker.seen.load(Ordering::Acquire) >= version
-            {
+            if self.gate.is_quiet(version) {
                 return true;
             }
             if Instant::now() >= until {
@@ -222,59 +189,21 @@ impl Exchange {
     /// The worker begins; true when there is a version it has not seen.
     #[inline(always)]
     pub(super) fn enter(&self, version: u64) -> bool {
-        self.worker.busy.store(true, Ordering::Relaxed);
-        if self.asymmetric {
-            compiler_fence(Ordering::SeqCst);
-        } else {
-            full_barrier();
-        }
-        self.version.load(Ordering::Acquire) != version
+        self.gate.enter(version)
     }
 
     /// The worker moves on to the newest setup.
     #[cold]
     pub(super) fn take(&self) -> (u64, Option<Arc<Setup>>) {
         let offered = self.offered.lock().unwrap_or_else(PoisonError::into_inner);
-        let version = self.version.load(Ordering::Acquire);
-        self.worker.seen.store(version, Ordering::Release);
-        (version, offered.clone())
+        (self.gate.move_on(), offered.clone())
     }
 
     /// The worker is done.
     #[inline(always)]
     pub(super) fn leave(&self) {
-        self.worker.busy.store(false, Ordering::Release);
+        self.gate.leave();
     }
-}
-
-/// Whether the session's side pays for the barriers.
-fn asymmetric() -> bool {
-    static ASYMMETRIC: OnceLock<bool> = OnceLock::new();
-    *ASYMMETRIC.get_or_init(|| membarrier(REGISTER_PRIVATE_EXPEDITED))
-}
-
-/// Commands of membarrier(2), linux/membarrier.h.
-const PRIVATE_EXPEDITED: i32 = 1 << 3;
-const REGISTER_PRIVATE_EXPEDITED: i32 = 1 << 4;
-
-fn membarrier(command: i32) -> bool {
-    if cfg!(miri) {
-        return false;
-    }
-    // SAFETY: the call takes no pointers.
-    #[allow(unsafe_code)]
-    let result = unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) };
-    result == 0
-}
-
-/// Every running thread of this process executes a full barrier before this returns.
-fn barrier_everywhere() {
-    full_barrier();
-    if asymmetric() {
-        let done = membarrier(PRIVATE_EXPEDITED);
-        debug_assert!(done);
-    }
-    full_barrier();
 }
 
 /// Writes to an eventfd of the guest's side; what can't be delivered at once was delivered already.

@@ -18,13 +18,14 @@
 //! - The packet path takes no lock, allocates nothing, and makes system calls only to interrupt a guest that asked for it.
 //! - What a guest writes is read once, checked, and then used from our copy. A guest that breaks the rules stops its own
 //!   ring, with the reason in its [`QueueCounters`].
-//! - The control path never changes a ring under a worker (`handover.rs`).
+//! - The control path never changes a ring under a worker (`handover.rs`, `gate.rs`).
 //!
 //! Deliberately absent: control queues (front ends have their own), IOTLB, post-copy migration, in-band notifications.
 
 mod counters;
 mod fault;
 mod features;
+mod gate;
 mod handover;
 mod inflight;
 mod log;

@@ -184,6 +184,14 @@ impl ReceiveQueue for FromGuest {
     }
 }
 
+impl Drop for FromGuest {
+    fn drop(&mut self) {
+        self.complete();
+        // Whoever waits for the worker need not wait for one that is gone.
+        self.exchange.leave();
+    }
+}
+
 struct Receiver<R> {
     setup: Arc<Setup>,
     ring: R,

@@ -161,6 +161,14 @@ impl SendQueue for ToGuest {
     }
 }
 
+impl Drop for ToGuest {
+    fn drop(&mut self) {
+        self.flush();
+        // Whoever waits for the worker need not wait for one that is gone.
+        self.exchange.leave();
+    }
+}
+
 struct Sender<R> {
     setup: Arc<Setup>,
     ring: R,
