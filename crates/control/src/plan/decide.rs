@@ -143,10 +143,16 @@ pub(super) const fn is_existing(spec: &Spec) -> bool {
 pub(super) fn judge(table: &Table<'_>, memory: &Memory<'_>, verdicts: &mut Verdicts, id: Id, seen: &Spec) {
     let index = id as usize;
     let (key, Some(wanted)) = (table.keys[index], table.desired[index]) else { return };
-    let mut to = wanted.spec.clone();
-    let (mut fields, mut rejoin) = (Vec::new(), false);
+    let mut fields = Vec::new();
+    let compared = compare(seen, &wanted.spec);
+    // Most objects of most plans are as they were and as they shall be.
+    if compared == Comparison::Same && memory.objects(key).all(|before| before.spec == wanted.spec) {
+        verdicts.edit[index] = None;
+        return;
+    }
+    let (mut to, mut rejoin) = (wanted.spec.clone(), false);
     let cause = by_whom(memory, key, &wanted.spec);
-    match compare(seen, &wanted.spec) {
+    match compared {
         Comparison::Same => {}
         Comparison::Change(changed) => fields = changed,
         Comparison::Recreate(changed) => return remake(verdicts, id, &joined(&changed), cause),

@@ -131,7 +131,10 @@ impl Kernel {
         let share = views.len().div_ceil(processors).max(4);
         let parts: Vec<Vec<(Key, ObservedObject)>> = in_parallel(&views, share, |view| {
             let wanted = wanted.get(&view.space).unwrap_or(&nothing);
-            Ok(view.objects(&names, wanted, &self.config.topology))
+            let mut objects = view.objects(&names, wanted, &self.config.topology);
+            // Spaces come in order, so that sorted parts are nearly the sorted whole.
+            objects.sort_by(|(one, _), (other, _)| one.cmp(other));
+            Ok(objects)
         })?;
         Ok(parts.into_iter().flatten().collect())
     }

@@ -55,7 +55,10 @@ pub fn run(realm: &Realm, printer: &Printer, loaded: &Loaded, destroy: bool) -> 
     } else {
         print(printer, &plan)?;
     }
-    Ok(status(&plan))
+    let status = status(&plan);
+    // The program ends now: to free a hundred thousand objects one by one first would only keep the user waiting.
+    std::mem::forget((session, desired, plan));
+    Ok(status)
 }
 
 /// The exit status that a plan stands for.
