@@ -135,7 +135,6 @@ fn run(options: Options, frames: &[Frame]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
     #[test]
     fn frames_come_out_as_they_went_in(
         options in options(),

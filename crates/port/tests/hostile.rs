@@ -356,7 +356,6 @@ fn run(features: u64, steps: &[Step]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
     #[test]
     fn no_program_reaches_outside(
         features in prop_oneof![Just(0), Just(MRG_RXBUF), Just(PACKED), Just(PACKED | MRG_RXBUF)],

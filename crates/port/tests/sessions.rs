@@ -175,19 +175,25 @@ fn a_new_memory_table_takes_over_under_traffic() {
 
 #[test]
 fn clients_come_back_and_lose_nothing_that_was_not_given_back() {
+    for packed in [false, true] {
+        come_back(packed);
+    }
+}
+
+fn come_back(packed: bool) {
     let place = Place::new();
     let listener = UnixListener::bind(place.socket()).unwrap();
     let (port, mut pairs) = Port::open(1, Config::new(place.socket(), Mode::Client)).unwrap();
     let options = Options { features: BASIC, protocol: P_INFLIGHT, ..Options::plain() };
     let (size, layouts) = Guest::layouts(&options);
     let memory = Memory::new(size);
-    let mut rings: Vec<_> = layouts.iter().map(|layout| Ring::new(*layout, false)).collect();
+    let mut rings: Vec<_> = layouts.iter().map(|layout| Ring::new(*layout, packed)).collect();
     let mut batch = Batch::new();
     let mut region: Option<(Vec<u8>, std::os::fd::OwnedFd)> = None;
     let (kick, call) = (event(), event());
     for round in 0_u8..3 {
         let front = Front::accept(&listener);
-        front.negotiate(BASIC, P_INFLIGHT);
+        front.negotiate(BASIC | if packed { PACKED } else { 0 }, P_INFLIGHT);
         assert!(front.memory(&memory, &[(GUEST, 0, size)]));
         if let Some((body, file)) = &region {
             assert!(front.tell(32, body, &[file]));
@@ -203,7 +209,7 @@ fn clients_come_back_and_lose_nothing_that_was_not_given_back() {
         for (index, layout) in layouts.iter().enumerate() {
             // What the front end believes to be the base is what it made available: chains that were lost lie before it.
             let base = u32::from(rings[index].available_index());
-            front.start(index as u32, layout, base, &kick, &call);
+            front.start(index as u32, layout, if packed { base | 0x8000 } else { base }, &kick, &call);
         }
         let frame = |number: u8| [vec![0; 12], vec![number; 60]].concat();
         if round > 0 {
@@ -212,17 +218,32 @@ fn clients_come_back_and_lose_nothing_that_was_not_given_back() {
             assert!(rings[1].take(&memory).is_some());
         }
         assert!(rings[1].add(&memory, &[guest::driver::Buffer::Out(frame(round))], false));
+        let slot = layouts[1].descriptors + 16 * usize::from(round);
+        let before = (memory.read(slot, 16), memory.get(layouts[1].device + 2));
+        let (body, file) = region.as_ref().unwrap();
+        let size = u64::from_ne_bytes(body[..8].try_into().unwrap()) as usize;
+        let marks = Memory::over(rustix::io::dup(file).unwrap(), size);
         // The worker has taken it when the front end dies, and gives it back too late.
         assert_eq!(pairs[0].from_guest.receive(&mut batch).unwrap(), 1);
-        let marks = Memory::over(rustix::io::dup(&region.as_ref().unwrap().1).unwrap(), 2 * (16 + 16 * 64));
-        let inflight = (0..64).filter(|head| marks.read(16 + 16 * 64 + 16 + 16 * head, 1) == [1]).count();
-        assert_eq!(inflight, 1);
-        // A back end that dies leaves the ring as it is: it is put back to before the frame.
-        let used = memory.get(layouts[1].device + 2);
+        let kept = marks.read(0, size);
+        if !packed {
+            let inflight = (0..64).filter(|head| kept[16 + 16 * 64 + 32 + 16 + 16 * head] == 1).count();
+            assert_eq!(inflight, 1);
+        }
+        // A back end that dies leaves all as it is: it is put back to before the frame.
         drop(front);
         pairs[0].from_guest.complete();
         batch.clear();
-        memory.set(layouts[1].device + 2, used);
+        marks.write(0, &kept);
+        if packed && round == 1 {
+            // It died between saying that it publishes and publishing.
+            marks.set(size / 2 + 16, u16::from(round) + 1);
+        }
+        if packed {
+            memory.write(slot, &before.0);
+        } else {
+            memory.set(layouts[1].device + 2, before.1);
+        }
         wait("the port notices", || !port.status().connected);
     }
 }

@@ -5,7 +5,12 @@
 //! lost is always what lies between the used index and the last taken chain: the next back end starts at the used
 //! index. The marks are kept all the same, because the next back end may be another program.
 //!
-//! Costs: two stores for each chain, only when the front end asked for it.
+//!
+//! Of packed rings only the used position is kept (`used_idx` and its wrap counter, each twice), which is what the ring
+//! itself does not hold; the states of single descriptors stay empty.
+//!
+//! Costs: two stores for each chain of a split ring, four for each batch of a packed one, only when the front end asked
+//! for it.
 
 use super::memory::{Mapping, MemoryError};
 use std::os::fd::OwnedFd;
@@ -18,9 +23,14 @@ const STATE: usize = 16;
 /// Regions begin on cache lines.
 const ALIGN: usize = 64;
 
+/// The same of packed rings (`QueueRegionPacked`, `DescStatePacked`).
+const PACKED_HEADER: usize = 32;
+const PACKED_STATE: usize = 32;
+
 /// Octets of one queue's region.
-pub(super) const fn region_size(queue_size: u16) -> usize {
-    (HEADER + STATE * queue_size as usize).next_multiple_of(ALIGN)
+pub(super) const fn region_size(queue_size: u16, packed: bool) -> usize {
+    let (header, state) = if packed { (PACKED_HEADER, PACKED_STATE) } else { (HEADER, STATE) };
+    (header + state * queue_size as usize).next_multiple_of(ALIGN)
 }
 
 /// The memory of all queues of a session.
@@ -54,12 +64,13 @@ impl Inflight {
     }
 
     /// The region of a queue of `size` descriptors, if there is one.
-    pub(super) fn region(self: &Arc<Self>, queue: usize, size: u16) -> Option<Region> {
+    pub(super) fn region(self: &Arc<Self>, queue: usize, size: u16, packed: bool) -> Option<Region> {
         if queue >= usize::from(self.queues) || size > self.queue_size {
             return None;
         }
-        let offset = queue.checked_mul(region_size(self.queue_size))?;
-        if offset.checked_add(region_size(self.queue_size))? > self.size {
+        let octets = region_size(self.queue_size, packed);
+        let offset = queue.checked_mul(octets)?;
+        if offset.checked_add(octets)? > self.size {
             return None;
         }
         let start = self.start.wrapping_add(offset);
@@ -121,6 +132,13 @@ impl Region {
         unsafe { self.at(14) }
     }
 
+    /// The used position of a packed ring: index, its old value, wrap counter, its old value.
+    #[allow(unsafe_code)]
+    fn places(&self) -> (&AtomicU16, &AtomicU16, &AtomicU8, &AtomicU8) {
+        // SAFETY: behind two more 16-bit fields. Only called for regions of packed rings, which are larger.
+        unsafe { (self.at(16), self.at(18), self.at(20), self.at(21)) }
+    }
+
     #[allow(unsafe_code)]
     fn mark(&self, head: u16) -> &AtomicU8 {
         // SAFETY: the index is bounded by the number of states that the region has.
@@ -164,5 +182,41 @@ impl Region {
     pub(super) fn given(&self, head: u16, used: u16) {
         self.mark(head).store(0, Ordering::Release);
         self.used().store(used, Ordering::Release);
+    }
+
+    /// Begins with a packed ring at a position (index, and the wrap counter in bit 15), or where the last back end was.
+    /// `given` tells whether the chain at a position was given back.
+    pub(super) fn begin_packed(&self, position: u16, given: impl Fn(u16) -> bool) -> u16 {
+        let (index, old_index, wrap, old_wrap) = self.places();
+        if self.version().load(Ordering::Acquire) == 0 {
+            self.number().store(self.size, Ordering::Relaxed);
+            self.moving(position);
+            self.moved(position);
+            self.version().store(1, Ordering::Release);
+            return position;
+        }
+        let place = |index: &AtomicU16, wrap: &AtomicU8| {
+            (index.load(Ordering::Acquire) & 0x7fff) | u16::from(wrap.load(Ordering::Acquire) & 1) << 15
+        };
+        let (new, old) = (place(index, wrap), place(old_index, old_wrap));
+        // The last process died while it published: it had, if the first chain of the batch is given back.
+        let place = if new == old || given(old) { new } else { old };
+        self.moving(place);
+        self.moved(place);
+        place
+    }
+
+    /// A batch is about to be published, after which the used position is this.
+    pub(super) fn moving(&self, position: u16) {
+        let (index, _, wrap, _) = self.places();
+        index.store(position & 0x7fff, Ordering::Release);
+        wrap.store((position >> 15) as u8, Ordering::Release);
+    }
+
+    /// It was published.
+    pub(super) fn moved(&self, position: u16) {
+        let (_, index, _, wrap) = self.places();
+        index.store(position & 0x7fff, Ordering::Release);
+        wrap.store((position >> 15) as u8, Ordering::Release);
     }
 }

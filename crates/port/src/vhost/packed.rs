@@ -226,7 +226,7 @@ impl Ring for Packed {
         if place.index >= setup.size {
             return None;
         }
-        Some(Self {
+        let mut ring = Self {
             setup: setup.clone(),
             memory,
             window: Window::EMPTY,
@@ -243,7 +243,22 @@ impl Ring for Packed {
             filled: false,
             event_index: has(setup.features, EVENT_IDX),
             fault: None,
-        })
+        };
+        if let Some(region) = &setup.inflight {
+            let given = |position| {
+                let place = Place::of(position);
+                let flags = if place.index < ring.size { ring.flags(place.index) } else { 0 };
+                (flags & AVAILABLE != 0) == place.wrap && (flags & USED != 0) == place.wrap
+            };
+            let position = region.begin_packed(place.to_bits(), given);
+            let place = Place::of(position);
+            if place.index >= setup.size {
+                return None;
+            }
+            (ring.next, ring.give) = (place, place);
+            setup.position.store(u32::from(position) | u32::from(position) << 16, Ordering::Release);
+        }
+        Some(ring)
     }
 
     #[inline(always)]
@@ -323,7 +338,14 @@ impl Ring for Packed {
     #[inline(always)]
     fn publish(&mut self) -> bool {
         let Some((first, rest)) = self.held.take() else { return false };
+        let position = self.give.to_bits();
+        if let Some(region) = &self.setup.inflight {
+            region.moving(position);
+        }
         self.rest(first.index).store(rest.to_le(), Ordering::Release);
+        if let Some(region) = &self.setup.inflight {
+            region.moved(position);
+        }
         if let (Some(log), Some(guest)) = (&self.setup.log, self.setup.addresses.logged) {
             let mut place = first;
             while place.index != self.give.index {

@@ -363,7 +363,8 @@ impl<'a> Session<'a> {
         if usize::from(queues) > self.vrings.len() || !(1..=LARGEST).contains(&u32::from(queue_size)) {
             return refuse(message, "it asks for more queues or descriptors than there are");
         }
-        let size = (region_size(queue_size) * usize::from(queues)) as u64;
+        let packed = has(self.features, RING_PACKED);
+        let size = (region_size(queue_size, packed) * usize::from(queues)) as u64;
         let file = memfd_create("netloom-inflight", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         ftruncate(&file, size)?;
         fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
@@ -444,7 +445,6 @@ impl<'a> Session<'a> {
             logged,
         };
         let log = if has(self.features, LOG_ALL) { self.log.clone() } else { None };
-        let inflight = self.inflight.as_ref().filter(|_| !packed);
         Some(Setup::new(Parts {
             addresses,
             size: vring.size,
@@ -453,7 +453,7 @@ impl<'a> Session<'a> {
             call: vring.call.clone(),
             error: vring.error.clone(),
             log,
-            inflight: inflight.and_then(|inflight| inflight.region(index, vring.size)),
+            inflight: self.inflight.as_ref().and_then(|inflight| inflight.region(index, vring.size, packed)),
             memory: self.memory.clone(),
         }))
     }
