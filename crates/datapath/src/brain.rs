@@ -49,6 +49,17 @@ pub struct Used {
     pub port: PortNumber,
 }
 
+/// What the brain wants after it heard something or some time has passed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// What changed: flows that rest on it are taken back.
+    pub changed: Vec<Tag>,
+    /// All flows are taken back.
+    pub changed_all: bool,
+    /// Frames to send.
+    pub send: Vec<(PortNumber, Vec<u8>)>,
+}
+
 /// Who decides. Each worker has one; those of one bridge share their tables behind it.
 pub trait Brain: Send {
     /// Decides about a packet. Must not block for longer than a translation takes.
@@ -59,8 +70,9 @@ pub trait Brain: Send {
         let _ = (used, now);
     }
 
-    /// A packet for the brain itself ([`netloom_nf::Action::Brain`]).
-    fn heard(&mut self, port: PortNumber, octets: Vec<u8>, now: u64) {
+    /// A packet for the brain itself ([`netloom_nf::Action::Brain`]), as it was when the program came to that action.
+    fn heard(&mut self, port: PortNumber, octets: Vec<u8>, now: u64) -> Wishes {
         let _ = (port, octets, now);
+        Wishes::default()
     }
 }

@@ -6,8 +6,9 @@
 use crate::counters::PortCounters;
 use netloom_mem::{BATCH, Batch, PortNumber, Segmentation, SendQueue};
 use netloom_nf::{
-    Action, Program, Reason, Segmenter, Shape, complete_checksum, pop_vlan, push_vlan, set_vlan,
+    Action, Bucket, Program, Rate, Reason, Segmenter, Shape, complete_checksum, pop_vlan, push_vlan, set_vlan,
 };
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Most ports of a data path.
@@ -19,6 +20,7 @@ struct Output {
     staged: [u8; BATCH],
     count: u8,
     dirty: bool,
+    limit: Option<Bucket>,
 }
 
 /// All ports' ways out.
@@ -31,15 +33,18 @@ pub(crate) struct Exit {
     dirty: Vec<PortNumber>,
     /// Packets that were cut from large frames.
     cut: Batch,
+    meters: HashMap<u32, (Bucket, Reason)>,
+    /// Limits of ports, also of those that are not there (yet).
+    limits: HashMap<PortNumber, Rate>,
+    /// Packets for the brain.
+    pub(crate) copies: Vec<Vec<u8>>,
 }
 
-/// What a program wants beside sending.
+/// What came of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// It was sent, or at least staged.
+    /// It was sent, or at least staged, or is for the brain.
     Sent,
-    /// It is for the brain, too or only.
-    Brain,
     /// It is lost.
     Dropped(Reason),
 }
@@ -58,8 +63,29 @@ impl Exit {
         if self.outputs.len() <= index {
             self.outputs.resize_with(index + 1, || None);
         }
-        self.outputs[index] = Some(Output { queue, counters, staged: [0; BATCH], count: 0, dirty: false });
+        let limit = self.limits.get(&number).map(|rate| Bucket::new(*rate, 0));
+        self.outputs[index] =
+            Some(Output { queue, counters, staged: [0; BATCH], count: 0, dirty: false, limit });
         true
+    }
+
+    /// Makes, changes or takes away a token bucket.
+    pub(crate) fn meter(&mut self, number: u32, rate: Option<(Rate, Reason)>, now: u64) {
+        match rate {
+            Some((rate, reason)) => self.meters.insert(number, (Bucket::new(rate, now), reason)),
+            None => self.meters.remove(&number),
+        };
+    }
+
+    /// Limits what goes out of a port.
+    pub(crate) fn limit(&mut self, port: PortNumber, rate: Option<Rate>, now: u64) {
+        match rate {
+            Some(rate) => self.limits.insert(port, rate),
+            None => self.limits.remove(&port),
+        };
+        if let Some(Some(output)) = self.outputs.get_mut(port as usize) {
+            output.limit = rate.map(|rate| Bucket::new(rate, now));
+        }
     }
 
     pub(crate) fn remove(&mut self, number: PortNumber) -> Option<Box<dyn SendQueue>> {
@@ -76,33 +102,54 @@ impl Exit {
         index: usize,
         shape: Shape,
         program: Option<&Program>,
+        now: u64,
     ) -> Outcome {
         match shape {
-            Shape::Output(port) => self.stage(batch, index, port),
+            Shape::Output(port) => self.stage(batch, index, port, now),
             Shape::Drop(reason) => Outcome::Dropped(reason),
             Shape::Steps { changing } => {
                 let actions = program.map_or(&[][..], Program::actions);
-                self.steps(batch, index, actions, usize::from(changing))
+                self.steps(batch, index, actions, usize::from(changing), now)
             }
         }
     }
 
-    fn steps(&mut self, batch: &mut Batch, index: usize, actions: &[Action], changing: usize) -> Outcome {
+    fn steps(
+        &mut self,
+        batch: &mut Batch,
+        index: usize,
+        actions: &[Action],
+        changing: usize,
+        now: u64,
+    ) -> Outcome {
         let mut outcome = Outcome::Dropped(Reason::PortGone);
         for (step, action) in actions.iter().enumerate() {
             let done = match *action {
                 Action::Output(port) => {
-                    let staged = self.stage(batch, index, port);
+                    let staged = self.stage(batch, index, port, now);
                     if step < changing {
                         self.send_port(batch, port);
                     }
-                    if outcome != Outcome::Brain && staged == Outcome::Sent {
+                    if outcome != Outcome::Sent {
                         outcome = staged;
                     }
                     true
                 }
                 Action::Brain => {
-                    outcome = Outcome::Brain;
+                    self.copies.push(batch.octets(index));
+                    outcome = Outcome::Sent;
+                    true
+                }
+                Action::Meter(number) => {
+                    if let Some((bucket, reason)) = self.meters.get_mut(&number)
+                        && !bucket.take(batch.length(index) as u64, now)
+                    {
+                        return Outcome::Dropped(*reason);
+                    }
+                    true
+                }
+                Action::Lose(reason) => {
+                    outcome = Outcome::Dropped(reason);
                     true
                 }
                 Action::PushVlan { tpid, tci } => push_vlan(batch, index, tpid, tci),
@@ -117,10 +164,16 @@ impl Exit {
     }
 
     #[inline]
-    fn stage(&mut self, batch: &mut Batch, index: usize, port: PortNumber) -> Outcome {
+    fn stage(&mut self, batch: &mut Batch, index: usize, port: PortNumber, now: u64) -> Outcome {
         let Some(Some(output)) = self.outputs.get_mut(port as usize) else {
             return Outcome::Dropped(Reason::PortGone);
         };
+        if let Some(limit) = &mut output.limit
+            && !limit.take(batch.length(index) as u64, now)
+        {
+            output.counters.unsent.add(1);
+            return Outcome::Dropped(Reason::Rate);
+        }
         if output.count == 0 {
             self.touched.push(port);
         } else if usize::from(output.count) == BATCH {

@@ -4,6 +4,7 @@ use crate::brain::Tag;
 use crate::counters::{PortCounters, WorkerCounters};
 use crate::flows::FlowReport;
 use netloom_mem::{Consumer, Full, PortNumber, Producer, ReceiveQueue, SendQueue, ring};
+use netloom_nf::{Rate, Reason};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -39,6 +40,11 @@ pub enum Command {
     ChangedAll,
     /// Sends a frame out of a port.
     Inject(PortNumber, Vec<u8>),
+    /// Makes, changes or takes away the token bucket of [`netloom_nf::Action::Meter`] with this number; the reason is that of
+    /// packets that are one too many.
+    Meter(u32, Option<(Rate, Reason)>),
+    /// How much may go out of a port.
+    Limit(PortNumber, Option<Rate>),
     /// Lists the flows.
     Report(Sender<Vec<FlowReport>>),
     /// Ends the loop.

@@ -22,7 +22,7 @@ mod inbox;
 mod pace;
 mod worker;
 
-pub use brain::{Answer, Brain, Question, Tag, Used};
+pub use brain::{Answer, Brain, Question, Tag, Used, Wishes};
 pub use counters::{PortCounters, WorkerCounters};
 pub use flows::{FlowBounds, FlowReport};
 pub use inbox::{Command, Handle, PortQueues, Side, handle};

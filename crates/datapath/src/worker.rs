@@ -6,7 +6,7 @@ use crate::exit::{Exit, Outcome};
 use crate::flows::{FlowBounds, Flows, NONE};
 use crate::inbox::{Command, Inbox, PortQueues, Side};
 use netloom_mem::{BATCH, Batch, Offload, PortNumber, ReceiveQueue, Wake};
-use netloom_nf::{Program, Reason};
+use netloom_nf::{Program, Reason, Shape};
 use netloom_table::Key;
 use netloom_table::key::{Layers, extract};
 use netloom_table::megaflow::Flow;
@@ -191,9 +191,9 @@ impl Worker {
             entry.octets += octets;
             entry.used = now;
             let shape = entry.shape;
-            let outcome = self.exit.run(&mut self.batch, index, shape, self.flows.program(flow));
+            let outcome = self.exit.run(&mut self.batch, index, shape, self.flows.program(flow), now);
             if outcome != Outcome::Sent {
-                self.conclude(place, index, outcome, now);
+                self.conclude(place, outcome);
             }
         }
         self.exit.send(&mut self.batch);
@@ -201,17 +201,42 @@ impl Worker {
             receiver.queue.complete();
         }
         self.batch.clear();
+        if !self.exit.copies.is_empty() {
+            self.tell_brain(port, now);
+        }
         count
     }
 
     #[cold]
-    fn conclude(&mut self, place: usize, index: usize, outcome: Outcome, now: u64) {
-        match (outcome, self.receivers.get(place)) {
-            (Outcome::Dropped(reason), Some(receiver)) => receiver.counters.lose(reason, 1),
-            (Outcome::Brain, Some(receiver)) => {
-                self.brain.heard(receiver.port, self.batch.octets(index), now)
+    fn conclude(&mut self, place: usize, outcome: Outcome) {
+        if let (Outcome::Dropped(reason), Some(receiver)) = (outcome, self.receivers.get(place)) {
+            receiver.counters.lose(reason, 1);
+        }
+    }
+
+    /// Gives the brain the packets that are for it, and does what it wishes. No frame may be in the batch.
+    #[cold]
+    fn tell_brain(&mut self, port: PortNumber, now: u64) {
+        for octets in std::mem::take(&mut self.exit.copies) {
+            let wishes = self.brain.heard(port, octets, now);
+            for tag in wishes.changed {
+                self.flows.changed(tag);
             }
-            _ => {}
+            if wishes.changed_all {
+                self.flows.clear();
+            }
+            for (port, octets) in wishes.send {
+                self.inject(port, &octets, now);
+            }
+        }
+    }
+
+    /// Sends a frame of ours. The batch must be empty.
+    fn inject(&mut self, port: PortNumber, octets: &[u8], now: u64) {
+        if self.batch.is_empty() && self.batch.push(0, octets, Offload::NONE) {
+            self.exit.run(&mut self.batch, 0, Shape::Output(port), None, now);
+            self.exit.send(&mut self.batch);
+            self.batch.clear();
         }
     }
 
@@ -280,8 +305,8 @@ impl Worker {
 
     /// Carries out a program for one packet only.
     fn once(&mut self, place: usize, index: usize, program: &Program, now: u64) {
-        let outcome = self.exit.run(&mut self.batch, index, program.shape(), Some(program));
-        self.conclude(place, index, outcome, now);
+        let outcome = self.exit.run(&mut self.batch, index, program.shape(), Some(program), now);
+        self.conclude(place, outcome);
     }
 
     fn take_commands(&mut self, now: u64) {
@@ -297,14 +322,9 @@ impl Worker {
                     self.flows.changed(tag);
                 }
                 Command::ChangedAll => self.flows.clear(),
-                Command::Inject(port, octets) => {
-                    if self.batch.is_empty() && self.batch.push(0, &octets, Offload::NONE) {
-                        let program = Program::new(vec![netloom_nf::Action::Output(port)], Reason::PortGone);
-                        self.exit.run(&mut self.batch, 0, program.shape(), Some(&program));
-                        self.exit.send(&mut self.batch);
-                        self.batch.clear();
-                    }
-                }
+                Command::Inject(port, octets) => self.inject(port, &octets, now),
+                Command::Meter(number, rate) => self.exit.meter(number, rate, now),
+                Command::Limit(port, rate) => self.exit.limit(port, rate, now),
                 Command::Report(to) => {
                     let _ = to.send(self.flows.report(now));
                 }

@@ -21,6 +21,19 @@ pub enum Action {
     SetVlan(u16),
     /// Gives a copy to the brain, which speaks a protocol on this port.
     Brain,
+    /// Asks a token bucket of the worker; the program ends here for a packet that is one too many. A number without a
+    /// bucket lets everything pass.
+    Meter(u32),
+    /// Counts the packet as lost, though copies of it were sent.
+    Lose(Reason),
+}
+
+impl Action {
+    /// Whether the packet is another one after it.
+    #[must_use]
+    pub const fn changes(self) -> bool {
+        matches!(self, Self::PushVlan { .. } | Self::PopVlan | Self::SetVlan(_))
+    }
 }
 
 /// What a program amounts to, so that the common ones need no loop.
@@ -62,8 +75,7 @@ impl Program {
         let shape = match actions[..] {
             [Action::Output(port)] => Shape::Output(port),
             _ => {
-                let changes = |action: &Action| !matches!(action, Action::Output(_) | Action::Brain);
-                let changing = actions.iter().rposition(changes).map_or(0, |last| last + 1);
+                let changing = actions.iter().rposition(|action| action.changes()).map_or(0, |last| last + 1);
                 Shape::Steps { changing: u16::try_from(changing).unwrap_or(u16::MAX) }
             }
         };

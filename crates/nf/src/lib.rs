@@ -6,12 +6,14 @@
 
 mod action;
 mod checksum;
+mod meter;
 mod reason;
 mod segment;
 mod vlan;
 
 pub use action::{Action, Program, Shape};
 pub use checksum::complete_checksum;
+pub use meter::{Bucket, Rate, Unit};
 pub use reason::Reason;
 pub use segment::Segmenter;
 pub use vlan::{pop_vlan, push_vlan, set_vlan};

@@ -42,11 +42,23 @@ pub enum Reason {
     NoHeadroom,
     /// Simulated loss.
     Lossy,
+    /// The sender's IP address is not one that the port allows.
+    ForeignAddress,
+    /// ARP or neighbour discovery claims an address that the port does not allow.
+    ForgedNeighbour,
+    /// A DHCP server speaks where none may be.
+    RogueServer,
+    /// A router advertises itself where none may be.
+    RogueRouter,
+    /// The port has as many stations as it may.
+    TooManyStations,
+    /// It came in where only copies of a mirror go out.
+    MirrorOutput,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 25] = [
         Self::Malformed,
         Self::VlanNotAllowed,
         Self::Tagged,
@@ -66,6 +78,12 @@ impl Reason {
         Self::TooLong,
         Self::NoHeadroom,
         Self::Lossy,
+        Self::ForeignAddress,
+        Self::ForgedNeighbour,
+        Self::RogueServer,
+        Self::RogueRouter,
+        Self::TooManyStations,
+        Self::MirrorOutput,
     ];
 
     /// Its short name, for counters.
@@ -91,6 +109,12 @@ impl Reason {
             Self::TooLong => "too-long",
             Self::NoHeadroom => "no-headroom",
             Self::Lossy => "lossy",
+            Self::ForeignAddress => "foreign-address",
+            Self::ForgedNeighbour => "forged-neighbour",
+            Self::RogueServer => "rogue-server",
+            Self::RogueRouter => "rogue-router",
+            Self::TooManyStations => "too-many-stations",
+            Self::MirrorOutput => "mirror-output",
         }
     }
 
@@ -117,6 +141,12 @@ impl Reason {
             Self::TooLong => "is longer than its way out takes",
             Self::NoHeadroom => "has no room for another header",
             Self::Lossy => "was lost on a simulated link",
+            Self::ForeignAddress => "has an IP sender that its port does not allow",
+            Self::ForgedNeighbour => "claims in ARP or neighbour discovery what its port does not allow",
+            Self::RogueServer => "is from a DHCP server on a port where none may be",
+            Self::RogueRouter => "is from an IPv6 router on a port where none may be",
+            Self::TooManyStations => "is from one station too many behind its port",
+            Self::MirrorOutput => "came through a port that is the way out of a mirror",
         }
     }
 }

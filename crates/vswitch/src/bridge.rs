@@ -1,18 +1,21 @@
 //! A learning bridge with VLANs (IEEE 802.1Q, clause 8).
 
 use crate::decision::{Decision, Step, Why};
-use crate::fdb::{Fdb, Learned, Tag, tag};
-use crate::port::{Port, Vlan};
+use crate::fdb::{Fdb, Learned, Tag, room, tag};
+use crate::guard::word;
+use crate::mirror::{Copies, Mirror};
+use crate::port::{MeterKind, Port, VlanSet};
+use form::{Form, Writer};
 use netloom_mem::PortNumber;
 use netloom_nf::{Action, Program, Reason};
 use netloom_table::{Field, Key, Mask};
 use netloom_wire::MacAddr;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+mod form;
 
 /// The addresses 01-80-c2-00-00-00 to -0f are for one link (IEEE 802.1Q, table 8-1).
 const LINK_LOCAL: u64 = 0x0180_c200_0000;
-const CUSTOMER_TAG: u16 = 0x8100;
-const VLAN_BITS: u16 = 0xfff;
 
 /// Options of a bridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,11 +28,19 @@ pub struct BridgeOptions {
     pub forward_link_local: bool,
     /// EtherType of the outer tag of tunnel ports.
     pub service_tag: u16,
+    /// VLANs in which nobody is learned and everything goes everywhere, as those of remote mirrors need.
+    pub flooded: VlanSet,
 }
 
 impl Default for BridgeOptions {
     fn default() -> Self {
-        Self { stations: 8192, ageing: 300_000_000_000, forward_link_local: false, service_tag: 0x88a8 }
+        Self {
+            stations: 8192,
+            ageing: 300_000_000_000,
+            forward_link_local: false,
+            service_tag: 0x88a8,
+            flooded: VlanSet::default(),
+        }
     }
 }
 
@@ -44,6 +55,13 @@ pub enum BridgeError {
     NoPort(String),
 }
 
+/// To how many a packet goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    One,
+    Many,
+}
+
 /// A bridge.
 #[derive(Debug)]
 pub struct Bridge {
@@ -52,24 +70,22 @@ pub struct Bridge {
     /// Where stations are.
     pub fdb: Fdb,
     ports: BTreeMap<PortNumber, Port>,
-}
-
-/// The frame as it came: what is to be done to send it with or without the bridge's tag.
-#[derive(Debug, Clone, Copy)]
-struct Form {
-    vlan: u16,
-    /// It carries the tag of its VLAN (as the outer tag).
-    tagged: bool,
-    /// A tag of VLAN 0, which carries a priority only, is in front.
-    priority: bool,
-    tpid: u16,
+    mirrors: BTreeMap<String, Mirror>,
+    /// The ports that an address is pinned to.
+    owners: HashMap<u64, Vec<PortNumber>>,
 }
 
 impl Bridge {
     /// A bridge without ports.
     #[must_use]
     pub fn new(options: BridgeOptions) -> Self {
-        Self { fdb: Fdb::new(options.stations, options.ageing), options, ports: BTreeMap::new() }
+        Self {
+            fdb: Fdb::new(options.stations, options.ageing),
+            options,
+            ports: BTreeMap::new(),
+            mirrors: BTreeMap::new(),
+            owners: HashMap::new(),
+        }
     }
 
     /// Its ports.
@@ -93,6 +109,7 @@ impl Bridge {
             return Err(BridgeError::Exists(port.name));
         }
         self.ports.insert(port.number, port);
+        self.own();
         Ok(())
     }
 
@@ -104,6 +121,7 @@ impl Bridge {
         let number = port.number;
         let place = self.ports.get_mut(&number).ok_or_else(|| BridgeError::NoPort(port.name.clone()))?;
         *place = port;
+        self.own();
         // Stations that were learned there may be in VLANs that it no longer carries.
         let ports = &self.ports;
         self.fdb.prune(|vlan, _, station| {
@@ -115,7 +133,50 @@ impl Bridge {
     /// Takes a port and the stations behind it away. All flows are to be taken back after that.
     pub fn remove(&mut self, number: PortNumber) -> Option<Port> {
         self.fdb.prune(|_, _, station| station.port == number);
-        self.ports.remove(&number)
+        let port = self.ports.remove(&number);
+        self.own();
+        port
+    }
+
+    /// Notes which addresses are pinned where.
+    fn own(&mut self) {
+        self.owners.clear();
+        for port in self.ports.values() {
+            for mac in &port.guard.macs {
+                self.owners.entry(word(*mac)).or_default().push(port.number);
+            }
+        }
+    }
+
+    /// Its mirrors.
+    #[must_use]
+    pub const fn mirrors(&self) -> &BTreeMap<String, Mirror> {
+        &self.mirrors
+    }
+
+    /// Adds, changes or takes away a mirror. All flows are to be taken back after that.
+    pub fn set_mirror(&mut self, name: String, mirror: Option<Mirror>) {
+        match mirror {
+            Some(mirror) => drop(self.mirrors.insert(name, mirror)),
+            None => drop(self.mirrors.remove(&name)),
+        }
+    }
+
+    /// Forgets stations that were not heard for long, and gives what flows rest on.
+    pub fn age(&mut self, now: u64) -> Vec<Tag> {
+        let mut gone = self.fdb.age(now);
+        gone.extend(self.fdb.freed());
+        gone
+    }
+
+    /// Forgets one station, or all that were learned, and gives what flows rest on.
+    pub fn forget(&mut self, station: Option<(u16, MacAddr)>) -> Vec<Tag> {
+        let mut gone = match station {
+            Some((vlan, mac)) => self.fdb.forget(vlan, mac).into_iter().collect(),
+            None => self.fdb.prune(|_, _, station| !station.fixed),
+        };
+        gone.extend(self.fdb.freed());
+        gone
     }
 
     /// Decides about a packet.
@@ -138,75 +199,204 @@ impl Bridge {
                 decision.program = Program::lose(reason);
             }
         }
+        decision.changed.extend(self.fdb.freed());
         decision
     }
 
     fn way(&mut self, key: &Key, now: u64, decision: &mut Decision) -> Result<Program, Reason> {
         let number = key.get(Field::IN_PORT) as PortNumber;
         let port = self.ports.get(&number).ok_or(Reason::PortGone)?;
+        if self.is_mirror_output(number) {
+            return Err(Reason::MirrorOutput);
+        }
         if !port.forwarding {
             return Err(Reason::PortBlocked);
         }
-        let form = form(port, key, &mut decision.mask, self.options.service_tag)?;
+        let form = form::of(port, key, &mut decision.mask, self.options.service_tag)?;
         decision.steps.push(Step::Vlan(number, form.vlan));
-        self.hear(key, number, form.vlan, now, decision);
+        port.guard.check(key, &mut decision.mask)?;
+        if !self.owners.is_empty() && !port.guard.forged {
+            // What is pinned elsewhere is nobody else's.
+            decision.mask.add(Field::ETH_SRC);
+            let owners = self.owners.get(&key.get(Field::ETH_SRC));
+            if owners.is_some_and(|owners| !owners.contains(&number)) {
+                return Err(Reason::Spoofed);
+            }
+        }
+        self.hear(key, number, form.vlan, now, decision)?;
+        let (to, kind) = self.outputs(key, number, form, now, decision);
+        let Some(port) = self.ports.get(&number) else { return Err(Reason::PortGone) };
+        let mut writer = Writer::new(form);
+        if port.rate.is_some() {
+            writer.actions.push(Action::Meter(port.meter(MeterKind::Rate)));
+        }
+        if port.storm.is_some() && kind == Kind::Many {
+            writer.actions.push(Action::Meter(port.meter(MeterKind::Storm)));
+        }
+        self.write(writer, number, to, decision)
+    }
+
+    /// Puts the ways out and those of mirrors together.
+    fn write(
+        &self,
+        mut writer: Writer,
+        number: PortNumber,
+        to: Result<Vec<PortNumber>, Reason>,
+        decision: &mut Decision,
+    ) -> Result<Program, Reason> {
+        let vlan = writer.form.vlan;
+        let (mut to, lost) = match to {
+            Ok(to) if to.is_empty() => (to, Some(Reason::NoPorts)),
+            Ok(to) => (to, None),
+            Err(reason) => (Vec::new(), Some(reason)),
+        };
+        let mut again = BTreeSet::new();
+        let count = to.len();
+        for (name, mirror) in &self.mirrors {
+            if !mirror.copies(vlan, number, to.iter().take(count).copied()) {
+                continue;
+            }
+            decision.steps.push(Step::Mirrored(name.clone()));
+            match mirror.output {
+                Copies::Port(port) if !to.contains(&port) => to.push(port),
+                Copies::Port(_) => {}
+                Copies::Vlan(vlan) => drop(again.insert(vlan)),
+            }
+        }
+        let ports: Vec<&Port> =
+            to.iter().filter_map(|port| self.ports.get(port)).filter(|port| port.forwarding).collect();
+        writer.send(&ports);
+        for vlan in again {
+            let carries = |to: &&Port| {
+                to.number != number && to.forwarding && to.carries(vlan) && !self.is_mirror_output(to.number)
+            };
+            let ports: Vec<&Port> = self.ports.values().filter(carries).collect();
+            writer.send_in(vlan, &ports);
+        }
+        if let Some(reason) = lost {
+            decision.steps.push(Step::Out(Why::Dropped(reason)));
+            writer.actions.push(Action::Lose(reason));
+        }
+        Ok(Program::new(writer.actions, lost.unwrap_or(Reason::NoPorts)))
+    }
+
+    fn is_mirror_output(&self, port: PortNumber) -> bool {
+        self.mirrors.values().any(|mirror| mirror.output == Copies::Port(port))
+    }
+
+    /// Where a packet goes, mirrors aside.
+    fn outputs(
+        &self,
+        key: &Key,
+        number: PortNumber,
+        form: Form,
+        now: u64,
+        decision: &mut Decision,
+    ) -> (Result<Vec<PortNumber>, Reason>, Kind) {
         decision.mask.add(Field::ETH_DST);
         let destination = key.get(Field::ETH_DST);
         if destination & !0xf == LINK_LOCAL && !self.options.forward_link_local {
-            return Err(Reason::Reserved);
+            return (Err(Reason::Reserved), Kind::Many);
         }
+        let Some(port) = self.ports.get(&number) else { return (Err(Reason::PortGone), Kind::Many) };
         let group = destination >> 40 & 1 == 1;
         let known = if group { None } else { self.find(destination, form.vlan, now, decision) };
-        let Some(port) = self.ports.get(&number) else { return Err(Reason::PortGone) };
         if let Some(out) = known {
             decision.steps.push(Step::Out(Why::Known { port: out }));
-            if out == number {
-                return Err(Reason::SamePort);
-            }
-            let to = self.ports.get(&out).filter(|to| to.forwarding).ok_or(Reason::PortBlocked)?;
-            if !to.carries(form.vlan) {
-                return Err(Reason::NoPorts);
-            }
-            if port.isolated && to.isolated {
-                return Err(Reason::Isolated);
-            }
-            return Ok(program(form, &[to], Reason::NoPorts));
+            return (self.known(port, out, destination, form.vlan), Kind::One);
         }
         decision.steps.push(Step::Out(if group { Why::Group } else { Why::Unknown }));
-        let everywhere: Vec<&Port> = self
-            .ports
-            .values()
-            .filter(|to| to.number != number && to.forwarding && to.carries(form.vlan))
-            .filter(|to| !(port.isolated && to.isolated) && (group || to.flooding))
-            .collect();
-        Ok(program(form, &everywhere, Reason::NoPorts))
+        let everywhere = self.ports.values().filter(|to| self.reaches(port, to, form.vlan));
+        let everywhere = everywhere.filter(|to| group || to.flooding && to.guard.takes(destination));
+        (Ok(everywhere.map(|to| to.number).collect()), Kind::Many)
+    }
+
+    /// Whether what comes in through a port may leave through another.
+    fn reaches(&self, port: &Port, to: &Port, vlan: u16) -> bool {
+        to.number != port.number
+            && to.forwarding
+            && to.carries(vlan)
+            && !(port.isolated && to.isolated)
+            && !self.is_mirror_output(to.number)
+    }
+
+    fn known(
+        &self,
+        port: &Port,
+        out: PortNumber,
+        destination: u64,
+        vlan: u16,
+    ) -> Result<Vec<PortNumber>, Reason> {
+        if out == port.number {
+            return Err(Reason::SamePort);
+        }
+        let to = self.ports.get(&out).filter(|to| to.forwarding).ok_or(Reason::PortBlocked)?;
+        if port.isolated && to.isolated {
+            return Err(Reason::Isolated);
+        }
+        if !self.reaches(port, to, vlan) || !to.guard.takes(destination) {
+            return Err(Reason::NoPorts);
+        }
+        Ok(vec![out])
     }
 
     fn find(&self, destination: u64, vlan: u16, now: u64, decision: &mut Decision) -> Option<PortNumber> {
+        if self.options.flooded.has(vlan) {
+            return None;
+        }
+        // A pinned station is where it is pinned, heard or not.
+        if let Some(owners) = self.owners.get(&destination)
+            && let Some(owner) = owners.iter().find(|owner| self.carries(**owner, vlan))
+        {
+            return Some(*owner);
+        }
         let mac = mac(destination);
         decision.rests.push(tag(vlan, mac));
         self.fdb.find(vlan, mac, now).map(|station| station.port)
     }
 
+    fn carries(&self, port: PortNumber, vlan: u16) -> bool {
+        self.ports.get(&port).is_some_and(|port| port.carries(vlan))
+    }
+
     /// Learns the sender.
-    fn hear(&mut self, key: &Key, number: PortNumber, vlan: u16, now: u64, decision: &mut Decision) {
-        let Some(port) = self.ports.get(&number).filter(|port| port.learning) else { return };
+    fn hear(
+        &mut self,
+        key: &Key,
+        number: PortNumber,
+        vlan: u16,
+        now: u64,
+        decision: &mut Decision,
+    ) -> Result<(), Reason> {
+        let Some(port) = self.ports.get(&number).filter(|port| port.learning) else { return Ok(()) };
+        if self.options.flooded.has(vlan) {
+            return Ok(());
+        }
         decision.mask.add(Field::ETH_SRC);
         let source = key.get(Field::ETH_SRC);
         // A group can't send.
         if source >> 40 & 1 == 1 || source == 0 {
-            return;
+            return Ok(());
         }
-        let (mac, most) = (mac(source), port.stations);
-        let learned = self.fdb.learn(vlan, mac, number, most, now);
+        let mac = mac(source);
+        let limit = port.guard.most;
+        let learned = self.fdb.learn(vlan, mac, number, port.stations.min(limit.unwrap_or(usize::MAX)), now);
         let tag = tag(vlan, mac);
-        match learned {
-            Learned::New | Learned::Moved(_) => decision.changed.push(tag),
-            Learned::Known | Learned::Full | Learned::Fixed(_) => {}
-        }
-        decision.sender = tag;
         decision.rests.push(tag);
         decision.steps.push(Step::Heard(mac, learned));
+        match learned {
+            Learned::New | Learned::Moved(_) => decision.changed.push(tag),
+            Learned::Full => {
+                // As soon as there is room it is heard again.
+                decision.rests.push(room(number));
+                if limit.is_some() {
+                    return Err(Reason::TooManyStations);
+                }
+            }
+            Learned::Known | Learned::Fixed(_) => {}
+        }
+        decision.sender = tag;
+        Ok(())
     }
 
     /// Flows from a station behind a port carry packets.
@@ -218,68 +408,6 @@ impl Bridge {
 fn mac(value: u64) -> MacAddr {
     let [_, _, mac @ ..] = value.to_be_bytes();
     MacAddr::new(mac)
-}
-
-/// Which VLAN a packet is in, and how it came.
-fn form(port: &Port, key: &Key, mask: &mut Mask, service_tag: u16) -> Result<Form, Reason> {
-    mask.add(Field::VLAN_TPID);
-    mask.add_bits(Field::VLAN_TCI, u64::from(VLAN_BITS));
-    let tpid = key.get(Field::VLAN_TPID) as u16;
-    let vlan = key.get(Field::VLAN_TCI) as u16 & VLAN_BITS;
-    let (untagged, priority) = (tpid == 0 || vlan == 0, tpid != 0 && vlan == 0);
-    let carried = |vlan: u16| if port.carries(vlan) { Ok(vlan) } else { Err(Reason::VlanNotAllowed) };
-    let (vlan, tagged, tpid) = match &port.vlan {
-        Vlan::Tunnel { vlan: own, customers } => {
-            let customer = if untagged { 0 } else { vlan };
-            if !customers.has(customer) {
-                return Err(Reason::VlanNotAllowed);
-            }
-            // The customer's tag, even of VLAN 0, is part of what travels.
-            return Ok(Form { vlan: *own, tagged: false, priority: false, tpid: service_tag });
-        }
-        Vlan::Access(own) if untagged => (*own, false, CUSTOMER_TAG),
-        Vlan::Access(_) => return Err(Reason::Tagged),
-        Vlan::Trunk(_) if untagged => (carried(0)?, false, CUSTOMER_TAG),
-        Vlan::NativeTagged(own, _) | Vlan::NativeUntagged(own, _) if untagged => (*own, false, CUSTOMER_TAG),
-        Vlan::Trunk(_) | Vlan::NativeTagged(..) | Vlan::NativeUntagged(..) => (carried(vlan)?, true, tpid),
-    };
-    Ok(Form { vlan, tagged, priority, tpid })
-}
-
-/// Sends a packet to ports, first as it is, then changed.
-fn program(form: Form, ports: &[&Port], otherwise: Reason) -> Program {
-    let outputs = |tagged: bool| {
-        ports
-            .iter()
-            .filter(move |port| port.tags(form.vlan) == tagged)
-            .map(|port| Action::Output(port.number))
-    };
-    let mut actions: Vec<Action> = Vec::with_capacity(ports.len() + 1);
-    if form.tagged {
-        actions.extend(outputs(true));
-        if outputs(false).next().is_some() {
-            actions.push(Action::PopVlan);
-            actions.extend(outputs(false));
-        }
-    } else if form.priority {
-        // The tag is there already and only lacks the number.
-        if outputs(true).next().is_some() {
-            actions.push(Action::PopVlan);
-            actions.push(Action::PushVlan { tpid: form.tpid, tci: form.vlan });
-            actions.extend(outputs(true));
-        }
-        if outputs(false).next().is_some() {
-            actions.push(Action::PopVlan);
-            actions.extend(outputs(false));
-        }
-    } else {
-        actions.extend(outputs(false));
-        if outputs(true).next().is_some() {
-            actions.push(Action::PushVlan { tpid: form.tpid, tci: form.vlan });
-            actions.extend(outputs(true));
-        }
-    }
-    Program::new(actions, otherwise)
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ pub enum Step {
     Vlan(PortNumber, u16),
     /// Its sender was heard.
     Heard(MacAddr, Learned),
+    /// A mirror copies it.
+    Mirrored(String),
     /// Its way out.
     Out(Why),
 }

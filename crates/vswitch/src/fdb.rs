@@ -8,7 +8,7 @@
 
 use netloom_mem::PortNumber;
 use netloom_wire::MacAddr;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Something that flows rest on: a station in a VLAN.
 pub type Tag = u64;
@@ -44,6 +44,9 @@ pub enum Learned {
 pub struct Fdb {
     stations: HashMap<u64, Station>,
     per_port: HashMap<PortNumber, usize>,
+    /// Ports where a station found no room, and whether one has gone since.
+    refused: BTreeSet<PortNumber>,
+    less: bool,
     /// Most entries.
     pub limit: usize,
     /// An entry ends this many nanoseconds after its station was heard last.
@@ -58,6 +61,11 @@ pub(crate) fn tag(vlan: u16, mac: MacAddr) -> Tag {
     octets.iter().fold(u64::from(vlan), |word, octet| word << 8 | u64::from(*octet))
 }
 
+/// The tag of the room that is left for stations behind a port.
+pub(crate) const fn room(port: PortNumber) -> Tag {
+    1 << 60 | port as u64
+}
+
 /// The VLAN and the address of a tag.
 fn parts(tag: Tag) -> (u16, MacAddr) {
     let [high, low, mac @ ..] = tag.to_be_bytes();
@@ -68,7 +76,14 @@ impl Fdb {
     /// Empty.
     #[must_use]
     pub fn new(limit: usize, ageing: u64) -> Self {
-        Self { stations: HashMap::new(), per_port: HashMap::new(), limit, ageing }
+        Self {
+            stations: HashMap::new(),
+            per_port: HashMap::new(),
+            refused: BTreeSet::new(),
+            less: false,
+            limit,
+            ageing,
+        }
     }
 
     /// How many stations are known.
@@ -104,6 +119,7 @@ impl Fdb {
     }
 
     fn one_less(&mut self, port: PortNumber) {
+        self.less = true;
         if let Some(count) = self.per_port.get_mut(&port) {
             *count -= 1;
             if *count == 0 {
@@ -124,11 +140,20 @@ impl Fdb {
             known => {
                 let (moved, there) = (known.map(|station| station.port), self.behind(port));
                 if there >= most || moved.is_none() && self.stations.len() >= self.limit {
+                    self.refused.insert(port);
                     return Learned::Full;
                 }
                 self.put(tag, Station { port, heard: now, fixed: false });
                 moved.map_or(Learned::New, Learned::Moved)
             }
+        }
+    }
+
+    /// What flows of stations rest on that found no room, if there is some again.
+    pub fn freed(&mut self) -> Vec<Tag> {
+        match std::mem::take(&mut self.less) {
+            true => std::mem::take(&mut self.refused).into_iter().map(room).collect(),
+            false => Vec::new(),
         }
     }
 

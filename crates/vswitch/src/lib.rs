@@ -13,9 +13,13 @@
 mod bridge;
 mod decision;
 mod fdb;
+mod guard;
+mod mirror;
 mod port;
 
 pub use bridge::{Bridge, BridgeError, BridgeOptions};
 pub use decision::{Decision, Step, Why};
 pub use fdb::{Fdb, Learned, Station, Tag};
-pub use port::{Port, Vlan, VlanSet};
+pub use guard::{Guard, Prefix};
+pub use mirror::{Copies, Mirror};
+pub use port::{MeterKind, Port, Vlan, VlanSet};

@@ -1,6 +1,8 @@
 //! A port of a bridge: its VLANs and what it may do.
 
+use crate::guard::Guard;
 use netloom_mem::PortNumber;
+use netloom_nf::Rate;
 
 /// A set of VLANs, a bit each.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +86,25 @@ pub struct Port {
     pub isolated: bool,
     /// Most stations behind it.
     pub stations: usize,
+    /// What it is guarded against.
+    pub guard: Guard,
+    /// How much may come in.
+    pub rate: Option<Rate>,
+    /// How much may come in for unknown stations and groups.
+    pub storm: Option<Rate>,
+    /// How much may go out.
+    pub rate_out: Option<Rate>,
+}
+
+/// The token buckets of a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MeterKind {
+    /// All that comes in.
+    Rate,
+    /// What comes in for unknown stations and groups.
+    Storm,
+    /// What comes in for the bridge's own protocols.
+    Brain,
 }
 
 impl Port {
@@ -99,7 +120,17 @@ impl Port {
             flooding: true,
             isolated: false,
             stations: usize::MAX,
+            guard: Guard::default(),
+            rate: None,
+            storm: None,
+            rate_out: None,
         }
+    }
+
+    /// The number of one of its token buckets.
+    #[must_use]
+    pub const fn meter(&self, kind: MeterKind) -> u32 {
+        self.number << 2 | kind as u32
     }
 
     /// Whether it carries a VLAN.

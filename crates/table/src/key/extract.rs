@@ -183,12 +183,18 @@ fn transport(head: &[u8], offset: usize, protocol: u8, hot: &mut Hot, key: &mut 
             if let Some([kind, code, _, _]) = at::<4>(head, offset) {
                 hot.transport |= u64::from(kind) << 48 | u64::from(code) << 32;
                 layers.transport = offset as u16;
-                if protocol == ICMP6 && (kind == 135 || kind == 136) && code == 0 {
-                    neighbour(head, offset, key);
+                if protocol == ICMP6 && matches!(kind, 133 | 135 | 136) && code == 0 {
+                    neighbour(head, offset, kind, key);
                 }
             }
         }
-        IGMP => layers.transport = offset as u16,
+        IGMP => {
+            // As in ovs-fields(7): the type counts as a source port, the code as a destination port.
+            if let Some([kind, code]) = at::<2>(head, offset) {
+                hot.transport |= u64::from(kind) << 48 | u64::from(code) << 32;
+            }
+            layers.transport = offset as u16;
+        }
         _ => {
             if head.len() > offset {
                 layers.transport = offset as u16;
@@ -271,24 +277,35 @@ fn finish6(first: u32, seen: u16, key: &mut Key) {
     }
 }
 
-/// Target and link-layer addresses of neighbour solicitations and advertisements (RFC 4861, 4.3 and 4.4).
+/// Target and link-layer addresses of router and neighbour solicitations and of neighbour advertisements (RFC 4861, 4.1,
+/// 4.3 and 4.4). Of several options of one kind the first counts, as for Linux. Link-layer addresses that stand behind
+/// more options than are read are unknown and count as all ones, so that a rule about them does not overlook them.
 #[cold]
-fn neighbour(head: &[u8], offset: usize, key: &mut Key) {
-    let (Some(high), Some(low)) = (at::<8>(head, offset + 8), at::<8>(head, offset + 16)) else { return };
-    key.set_word(Field::ND_TARGET_HIGH.word(), u64::from_be_bytes(high));
-    key.set_word(Field::ND_TARGET_LOW.word(), u64::from_be_bytes(low));
-    key.set(Field::ND_RESERVED, u64::from(at::<4>(head, offset + 4).map_or(0, u32::from_be_bytes)));
-    let mut option = offset + 24;
+fn neighbour(head: &[u8], offset: usize, kind: u8, key: &mut Key) {
+    let mut option = offset + 8;
+    if kind != 133 {
+        let (Some(high), Some(low)) = (at::<8>(head, offset + 8), at::<8>(head, offset + 16)) else { return };
+        key.set_word(Field::ND_TARGET_HIGH.word(), u64::from_be_bytes(high));
+        key.set_word(Field::ND_TARGET_LOW.word(), u64::from_be_bytes(low));
+        key.set(Field::ND_RESERVED, u64::from(at::<4>(head, offset + 4).map_or(0, u32::from_be_bytes)));
+        option = offset + 24;
+    }
     for _ in 0..EXTENSIONS {
         let Some([kind, size]) = at::<2>(head, option) else { return };
         if size == 0 {
             return;
         }
-        if let (1 | 2, 1, Some(mac)) = (kind, size, at::<8>(head, option)) {
+        if let (1 | 2, Some(mac)) = (kind, at::<8>(head, option)) {
             let field = if kind == 1 { Field::ARP_SHA } else { Field::ARP_THA };
-            key.set(field, u64::from_be_bytes(mac) & 0xffff_ffff_ffff);
+            if key.get(field) == 0 {
+                key.set(field, u64::from_be_bytes(mac) & field.ones());
+            }
         }
         option += usize::from(size) * 8;
+    }
+    if head.len() > option {
+        key.set(Field::ARP_SHA, Field::ARP_SHA.ones());
+        key.set(Field::ARP_THA, Field::ARP_THA.ones());
     }
 }
 
@@ -393,6 +410,44 @@ mod tests {
         assert_eq!((key.get(Field::IP4_SRC), key.get(Field::IP4_DST)), (0x0a01_0203, 0x0a05_0607));
         assert_eq!((key.get(Field::ARP_SHA), key.get(Field::ARP_THA)), (0x0202_0202_0202, 0x0404_0404_0404));
         assert_eq!(key.get(Field::IP_PROTO), 1);
+    }
+
+    #[test]
+    fn link_layer_addresses_of_neighbour_discovery() {
+        let frame = |options: &[u8]| {
+            let mut frame = UDP4[..12].to_vec();
+            frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 24 + options.len() as u8, 58, 255]);
+            frame.extend([0xfe; 32]);
+            frame.extend([136, 0, 0, 0, 0, 0, 0, 0]);
+            frame.extend([0x20; 16]);
+            frame.extend(options);
+            frame
+        };
+        let read = |options: &[u8]| {
+            let (frame, mut key) = (frame(options), Key::default());
+            extract(&frame, frame.len(), 1, &mut key);
+            assert_eq!(key.get(Field::ND_TARGET_HIGH), 0x2020_2020_2020_2020);
+            (key.get(Field::ARP_SHA), key.get(Field::ARP_THA))
+        };
+        assert_eq!(read(&[]), (0, 0));
+        assert_eq!(
+            read(&[1, 1, 1, 1, 1, 1, 1, 1, 2, 1, 2, 2, 2, 2, 2, 2]),
+            (0x0101_0101_0101, 0x0202_0202_0202)
+        );
+        // The first of a kind counts, and none hides behind many others.
+        assert_eq!(read(&[2, 1, 3, 3, 3, 3, 3, 3, 2, 1, 2, 2, 2, 2, 2, 2]), (0, 0x0303_0303_0303));
+        let mut many = [14, 1, 0, 0, 0, 0, 0, 0].repeat(8);
+        many.extend([2, 1, 2, 2, 2, 2, 2, 2]);
+        assert_eq!(read(&many), (0xffff_ffff_ffff, 0xffff_ffff_ffff));
+    }
+
+    #[test]
+    fn the_type_of_an_igmp_message() {
+        let (mut frame, mut key) = (UDP4.to_vec(), Key::default());
+        frame[23] = 2;
+        frame[34] = 0x16;
+        extract(&frame, frame.len(), 1, &mut key);
+        assert_eq!((key.get(Field::IP_PROTO), key.get(Field::TP_SRC)), (2, 0x16));
     }
 
     proptest! {

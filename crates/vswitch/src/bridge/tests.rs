@@ -1,7 +1,9 @@
 //! The bridge against what IEEE 802.1Q and ovs-vswitchd.conf.db(5) say, and against the laws of megaflows.
 
 use super::*;
-use crate::port::VlanSet;
+use crate::guard::{Guard, Prefix};
+use crate::port::{Vlan, VlanSet};
+use netloom_nf::{Rate, Shape, Unit};
 use proptest::prelude::*;
 
 fn packet(port: PortNumber, source: u8, destination: u8, tag: Option<u16>) -> Key {
@@ -59,7 +61,7 @@ fn unknown_goes_everywhere_in_its_vlan_and_known_to_one_port() {
 fn what_is_dropped() {
     let mut bridge = bridge();
     let why = |bridge: &mut Bridge, key: &Key| bridge.decide(key, 0).program.shape();
-    use netloom_nf::Shape::Drop;
+    use Shape::Drop;
     assert_eq!(why(&mut bridge, &packet(9, 1, 2, None)), Drop(Reason::PortGone));
     assert_eq!(why(&mut bridge, &packet(1, 1, 2, Some(10))), Drop(Reason::Tagged));
     assert_eq!(why(&mut bridge, &packet(4, 1, 2, Some(30))), Drop(Reason::VlanNotAllowed));
@@ -80,7 +82,7 @@ fn isolated_ports_talk_to_others_only() {
     assert_eq!(bridge.decide(&packet(1, 1, 255, None), 0).program.actions(), [Action::Output(3)]);
     bridge.decide(&packet(2, 2, 255, None), 0);
     let between = bridge.decide(&packet(1, 1, 2, None), 0);
-    assert_eq!(between.program.shape(), netloom_nf::Shape::Drop(Reason::Isolated));
+    assert_eq!(between.program.shape(), Shape::Drop(Reason::Isolated));
     assert_eq!(bridge.decide(&packet(3, 3, 2, None), 0).program.actions(), [Action::Output(2)]);
 }
 
@@ -92,6 +94,111 @@ fn stations_are_forgotten_after_a_while_unless_flows_carry_packets() {
     bridge.refresh(sender, 1, ageing);
     assert!(bridge.fdb.age(ageing + 1).is_empty());
     assert_eq!(bridge.fdb.age(2 * ageing + 1), [sender]);
+}
+
+fn station(last: u8) -> MacAddr {
+    MacAddr::new([2, 0, 0, 0, 0, last])
+}
+
+fn plain(ports: u32) -> Bridge {
+    let mut bridge = Bridge::new(BridgeOptions::default());
+    for number in 1..=ports {
+        bridge.add(Port::new(number, format!("p{number}"))).unwrap();
+    }
+    bridge
+}
+
+/// The bridge with everything that looks at more of a packet, or sends it to more ports.
+fn loaded() -> Bridge {
+    let mut bridge = bridge();
+    let change = |bridge: &mut Bridge, number: PortNumber, change: fn(&mut Port)| {
+        let mut port = bridge.ports()[&number].clone();
+        change(&mut port);
+        bridge.set(port).unwrap();
+    };
+    change(&mut bridge, 1, |port| port.guard.macs = vec![station(1), station(2)]);
+    change(&mut bridge, 2, |port| port.guard.addresses = vec![Prefix::V4 { address: 0, length: 7 }]);
+    change(&mut bridge, 3, |port| {
+        port.guard = Guard { router: false, dhcp_server: false, ..Guard::default() }
+    });
+    change(&mut bridge, 4, |port| port.guard.most = Some(2));
+    change(&mut bridge, 5, |port| {
+        port.storm = Some(Rate { unit: Unit::Packets, per_second: 1, burst: 1 });
+    });
+    bridge.add(Port { vlan: Vlan::Access(10), ..Port::new(7, "watch") }).unwrap();
+    let mirror = Mirror { from: [2].into(), to: [1].into(), ..Mirror::new(Copies::Port(7)) };
+    bridge.set_mirror("watch".to_owned(), Some(mirror));
+    bridge
+}
+
+#[test]
+fn pinned_addresses_are_nobody_elses_and_need_no_learning() {
+    let mut bridge = plain(3);
+    let guard = Guard { macs: vec![station(1)], promiscuous: false, ..Guard::default() };
+    bridge.set(Port { guard, ..Port::new(1, "p1") }).unwrap();
+    let spoofed = Shape::Drop(Reason::Spoofed);
+    assert_eq!(bridge.decide(&packet(2, 1, 3, None), 0).program.shape(), spoofed);
+    assert_eq!(bridge.decide(&packet(1, 2, 3, None), 0).program.shape(), spoofed);
+    assert!(bridge.fdb.is_empty());
+    // Nobody heard it yet, and it hears nothing of others.
+    assert_eq!(bridge.decide(&packet(2, 2, 1, None), 0).program.actions(), [Action::Output(1)]);
+    assert_eq!(bridge.decide(&packet(2, 2, 3, None), 0).program.actions(), [Action::Output(3)]);
+    let broadcast = bridge.decide(&packet(2, 2, 255, None), 0);
+    assert_eq!(broadcast.program.actions(), [Action::Output(1), Action::Output(3)]);
+}
+
+#[test]
+fn one_station_too_many_is_dropped_until_there_is_room() {
+    let mut bridge = plain(2);
+    bridge.set(Port { guard: Guard { most: Some(1), ..Guard::default() }, ..Port::new(1, "p1") }).unwrap();
+    assert_eq!(bridge.decide(&packet(1, 1, 9, None), 0).program.actions(), [Action::Output(2)]);
+    let late = bridge.decide(&packet(1, 2, 9, None), 5);
+    assert_eq!(late.program.shape(), Shape::Drop(Reason::TooManyStations));
+    let gone = bridge.age(bridge.options.ageing + 3);
+    assert!(late.rests.iter().any(|tag| gone.contains(tag)));
+    let again = bridge.decide(&packet(1, 2, 9, None), bridge.options.ageing + 3);
+    assert_eq!(again.program.actions(), [Action::Output(2)]);
+}
+
+#[test]
+fn a_mirror_copies_what_comes_and_goes_and_its_port_takes_nothing_else() {
+    let mut bridge = plain(4);
+    let mirror = Mirror { from: [1].into(), to: [2].into(), ..Mirror::new(Copies::Port(4)) };
+    bridge.set_mirror("m".to_owned(), Some(mirror.clone()));
+    let outputs = |bridge: &mut Bridge, key: &Key| bridge.decide(key, 0).program.actions().to_vec();
+    use Action::{Lose, Output, PopVlan, PushVlan};
+    assert_eq!(outputs(&mut bridge, &packet(1, 1, 9, None)), [Output(2), Output(3), Output(4)]);
+    assert_eq!(outputs(&mut bridge, &packet(2, 2, 1, None)), [Output(1)]);
+    assert_eq!(outputs(&mut bridge, &packet(3, 3, 2, None)), [Output(2), Output(4)]);
+    // What is dropped is copied too, and counted.
+    assert_eq!(outputs(&mut bridge, &packet(1, 8, 1, None)), [Output(4), Lose(Reason::SamePort)]);
+    let from_there = bridge.decide(&packet(4, 7, 1, None), 0).program.shape();
+    assert_eq!(from_there, Shape::Drop(Reason::MirrorOutput));
+    // Into a VLAN, from another one only.
+    let mirror = Mirror { all: true, output: Copies::Vlan(99), ..mirror };
+    bridge.options.flooded.add(99);
+    bridge.set(Port { vlan: Vlan::Access(99), ..Port::new(4, "p4") }).unwrap();
+    bridge.set_mirror("m".to_owned(), Some(mirror));
+    let tag = |tci| PushVlan { tpid: 0x8100, tci };
+    assert_eq!(
+        outputs(&mut bridge, &packet(3, 3, 2, Some(5))),
+        [Output(1), Output(2), PopVlan, Output(4), tag(99), Output(1), Output(2)]
+    );
+    assert_eq!(outputs(&mut bridge, &packet(3, 3, 2, Some(99))), [Output(1), Output(2), PopVlan, Output(4)]);
+    assert_eq!(bridge.fdb.find(99, station(3), 0), None);
+}
+
+#[test]
+fn token_buckets_are_asked_first() {
+    let mut bridge = plain(2);
+    let rate = Some(Rate { unit: Unit::Packets, per_second: 10, burst: 10 });
+    bridge.set(Port { rate, storm: rate, ..Port::new(1, "p1") }).unwrap();
+    let port = bridge.ports()[&1].clone();
+    let (all, storm) =
+        (Action::Meter(port.meter(MeterKind::Rate)), Action::Meter(port.meter(MeterKind::Storm)));
+    assert_eq!(bridge.decide(&packet(1, 1, 2, None), 0).program.actions(), [all, storm, Action::Output(2)]);
+    bridge.decide(&packet(2, 2, 1, None), 0);
+    assert_eq!(bridge.decide(&packet(1, 1, 2, None), 0).program.actions(), [all, Action::Output(2)]);
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -111,8 +218,8 @@ fn frame() -> impl Strategy<Value = Frame> {
 proptest! {
     /// Sound: a packet that is equal under the mask is decided alike, as long as nothing the decision rests on changes.
     #[test]
-    fn the_mask_covers_what_was_looked_at(before in proptest::collection::vec(frame(), 0..20), this in frame(), flips in proptest::collection::vec(0_usize..512, 1..40)) {
-        let mut bridge = bridge();
+    fn the_mask_covers_what_was_looked_at(before in proptest::collection::vec(frame(), 0..20), this in frame(), flips in proptest::collection::vec(0_usize..512, 1..40), full in any::<bool>()) {
+        let mut bridge = if full { loaded() } else { bridge() };
         for frame in before {
             bridge.decide(&packet(frame.port, frame.source, frame.destination, frame.tag), 1);
         }
@@ -134,8 +241,9 @@ proptest! {
 
     /// A cache that takes back what rests on changed stations answers as the bridge would.
     #[test]
-    fn flows_that_are_kept_stay_right(frames in proptest::collection::vec(frame(), 1..80)) {
-        let (mut cached, mut plain) = (bridge(), bridge());
+    fn flows_that_are_kept_stay_right(frames in proptest::collection::vec(frame(), 1..80), full in any::<bool>()) {
+        let make = if full { loaded } else { bridge };
+        let (mut cached, mut plain) = (make(), make());
         let mut flows: Vec<(Key, Decision)> = Vec::new();
         for frame in frames {
             let key = packet(frame.port, frame.source, frame.destination, frame.tag);

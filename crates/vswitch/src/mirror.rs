@@ -1,0 +1,47 @@
+//! Mirrors: copies of packets for somebody who watches, as `Mirror` in ovs-vswitchd.conf.db(5).
+//!
+//! Deliberately absent: ERSPAN, and cutting copies short.
+
+use crate::port::VlanSet;
+use netloom_mem::PortNumber;
+use std::collections::BTreeSet;
+
+/// Where copies go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copies {
+    /// To a port, which then carries nothing else.
+    Port(PortNumber),
+    /// To all ports of a VLAN (RSPAN), whose number replaces the one that the packet was in.
+    Vlan(u16),
+}
+
+/// A mirror.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mirror {
+    /// Packets of all ports.
+    pub all: bool,
+    /// Packets that come in through these ports.
+    pub from: BTreeSet<PortNumber>,
+    /// Packets that go out through these ports.
+    pub to: BTreeSet<PortNumber>,
+    /// Of those only packets in these VLANs.
+    pub vlans: Option<VlanSet>,
+    /// Where copies go.
+    pub output: Copies,
+}
+
+impl Mirror {
+    /// A mirror that watches nothing yet.
+    #[must_use]
+    pub const fn new(output: Copies) -> Self {
+        Self { all: false, from: BTreeSet::new(), to: BTreeSet::new(), vlans: None, output }
+    }
+
+    /// Whether it copies a packet in a VLAN that came in through one port and leaves through others.
+    pub(crate) fn copies(&self, vlan: u16, from: PortNumber, to: impl Iterator<Item = PortNumber>) -> bool {
+        // What is a copy already is not copied again.
+        self.output != Copies::Vlan(vlan)
+            && self.vlans.as_ref().is_none_or(|vlans| vlans.has(vlan))
+            && (self.all || self.from.contains(&from) || to.into_iter().any(|port| self.to.contains(&port)))
+    }
+}
