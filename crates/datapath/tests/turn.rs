@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use netloom_datapath::{
-    Answer, Brain, Command, FlowBounds, Handle, PortCounters, PortQueues, Question, Worker, handle,
+    Answer, Brain, Command, FlowBounds, Handle, PortCounters, PortQueues, Question, Wishes, Worker, handle,
 };
 use netloom_mem::{Batch, Offload, PortError, PortNumber, ReceiveQueue, SendQueue};
-use netloom_nf::{Action, Program, Reason};
+use netloom_nf::{Action, Program, Rate, Reason, Unit};
 use netloom_table::{Field, Mask};
 use proptest::prelude::*;
 use std::collections::VecDeque;
@@ -209,6 +209,83 @@ fn flows_are_taken_back_when_what_they_rest_on_changes_and_when_they_are_idle() 
     rig.handle.tell(Command::Report(to));
     rig.worker.turn();
     assert!(from.recv().unwrap().is_empty());
+}
+
+/// Meters, copies to the brain, which answers, and a loss that is counted though copies left.
+struct Protocol {
+    heard: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl Brain for Protocol {
+    fn translate(&mut self, question: &Question<'_>) -> Answer {
+        let mut mask = Mask::default();
+        mask.add(Field::ETH_DST);
+        let actions = match question.key.get(Field::ETH_DST) & 0xff {
+            1 => vec![Action::Meter(9), Action::Output(2)],
+            2 => vec![Action::Brain, Action::PushVlan { tpid: 0x8100, tci: 1 }, Action::Output(2)],
+            _ => vec![Action::Output(2), Action::Lose(Reason::SamePort)],
+        };
+        let program = Program::new(actions, Reason::NoPorts);
+        Answer { program, mask, rests: vec![7], changed: Vec::new(), token: 0, keep: true }
+    }
+
+    fn heard(&mut self, port: PortNumber, octets: Vec<u8>, _: u64) -> Wishes {
+        self.heard.lock().unwrap().push(octets);
+        Wishes { changed: vec![7], changed_all: false, send: vec![(port, frame(0, 0, 77))] }
+    }
+}
+
+#[test]
+fn meters_limits_and_what_is_for_the_brain() {
+    let (handle, side) = handle().unwrap();
+    let (heard, time) = (Arc::<Mutex<Vec<Vec<u8>>>>::default(), Arc::new(AtomicU64::new(1)));
+    let clock = time.clone();
+    let clock = Box::new(move || clock.load(Ordering::Relaxed));
+    let brain = Box::new(Protocol { heard: heard.clone() });
+    let mut worker = Worker::new(side, brain, FlowBounds::default(), 3, clock);
+    let mut lines = Vec::new();
+    for number in 1..=2 {
+        let (inward, outward, counters) =
+            (Line::default(), Line::default(), Arc::new(PortCounters::default()));
+        let receive: Vec<Box<dyn ReceiveQueue>> = vec![Box::new(From(number, inward.clone()))];
+        let send: Option<Box<dyn SendQueue>> = Some(Box::new(To(outward.clone(), usize::MAX)));
+        handle.tell(Command::Add(PortQueues { number, receive, send, counters: counters.clone() }));
+        lines.push((inward, outward, counters));
+    }
+    let push = |worker: &mut Worker, destination: u8, count: u16| {
+        for number in 0..count {
+            lines[0].0.lock().unwrap().push_back(frame(destination, 1, number));
+        }
+        worker.turn();
+        let lost = |reason: Reason| lines[0].2.dropped[reason as usize].get();
+        let out: Vec<Vec<u8>> = lines[1].1.lock().unwrap().drain(..).collect();
+        (out, lost(Reason::Storm), lost(Reason::SamePort), lines[1].2.unsent.get())
+    };
+    let rate = |per_second, burst| Rate { unit: Unit::Packets, per_second, burst };
+    // No bucket of this number yet.
+    assert_eq!(push(&mut worker, 1, 5).0.len(), 5);
+    handle.tell(Command::Meter(9, Some((rate(1000, 3), Reason::Storm))));
+    let (out, storm, ..) = push(&mut worker, 1, 5);
+    assert_eq!((out.len(), storm), (3, 2));
+    time.store(2_000_001, Ordering::Relaxed);
+    let (out, storm, ..) = push(&mut worker, 1, 5);
+    assert_eq!((out.len(), storm), (2, 5));
+    handle.tell(Command::Meter(9, None));
+    assert_eq!(push(&mut worker, 1, 5).0.len(), 5);
+    // The brain gets it as it was before the tag; its answer leaves; what it wants taken back is.
+    let (out, ..) = push(&mut worker, 2, 2);
+    assert!(out.len() == 2 && out.iter().all(|frame| frame[12] == 0x81));
+    assert_eq!(*heard.lock().unwrap(), [frame(2, 1, 0), frame(2, 1, 1)]);
+    assert_eq!(lines[0].1.lock().unwrap().drain(..).collect::<Vec<_>>(), [frame(0, 0, 77), frame(0, 0, 77)]);
+    let (to, from) = std::sync::mpsc::channel();
+    handle.tell(Command::Report(to));
+    worker.turn();
+    assert!(from.recv().unwrap().is_empty());
+    let (out, _, same, _) = push(&mut worker, 3, 2);
+    assert_eq!((out.len(), same), (2, 2));
+    handle.tell(Command::Limit(2, Some(Rate { unit: Unit::Octets, per_second: 60, burst: 130 })));
+    let (out, .., unsent) = push(&mut worker, 1, 4);
+    assert_eq!((out.len(), unsent), (2, 2));
 }
 
 #[test]

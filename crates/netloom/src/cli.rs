@@ -217,6 +217,12 @@ pub enum Command {
         #[command(subcommand)]
         command: PortCommand,
     },
+    /// Copy packets of a switch for somebody who watches.
+    Mirror {
+        /// What to do.
+        #[command(subcommand)]
+        command: MirrorCommand,
+    },
     /// Show and change which stations a switch knows.
     Fdb {
         /// What to do.
@@ -291,9 +297,22 @@ fn assignment(text: &str) -> Result<Assignment, String> {
 #[derive(Debug, Clone, Subcommand)]
 pub enum SwitchCommand {
     /// Make a switch.
+    #[command(after_help = SWITCH_HELP)]
     Add {
         /// Its name.
         name: String,
+        /// Its options.
+        #[arg(value_parser = assignment, value_name = "OPTION=VALUE")]
+        options: Vec<Assignment>,
+    },
+    /// Change options of a switch (an empty value takes one away).
+    #[command(after_help = SWITCH_HELP)]
+    Set {
+        /// Its name.
+        name: String,
+        /// Its options.
+        #[arg(value_parser = assignment, value_name = "OPTION=VALUE", required = true)]
+        options: Vec<Assignment>,
     },
     /// Take a switch and its ports away.
     #[command(visible_alias = "delete")]
@@ -345,6 +364,33 @@ pub enum PortCommand {
     },
 }
 
+/// What can be done with mirrors.
+#[derive(Debug, Clone, Subcommand)]
+pub enum MirrorCommand {
+    /// Add a mirror, or change one (an empty value takes an option away).
+    #[command(visible_alias = "set", after_help = MIRROR_HELP)]
+    Add {
+        /// The switch.
+        switch: String,
+        /// The mirror.
+        name: String,
+        /// Its options.
+        #[arg(value_parser = assignment, value_name = "OPTION=VALUE", required = true)]
+        options: Vec<Assignment>,
+    },
+    /// Take a mirror away.
+    #[command(visible_alias = "delete")]
+    Del {
+        /// The switch.
+        switch: String,
+        /// The mirror.
+        name: String,
+    },
+    /// List mirrors.
+    #[command(visible_alias = "show")]
+    List,
+}
+
 /// What can be done with stations.
 #[derive(Debug, Clone, Subcommand)]
 pub enum FdbCommand {
@@ -379,12 +425,33 @@ pub enum FdbCommand {
     },
 }
 
+const SWITCH_HELP: &str = "\
+Options:
+  stations=8192        most stations               ageing=300s        when a silent one is forgotten
+  flooded=99           VLANs without learning (those of remote mirrors)
+  forward-link-local=true  frames to 01:80:c2:00:00:0x too";
+
+const MIRROR_HELP: &str = "\
+Options:
+  ports=a,b|all        what comes and goes there   from=a  to=b       one direction only
+  vlan=10,20-29        in these VLANs only
+  output=p9            copies go to this port, which carries nothing else
+  output-vlan=99       or into this VLAN (which is to be `flooded` in each switch on the way)";
+
 const PORT_HELP: &str = "\
 Options of every port:
   vlan=10              one VLAN, untagged          native=10         untagged VLAN of a trunk
   trunk=10,20-29|all   these VLANs, tagged         tunnel=10         customer frames under one more tag
   isolated=true        talks to others only        stations=100      most stations behind it
   learning=false       flooding=false              enabled=false
+Security:
+  mac=02:..:01,..      its addresses: it sends from no other, nobody else sends from them
+  forged=true          it may send from others     promiscuous=false  it gets frames for its own only
+  ip=10.0.0.5,fd00::/64  it sends from these only, also in ARP and neighbour discovery
+  macs=5               more stations are dropped   dhcp-server=false  router=false  none behind it
+Rates (of packets like 1000pps, or of bits like 10mbit):
+  rate=.. [burst=..]   what may come in            rate-out=.. [burst-out=..]  what may go out
+  storm=.. [storm-burst=..]  what may come in for unknown stations and groups
 Types:
   type=vhost-user path=FILE [mode=client|server] [queues=N]    a virtual machine
   type=tap [dev=NAME] [queues=N]                               an interface of this host

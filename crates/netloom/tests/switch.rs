@@ -195,3 +195,46 @@ fn frames_go_where_the_vlans_say_and_the_daemon_comes_back_as_it_was() {
         until("the socket is gone", || !directory.join("switch.sock").exists());
     });
 }
+
+#[test]
+fn pinned_senders_storms_and_mirrors() {
+    rig::isolated(|rig| {
+        if !Path::new("/dev/net/tun").exists() || rig.run("ip", &["-V"]).is_none() {
+            netloom_testkit::skip!("no /dev/net/tun or no ip");
+        }
+        let directory = rig.state_dir.join("switch");
+        let daemon = Daemon::start(&directory);
+        daemon.ask(&["switch", "add", "br0", "ageing=60s"]).unwrap();
+        let names = ["nu1", "nu2", "nu3"];
+        for name in names {
+            if daemon.ask(&["port", "add", "br0", name, "type=tap"]).is_none() {
+                netloom_testkit::skip!("this user can't make TAP interfaces");
+            }
+        }
+        let mut sockets = sockets(rig, &names);
+        let (own, forged) = (frame(255, 1, None, 60), frame(255, 2, None, 60));
+        check(&mut sockets, 0, &own, &[None, Some(own.clone()), Some(own.clone())]);
+        daemon.ask(&["port", "set", "nu1", "mac=02:00:00:00:01:01"]).unwrap();
+        check(&mut sockets, 0, &own, &[None, Some(own.clone()), Some(own.clone())]);
+        check(&mut sockets, 0, &forged, &[None, None, None]);
+        // Nobody else sends from a pinned address.
+        check(&mut sockets, 1, &own, &[None, None, None]);
+        daemon.ask(&["mirror", "add", "br0", "watch", "from=nu1", "output=nu3"]).unwrap();
+        for wrong in
+            [&["mirror", "add", "br0", "m", "from=nu9", "output=nu3"][..], &["mirror", "del", "br0", "m"]]
+        {
+            assert_eq!(daemon.ask(wrong), None, "{wrong:?}");
+        }
+        check(&mut sockets, 0, &own, &[None, Some(own.clone()), Some(own.clone())]);
+        let other = frame(255, 7, None, 60);
+        check(&mut sockets, 1, &other, &[Some(other.clone()), None, None]);
+        daemon.ask(&["port", "set", "nu1", "storm=1pps", "storm-burst=1"]).unwrap();
+        check(&mut sockets, 0, &own, &[None, Some(own.clone()), Some(own.clone())]);
+        check(&mut sockets, 0, &own, &[None, None, None]);
+        let ports = daemon.ask(&["port", "list", "-o", "json"]).unwrap();
+        let ports: serde_json::Value = serde_json::from_str(&ports).unwrap();
+        assert!(ports[0]["dropped"]["spoofed"].as_u64() >= Some(1), "{ports}");
+        assert!(ports[0]["dropped"]["storm"].as_u64() >= Some(1), "{ports}");
+        assert!(ports[1]["dropped"]["spoofed"].as_u64() >= Some(1), "{ports}");
+    });
+}

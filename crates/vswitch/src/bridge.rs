@@ -148,6 +148,12 @@ impl Bridge {
         }
     }
 
+    /// Changes its options. All flows are to be taken back after that.
+    pub fn set_options(&mut self, options: BridgeOptions) {
+        (self.fdb.limit, self.fdb.ageing) = (options.stations, options.ageing);
+        self.options = options;
+    }
+
     /// Its mirrors.
     #[must_use]
     pub const fn mirrors(&self) -> &BTreeMap<String, Mirror> {

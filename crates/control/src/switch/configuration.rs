@@ -1,6 +1,7 @@
 //! What the user asked for, as it is kept on disk: switches, and ports with their options as `name=value`.
 
-use netloom_vswitch::{Port, Vlan, VlanSet};
+use super::words::{list, macs, prefixes, rate, truth, vlan, vlans};
+use netloom_vswitch::{BridgeOptions, Copies, Guard, Mirror, Port, Prefix, Vlan, VlanSet};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -14,6 +15,9 @@ pub struct SwitchConfiguration {
     pub switches: BTreeMap<String, Options>,
     /// Ports by name.
     pub ports: BTreeMap<String, PortConfiguration>,
+    /// Options of mirrors by switch and name.
+    #[serde(default)]
+    pub mirrors: BTreeMap<String, BTreeMap<String, Options>>,
 }
 
 /// One port.
@@ -39,35 +43,132 @@ pub(super) const BRIDGE_OPTIONS: &[&str] = &[
     "flooding",
     "stations",
     "enabled",
+    "mac",
+    "macs",
+    "ip",
+    "forged",
+    "promiscuous",
+    "dhcp-server",
+    "router",
+    "rate",
+    "burst",
+    "storm",
+    "storm-burst",
+    "rate-out",
+    "burst-out",
 ];
 
-fn vlan(text: &str) -> Result<u16, String> {
-    match text.parse() {
-        Ok(vlan @ 0..=4095) => Ok(vlan),
-        _ => Err(format!("`{text}` is not a VLAN: a number from 0 to 4095")),
+/// Options of a switch.
+const SWITCH_OPTIONS: &[&str] = &["stations", "ageing", "forward-link-local", "flooded"];
+/// Options of a mirror.
+const MIRROR_OPTIONS: &[&str] = &["ports", "from", "to", "vlan", "output", "output-vlan"];
+
+fn known(options: &Options, names: &[&str]) -> Result<(), String> {
+    match options.keys().find(|name| !names.contains(&name.as_str())) {
+        Some(unknown) => Err(format!("there is no option `{unknown}`; there are {}", names.join(", "))),
+        None => Ok(()),
     }
 }
 
-fn vlans(text: &str) -> Result<VlanSet, String> {
-    if text == "all" {
-        return Ok(VlanSet::all());
-    }
-    let mut set = VlanSet::default();
-    for part in text.split(',').filter(|part| !part.is_empty()) {
-        match part.split_once('-') {
-            Some((first, last)) => (vlan(first)?..=vlan(last)?).for_each(|vlan| set.add(vlan)),
-            None => set.add(vlan(part)?),
+fn count(name: &str, text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| format!("`{name}={text}`: a number"))
+}
+
+/// A switch's options.
+pub(super) fn bridge(options: &Options) -> Result<BridgeOptions, String> {
+    known(options, SWITCH_OPTIONS)?;
+    let mut bridge = BridgeOptions::default();
+    for (name, text) in options {
+        match name.as_str() {
+            "stations" => bridge.stations = count(name, text)?,
+            "ageing" => {
+                let span: netloom_model::scalar::TimeSpan =
+                    text.parse().map_err(|error| format!("`ageing`: {error}"))?;
+                bridge.ageing = u64::try_from(span.duration().as_nanos()).unwrap_or(u64::MAX);
+            }
+            "forward-link-local" => bridge.forward_link_local = truth(name, text)?,
+            _ => bridge.flooded = vlans(text)?,
         }
     }
-    Ok(set)
+    Ok(bridge)
 }
 
-fn switch(name: &str, text: &str) -> Result<bool, String> {
-    match text {
-        "true" | "yes" | "on" => Ok(true),
-        "false" | "no" | "off" => Ok(false),
-        _ => Err(format!("`{name}={text}`: true or false")),
+/// A mirror's options; `port` finds a port of the switch by its name.
+pub(super) fn mirror(
+    options: &Options,
+    port: impl Fn(&str) -> Result<u32, String>,
+) -> Result<Mirror, String> {
+    known(options, MIRROR_OPTIONS)?;
+    let get = |name: &str| options.get(name).map(String::as_str);
+    let output = match (get("output"), get("output-vlan")) {
+        (Some(name), None) => Copies::Port(port(name)?),
+        (None, Some(text)) => Copies::Vlan(vlan(text)?),
+        _ => return Err("a mirror has either `output=PORT` or `output-vlan=VLAN`".to_owned()),
+    };
+    let mut mirror = Mirror { vlans: get("vlan").map(vlans).transpose()?, ..Mirror::new(output) };
+    for option in ["ports", "from", "to"] {
+        match get(option) {
+            Some("all") => mirror.all = true,
+            text => {
+                for name in list(text.unwrap_or_default()) {
+                    let number = port(name)?;
+                    if option != "to" {
+                        mirror.from.insert(number);
+                    }
+                    if option != "from" {
+                        mirror.to.insert(number);
+                    }
+                }
+            }
+        }
     }
+    // A VLAN alone means everything in it.
+    mirror.all |=
+        ["ports", "from", "to"].iter().all(|option| get(option).is_none()) && mirror.vlans.is_some();
+    if !mirror.all && mirror.from.is_empty() && mirror.to.is_empty() {
+        return Err(
+            "a mirror watches something: `ports=a,b`, `from=a`, `to=b`, `vlan=10` or `ports=all`".to_owned()
+        );
+    }
+    if let Copies::Port(output) = output
+        && (mirror.from.contains(&output) || mirror.to.contains(&output))
+    {
+        return Err("a mirror can't watch the port that its copies go to".to_owned());
+    }
+    Ok(mirror)
+}
+
+/// What a port is guarded against.
+fn guard(options: &Options) -> Result<Guard, String> {
+    let get = |name: &str| options.get(name).map(String::as_str);
+    let switch = |name: &str, otherwise| get(name).map_or(Ok(otherwise), |text| truth(name, text));
+    let mut guard = Guard {
+        macs: get("mac").map(macs).transpose()?.unwrap_or_default(),
+        addresses: get("ip").map(prefixes).transpose()?.unwrap_or_default(),
+        most: get("macs").map(|text| count("macs", text)).transpose()?,
+        forged: switch("forged", false)?,
+        promiscuous: switch("promiscuous", true)?,
+        dhcp_server: switch("dhcp-server", true)?,
+        router: switch("router", true)?,
+    };
+    for option in ["forged", "promiscuous"] {
+        if get(option).is_some() && guard.macs.is_empty() {
+            return Err(format!("`{option}` needs `mac`: whose addresses these are"));
+        }
+    }
+    if guard.most.is_some() && get("learning").is_some_and(|text| truth("learning", text) == Ok(false)) {
+        return Err("`macs` counts stations that are learned; it can't go with learning=false".to_owned());
+    }
+    // The link-local address that follows from a pinned MAC address is the port's own too.
+    if guard.addresses.iter().any(|prefix| matches!(prefix, Prefix::V6 { .. })) {
+        for mac in &guard.macs {
+            let [a, b, c, d, e, f] = mac.octets();
+            let address =
+                u128::from_be_bytes([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f]);
+            guard.addresses.push(Prefix::V6 { address, length: 128 });
+        }
+    }
+    Ok(guard)
 }
 
 /// The bridge's side of a port's options.
@@ -92,19 +193,30 @@ pub(super) fn port(number: u32, name: &str, options: &Options) -> Result<Port, S
         _ => Vlan::Trunk(set),
     };
     if let Some(text) = get("isolated") {
-        port.isolated = switch("isolated", text)?;
+        port.isolated = truth("isolated", text)?;
     }
     if let Some(text) = get("learning") {
-        port.learning = switch("learning", text)?;
+        port.learning = truth("learning", text)?;
     }
     if let Some(text) = get("flooding") {
-        port.flooding = switch("flooding", text)?;
+        port.flooding = truth("flooding", text)?;
     }
     if let Some(text) = get("enabled") {
-        port.forwarding = switch("enabled", text)?;
+        port.forwarding = truth("enabled", text)?;
     }
     if let Some(text) = get("stations") {
-        port.stations = text.parse().map_err(|_| format!("`stations={text}`: a number of stations"))?;
+        port.stations = count("stations", text)?;
+    }
+    port.guard = guard(options)?;
+    for (option, burst, place) in [
+        ("rate", "burst", &mut port.rate),
+        ("storm", "storm-burst", &mut port.storm),
+        ("rate-out", "burst-out", &mut port.rate_out),
+    ] {
+        *place = get(option).map(|text| rate(option, text, get(burst))).transpose()?;
+        if place.is_none() && get(burst).is_some() {
+            return Err(format!("`{burst}` needs `{option}`"));
+        }
     }
     Ok(port)
 }
@@ -112,6 +224,57 @@ pub(super) fn port(number: u32, name: &str, options: &Options) -> Result<Port, S
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn security_and_rates() {
+        use netloom_nf::{Rate, Unit};
+        let guarded = |text: &str| port(1, "p", &options(text)).map(|port| port.guard);
+        let guard = guarded("mac=02:00:00:00:00:01 ip=10.0.0.0/8,fd00::1 macs=3 router=false").unwrap();
+        let link_local = 0xfe80_0000_0000_0000_0000_00ff_fe00_0001;
+        assert_eq!(
+            guard.addresses,
+            [
+                Prefix::V4 { address: 0x0a00_0000, length: 8 },
+                Prefix::V6 { address: (0xfd00 << 112) | 1, length: 128 },
+                Prefix::V6 { address: link_local, length: 128 },
+            ]
+        );
+        assert!(guard.owns(0x0200_0000_0001) && guard.most == Some(3) && guard.dhcp_server && !guard.router);
+        let port =
+            port(1, "p", &options("rate=1000pps storm=8mbit storm-burst=1mib rate-out=10pps")).unwrap();
+        assert_eq!(port.rate, Some(Rate { unit: Unit::Packets, per_second: 1000, burst: 100 }));
+        assert_eq!(port.storm, Some(Rate { unit: Unit::Octets, per_second: 1_000_000, burst: 1 << 20 }));
+        assert_eq!(port.rate_out, Some(Rate { unit: Unit::Packets, per_second: 10, burst: 16 }));
+        for wrong in [
+            "mac=01:00:00:00:00:01",
+            "mac=1",
+            "ip=10.0.0.0/33",
+            "ip=x",
+            "promiscuous=false",
+            "macs=2 learning=no",
+            "rate=10",
+            "rate=0pps",
+            "burst=5",
+        ] {
+            assert!(guarded(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn mirrors_and_switches() {
+        let find = |name: &str| name.trim_start_matches('p').parse().map_err(|_| format!("no port {name}"));
+        let mirrored = |text: &str| mirror(&options(text), find);
+        let all = mirrored("vlan=10 output=p3").unwrap();
+        assert!(all.all && all.output == Copies::Port(3) && all.vlans.is_some());
+        let some = mirrored("ports=p1 from=p2 output-vlan=99").unwrap();
+        assert_eq!((some.from, some.to, some.all), ([1, 2].into(), [1].into(), false));
+        for wrong in ["output=p1", "ports=p1", "ports=p1 output=p1", "ports=x output=p1", "a=b output=p1"] {
+            assert!(mirrored(wrong).is_err(), "{wrong}");
+        }
+        let switch = bridge(&options("ageing=10s stations=5 flooded=7")).unwrap();
+        assert!(switch.ageing == 10_000_000_000 && switch.stations == 5 && switch.flooded.has(7));
+        assert!(bridge(&options("colour=red")).is_err());
+    }
 
     fn options(text: &str) -> Options {
         text.split_whitespace()

@@ -13,11 +13,15 @@
 
 mod brain;
 mod configuration;
+mod mirrors;
 mod protocol;
 mod server;
 mod state;
+mod words;
 
 pub use configuration::{Options, PortConfiguration, SwitchConfiguration};
-pub use protocol::{PortStatus, Reply, Request, Row, StationStatus, SwitchStatus, WorkerStatus};
+pub use protocol::{
+    MirrorStatus, PortStatus, Reply, Request, Row, StationStatus, SwitchStatus, WorkerStatus,
+};
 pub use server::{Server, SwitchSocket, ask};
 pub use state::{Doors, OpenPort, Start, Switch, SwitchError};

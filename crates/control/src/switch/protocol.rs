@@ -16,6 +16,32 @@ pub enum Request {
         #[serde(default)]
         options: Options,
     },
+    /// Changes options of a switch; an empty value takes one away.
+    SwitchSet {
+        /// Its name.
+        name: String,
+        /// The options.
+        options: Options,
+    },
+    /// Adds a mirror to a switch, or changes it; an empty value takes an option away.
+    MirrorSet {
+        /// The switch.
+        switch: String,
+        /// The mirror.
+        name: String,
+        /// Its options.
+        #[serde(default)]
+        options: Options,
+    },
+    /// Takes a mirror away.
+    MirrorDelete {
+        /// The switch.
+        switch: String,
+        /// The mirror.
+        name: String,
+    },
+    /// Lists mirrors.
+    MirrorList,
     /// Takes a switch and its ports away.
     SwitchDelete {
         /// Its name.
@@ -97,6 +123,8 @@ pub enum Reply {
     Switches(Vec<SwitchStatus>),
     /// Ports.
     Ports(Vec<PortStatus>),
+    /// Mirrors.
+    Mirrors(Vec<MirrorStatus>),
     /// Stations.
     Stations(Vec<StationStatus>),
     /// Flows.
@@ -121,6 +149,17 @@ pub struct SwitchStatus {
     pub ports: Vec<String>,
     /// How many stations it knows.
     pub stations: usize,
+}
+
+/// A mirror.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MirrorStatus {
+    /// Its switch.
+    pub switch: String,
+    /// Its name.
+    pub name: String,
+    /// Its options.
+    pub options: Options,
 }
 
 /// A port.

@@ -8,7 +8,7 @@ use netloom_datapath::{
 };
 use netloom_mem::{ReceiveQueue, SendQueue};
 use netloom_nf::Reason;
-use netloom_vswitch::{Bridge, BridgeOptions};
+use netloom_vswitch::{Bridge, BridgeOptions, MeterKind, Port};
 use netloom_wire::MacAddr;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -31,6 +31,12 @@ pub enum SwitchError {
     /// An option is wrong.
     #[error("port `{0}`: {1}")]
     Option(String, String),
+    /// An option of a switch is wrong.
+    #[error("switch `{0}`: {1}")]
+    Bridge(String, String),
+    /// An option of a mirror is wrong.
+    #[error("mirror `{0}`: {1}")]
+    Mirror(String, String),
     /// A name can't be one.
     #[error("`{0}` can't be a name: up to 64 letters, digits, `-`, `_` and `.`")]
     Name(String),
@@ -92,11 +98,11 @@ struct Carried {
 /// The switch.
 pub struct Switch {
     directory: PathBuf,
-    configuration: SwitchConfiguration,
-    bridges: Shared,
+    pub(super) configuration: SwitchConfiguration,
+    pub(super) bridges: Shared,
     ports: BTreeMap<String, Carried>,
     doors: Box<dyn Doors>,
-    worker: Handle,
+    pub(super) worker: Handle,
     thread: Option<std::thread::JoinHandle<()>>,
     core: Option<usize>,
     began: Instant,
@@ -121,9 +127,20 @@ pub struct Start {
     pub seed: u64,
 }
 
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
     !name.is_empty() && name.len() <= 64 && name.chars().all(fits)
+}
+
+/// Changes options; an empty value takes one away.
+pub(super) fn merge(whole: &mut Options, change: Options) {
+    for (option, value) in change {
+        if value.is_empty() {
+            whole.remove(&option);
+        } else {
+            whole.insert(option, value);
+        }
+    }
 }
 
 impl Switch {
@@ -171,15 +188,23 @@ impl Switch {
             core: start.core,
             began,
         };
-        for name in configuration.switches.keys() {
-            switch.bridges.lock().by_name.insert(name.clone(), Bridge::new(BridgeOptions::default()));
+        for (name, options) in &configuration.switches {
+            let options = configuration::bridge(options).unwrap_or_else(|text| {
+                complain(&SwitchError::Bridge(name.clone(), text));
+                BridgeOptions::default()
+            });
+            switch.bridges.lock().by_name.insert(name.clone(), Bridge::new(options));
         }
         switch.configuration.switches = configuration.switches;
+        switch.configuration.mirrors = configuration.mirrors;
         for (name, port) in configuration.ports {
             if let Err(error) = switch.open(&name, &port) {
                 complain(&error);
             }
             switch.configuration.ports.insert(name, port);
+        }
+        for name in switch.configuration.switches.keys() {
+            switch.apply_mirrors(name);
         }
         Ok(switch)
     }
@@ -192,7 +217,7 @@ impl Switch {
     pub fn tick(&self) {
         let now = self.now();
         let gone: Vec<u64> =
-            self.bridges.lock().by_name.values_mut().flat_map(|bridge| bridge.fdb.age(now)).collect();
+            self.bridges.lock().by_name.values_mut().flat_map(|bridge| bridge.age(now)).collect();
         self.changed(gone);
     }
 
@@ -214,6 +239,10 @@ impl Switch {
     pub fn carry_out(&mut self, request: Request) -> Result<Reply, SwitchError> {
         match request {
             Request::SwitchAdd { name, options } => self.add_switch(name, options),
+            Request::SwitchSet { name, options } => self.set_switch(name, options),
+            Request::MirrorSet { switch, name, options } => self.set_mirror(&switch, name, options),
+            Request::MirrorDelete { switch, name } => self.delete_mirror(&switch, &name),
+            Request::MirrorList => Ok(Reply::Mirrors(self.mirrors())),
             Request::SwitchDelete { name } => self.delete_switch(&name),
             Request::SwitchList => Ok(Reply::Switches(self.switches())),
             Request::PortAdd { switch, name, options } => self.add_port(switch, name, options),
@@ -221,7 +250,9 @@ impl Switch {
             Request::PortDelete { name } => {
                 self.configured(&name)?;
                 self.close(&name)?;
-                self.configuration.ports.remove(&name);
+                if let Some(port) = self.configuration.ports.remove(&name) {
+                    self.apply_mirrors(&port.switch);
+                }
                 self.keep()?;
                 Ok(Reply::Done)
             }
@@ -250,10 +281,7 @@ impl Switch {
                 self.known_switch(&switch)?;
                 let mut tags = Vec::new();
                 if let Some(bridge) = self.bridges.lock().by_name.get_mut(&switch) {
-                    match mac {
-                        Some(mac) => tags.extend(bridge.fdb.forget(vlan, mac)),
-                        None => tags = bridge.fdb.prune(|_, _, station| !station.fixed),
-                    }
+                    tags = bridge.forget(mac.map(|mac| (vlan, mac)));
                 }
                 self.changed(tags);
                 Ok(Reply::Done)
@@ -264,7 +292,7 @@ impl Switch {
         }
     }
 
-    fn known_switch(&self, name: &str) -> Result<(), SwitchError> {
+    pub(super) fn known_switch(&self, name: &str) -> Result<(), SwitchError> {
         if self.configuration.switches.contains_key(name) {
             return Ok(());
         }
@@ -277,7 +305,7 @@ impl Switch {
         Err(SwitchError::Missing("switch", name.to_owned(), others))
     }
 
-    fn configured(&self, name: &str) -> Result<&PortConfiguration, SwitchError> {
+    pub(super) fn configured(&self, name: &str) -> Result<&PortConfiguration, SwitchError> {
         self.configuration.ports.get(name).ok_or_else(|| {
             let known: Vec<&str> = self.configuration.ports.keys().map(String::as_str).collect();
             let others = if known.is_empty() { "there is none".to_owned() } else { known.join(", ") };
@@ -285,7 +313,7 @@ impl Switch {
         })
     }
 
-    fn keep(&self) -> Result<(), SwitchError> {
+    pub(super) fn keep(&self) -> Result<(), SwitchError> {
         let path = self.directory.join("switch.json");
         let write = || -> std::io::Result<()> {
             let beside = path.with_extension("json.new");
@@ -303,8 +331,25 @@ impl Switch {
         if self.configuration.switches.contains_key(&name) {
             return Err(SwitchError::Exists("switch", name));
         }
-        self.bridges.lock().by_name.insert(name.clone(), Bridge::new(BridgeOptions::default()));
+        let bridge =
+            configuration::bridge(&options).map_err(|text| SwitchError::Bridge(name.clone(), text))?;
+        self.bridges.lock().by_name.insert(name.clone(), Bridge::new(bridge));
         self.configuration.switches.insert(name, options);
+        self.keep()?;
+        Ok(Reply::Done)
+    }
+
+    fn set_switch(&mut self, name: String, options: Options) -> Result<Reply, SwitchError> {
+        self.known_switch(&name)?;
+        let mut whole = self.configuration.switches.get(&name).cloned().unwrap_or_default();
+        merge(&mut whole, options);
+        let options =
+            configuration::bridge(&whole).map_err(|text| SwitchError::Bridge(name.clone(), text))?;
+        if let Some(bridge) = self.bridges.lock().by_name.get_mut(&name) {
+            bridge.set_options(options);
+        }
+        self.worker.tell(Command::ChangedAll);
+        self.configuration.switches.insert(name, whole);
         self.keep()?;
         Ok(Reply::Done)
     }
@@ -318,6 +363,7 @@ impl Switch {
         }
         self.bridges.lock().by_name.remove(name);
         self.configuration.switches.remove(name);
+        self.configuration.mirrors.remove(name);
         self.keep()?;
         Ok(Reply::Done)
     }
@@ -340,25 +386,22 @@ impl Switch {
         };
         let port = PortConfiguration { switch, number, options };
         self.open(&name, &port)?;
+        let switch = port.switch.clone();
         self.configuration.ports.insert(name, port);
+        self.apply_mirrors(&switch);
         self.keep()?;
         Ok(Reply::Done)
     }
 
     fn set_port(&mut self, name: String, options: Options) -> Result<Reply, SwitchError> {
         let mut port = self.configured(&name)?.clone();
-        for (option, value) in options {
-            if !BRIDGE_OPTIONS.contains(&&*option) {
-                return Err(SwitchError::Fixed(name, option));
-            }
-            if value.is_empty() {
-                port.options.remove(&option);
-            } else {
-                port.options.insert(option, value);
-            }
+        if let Some(fixed) = options.keys().find(|option| !BRIDGE_OPTIONS.contains(&option.as_str())) {
+            return Err(SwitchError::Fixed(name, fixed.clone()));
         }
+        merge(&mut port.options, options);
         let bridged = configuration::port(port.number, &name, &port.options)
             .map_err(|text| SwitchError::Option(name.clone(), text))?;
+        self.apply_rates(&bridged);
         if let Some(bridge) = self.bridges.lock().by_name.get_mut(&port.switch) {
             // A port that could not be opened is not in its bridge.
             let _ = bridge.set(bridged);
@@ -382,6 +425,7 @@ impl Switch {
             .doors
             .open(port.number, name, &own)
             .map_err(|text| SwitchError::Open(name.to_owned(), text))?;
+        self.apply_rates(&bridged);
         {
             let mut bridges = self.bridges.lock();
             if let Some(bridge) = bridges.by_name.get_mut(&port.switch) {
@@ -405,6 +449,17 @@ impl Switch {
         Ok(())
     }
 
+    /// Gives the worker a port's token buckets.
+    fn apply_rates(&self, port: &Port) {
+        let meters =
+            [(MeterKind::Rate, port.rate, Reason::Rate), (MeterKind::Storm, port.storm, Reason::Storm)];
+        for (kind, rate, reason) in meters {
+            let rate = rate.map(|rate| (rate, reason));
+            self.worker.tell(Command::Meter(port.meter(kind), rate));
+        }
+        self.worker.tell(Command::Limit(port.number, port.rate_out));
+    }
+
     /// Takes a port from the worker and the bridge.
     fn close(&mut self, name: &str) -> Result<(), SwitchError> {
         let Some(port) = self.configuration.ports.get(name) else { return Ok(()) };
@@ -420,6 +475,7 @@ impl Switch {
             bridge.remove(port.number);
         }
         drop(bridges);
+        self.apply_rates(&Port::new(port.number, name));
         self.ports.remove(name);
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! `switch`, `port`, `fdb`, `flows`, `top`: what a running switch is asked.
 
 use super::switchd::directory;
-use crate::cli::{Assignment, FdbCommand, PortCommand, SwitchCommand};
+use crate::cli::{Assignment, FdbCommand, MirrorCommand, PortCommand, SwitchCommand};
 use crate::failure::Failure;
 use crate::output::{Printer, Tone, put};
 use netloom_control::switch::{Options, PortStatus, Reply, Request, SwitchSocket, WorkerStatus, ask};
@@ -24,14 +24,21 @@ fn options(assignments: &[Assignment]) -> Options {
     assignments.iter().cloned().collect()
 }
 
+fn words(options: &Options) -> String {
+    options.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+}
+
 /// Switches.
 ///
 /// # Errors
 /// What the daemon says, or that there is none.
 pub fn switch(run: Option<&Path>, printer: &Printer, command: &SwitchCommand) -> Result<u8, Failure> {
     let reply = match command {
-        SwitchCommand::Add { name } => {
-            request(run, &Request::SwitchAdd { name: name.clone(), options: Options::new() })?
+        SwitchCommand::Add { name, options: given } => {
+            request(run, &Request::SwitchAdd { name: name.clone(), options: options(given) })?
+        }
+        SwitchCommand::Set { name, options: given } => {
+            request(run, &Request::SwitchSet { name: name.clone(), options: options(given) })?
         }
         SwitchCommand::Del { name } => request(run, &Request::SwitchDelete { name: name.clone() })?,
         SwitchCommand::List => request(run, &Request::SwitchList)?,
@@ -47,9 +54,10 @@ pub fn switch(run: Option<&Path>, printer: &Printer, command: &SwitchCommand) ->
                 switch.ports.len().to_string(),
                 switch.stations.to_string(),
                 switch.ports.join(" "),
+                words(&switch.options),
             ]
         });
-        put(&printer.rows(["switch", "ports", "stations", "names"], rows))?;
+        put(&printer.rows(["switch", "ports", "stations", "names", "options"], rows))?;
     }
     Ok(0)
 }
@@ -75,14 +83,43 @@ pub fn port(run: Option<&Path>, printer: &Printer, command: &PortCommand) -> Res
         printer.machine(&ports)?;
     } else {
         let rows = ports.iter().map(|port| {
-            let options: Vec<String> =
-                port.options.iter().map(|(name, value)| format!("{name}={value}")).collect();
             let lost: u64 = port.dropped.values().sum::<u64>() + port.unsent;
             let (received, sent) = (port.received.to_string(), port.sent.to_string());
-            [&port.name, &port.switch, &port.state, &received, &sent, &lost.to_string(), &options.join(" ")]
-                .map(Clone::clone)
+            [
+                &port.name,
+                &port.switch,
+                &port.state,
+                &received,
+                &sent,
+                &lost.to_string(),
+                &words(&port.options),
+            ]
+            .map(Clone::clone)
         });
         put(&printer.rows(["port", "switch", "state", "received", "sent", "lost", "options"], rows))?;
+    }
+    Ok(0)
+}
+
+/// Mirrors.
+///
+/// # Errors
+/// As [`switch`].
+pub fn mirror(run: Option<&Path>, printer: &Printer, command: &MirrorCommand) -> Result<u8, Failure> {
+    let reply = match command.clone() {
+        MirrorCommand::Add { switch, name, options: given } => {
+            request(run, &Request::MirrorSet { switch, name, options: options(&given) })?
+        }
+        MirrorCommand::Del { switch, name } => request(run, &Request::MirrorDelete { switch, name })?,
+        MirrorCommand::List => request(run, &Request::MirrorList)?,
+    };
+    let Reply::Mirrors(mirrors) = reply else { return Ok(0) };
+    if printer.is_machine() {
+        printer.machine(&mirrors)?;
+    } else {
+        let rows =
+            mirrors.iter().map(|mirror| [mirror.switch.clone(), mirror.name.clone(), words(&mirror.options)]);
+        put(&printer.rows(["switch", "mirror", "options"], rows))?;
     }
     Ok(0)
 }
