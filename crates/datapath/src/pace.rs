@@ -10,6 +10,8 @@ use crate::worker::Worker;
 pub struct Pace {
     /// Empty turns before the worker sleeps.
     pub patience: u32,
+    /// Empty turns before others that wait for the processor are let go first.
+    pub alone: u32,
     /// Longest sleep in nanoseconds; ageing goes on after it.
     pub longest: u64,
     /// Never sleep.
@@ -19,7 +21,7 @@ pub struct Pace {
 impl Default for Pace {
     fn default() -> Self {
         // A few hundred microseconds of empty turns: longer than the gaps of a busy sender.
-        Self { patience: 2000, longest: 100_000_000, busy: false }
+        Self { patience: 2000, alone: 8, longest: 100_000_000, busy: false }
     }
 }
 
@@ -32,8 +34,17 @@ pub fn run(worker: &mut Worker, pace: Pace) {
             continue;
         }
         empty += 1;
-        if empty < pace.patience || pace.busy {
+        if pace.busy {
             std::hint::spin_loop();
+            continue;
+        }
+        if empty < pace.patience {
+            // Others that wait for this processor go first: they may be who the packets come from.
+            if empty > pace.alone {
+                std::thread::yield_now()
+            } else {
+                std::hint::spin_loop()
+            }
             continue;
         }
         worker.sleep(pace.longest);

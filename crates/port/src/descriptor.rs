@@ -22,6 +22,8 @@ use std::sync::Arc;
 
 /// How rarely a silent queue is asked, in turns.
 const RAREST: u32 = 64;
+/// A batch ends after this many octets: large frames shall be sent while they are still in the cache.
+const ENOUGH: usize = 128 * 1024;
 /// Most parts of a frame that is written.
 const PARTS: usize = 64;
 
@@ -87,8 +89,8 @@ impl ReceiveQueue for DescriptorReceive {
             self.skip -= 1;
             return Ok(0);
         }
-        let mut held = false;
-        loop {
+        let (mut held, mut octets) = (false, 0);
+        while octets < ENOUGH {
             let index = batch.len();
             let (Some(slot), Some(tail)) = (batch.slot(), self.tails.0.get(index)) else { break };
             let mut header = [0; VIRTIO_HEADER];
@@ -114,6 +116,7 @@ impl ReceiveQueue for DescriptorReceive {
                 Err(_) => break,
             };
             let Some(length) = count.checked_sub(VIRTIO_HEADER) else { continue };
+            octets += length;
             // The kernel's own headers are right; one that is not is a frame we do not understand.
             let Some(offload) = Offload::read(&header, length) else { continue };
             if length <= HEAD {
