@@ -147,13 +147,13 @@ mod tests {
                     gate.leave();
                 }
             });
-            for round in 0..rounds {
+            for resource in resources.iter().take(rounds) {
                 let version = gate.advance();
                 gate.barrier();
                 while !gate.is_quiet(version) {
                     std::hint::spin_loop();
                 }
-                resources[round].store(0, Ordering::Relaxed);
+                resource.store(0, Ordering::Relaxed);
             }
         });
     }
