@@ -8,7 +8,9 @@
 //! structure the tests have a slow oracle that random programs compare it with.
 #![forbid(unsafe_code)]
 
+pub mod classifier;
 pub mod key;
 pub mod megaflow;
 
+pub use classifier::{Classifier, Rule};
 pub use key::{Field, Key, Mask};
