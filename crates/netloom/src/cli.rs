@@ -455,4 +455,5 @@ Rates (of packets like 1000pps, or of bits like 10mbit):
 Types:
   type=vhost-user path=FILE [mode=client|server] [queues=N]    a virtual machine
   type=tap [dev=NAME] [queues=N]                               an interface of this host
-  type=afpacket dev=NAME                                       an existing interface";
+  type=afpacket dev=NAME                                       an existing interface
+  type=pcap [record=FILE] [replay=FILE] [paced=true]           files of frames";

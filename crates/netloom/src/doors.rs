@@ -3,7 +3,7 @@
 use netloom_control::switch::{Doors, OpenPort, Options};
 use netloom_mem::{ReceiveQueue, SendQueue};
 use netloom_port::vhost::{Config, Mode, Port};
-use netloom_port::{packet, tap};
+use netloom_port::{packet, pcap, tap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub struct Drivers {}
 
 /// The types of ports, for messages.
-const TYPES: &str = "vhost-user, tap, afpacket";
+const TYPES: &str = "vhost-user, tap, afpacket, pcap";
 
 impl Drivers {
     /// Drivers that hold nothing yet.
@@ -61,6 +61,7 @@ impl Doors for Drivers {
             Some("vhost-user") => vhost(number, given),
             Some("tap") => tap(number, name, given),
             Some("afpacket") => packet(number, given),
+            Some("pcap") => pcap(number, given),
             Some(other) => Err(format!("there is no type `{other}`; there are {TYPES}")),
             None => Err(format!("`type` is missing; there are {TYPES}")),
         }
@@ -114,6 +115,28 @@ fn tap(number: u32, name: &str, mut given: Given<'_>) -> Result<OpenPort, String
     })?;
     let state = carrier(tap.name);
     Ok(OpenPort { receive: tap.receive, send: Some(tap.send), state, keep: Box::new(()) })
+}
+
+fn pcap(number: u32, mut given: Given<'_>) -> Result<OpenPort, String> {
+    let (record, replay, paced) =
+        (given.get("record"), given.get("replay"), given.get("paced") == Some("true"));
+    given.end()?;
+    if record.is_none() && replay.is_none() {
+        return Err("`record=FILE`, `replay=FILE` or both are missing".to_owned());
+    }
+    let of = |path: &str| {
+        let path = path.to_owned();
+        move |error: std::io::Error| format!("{path}: {error}")
+    };
+    let mut receive: Vec<Box<dyn ReceiveQueue>> = Vec::new();
+    if let Some(path) = replay {
+        receive.push(Box::new(pcap::Replay::open(number, Path::new(path), paced).map_err(of(path))?));
+    }
+    let mut send: Option<Box<dyn SendQueue>> = None;
+    if let Some(path) = record {
+        send = Some(Box::new(pcap::Recorder::create(Path::new(path)).map_err(of(path))?));
+    }
+    Ok(OpenPort { receive, send, state: Box::new(|| "up".to_owned()), keep: Box::new(()) })
 }
 
 fn packet(number: u32, mut given: Given<'_>) -> Result<OpenPort, String> {

@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
-use netloom_mem::{Batch, Offload};
+use netloom_mem::{Batch, Offload, ReceiveQueue};
 use netloom_port::packet::{PacketSocket, open_packet};
+use netloom_port::pcap::Replay;
 use netloom_testkit::rig::{self, Rig};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -166,6 +167,17 @@ fn frames_go_where_the_vlans_say_and_the_daemon_comes_back_as_it_was() {
         assert!(stations.contains("02:00:00:00:01:01") && stations.contains("nt1"), "{stations}");
         let flows = daemon.ask(&["flows"]).unwrap();
         assert!(flows.contains("eth_dst: 0x20000000101"), "{flows}");
+        // A port that records sees what is flooded in its VLAN.
+        let record = rig.state_dir.join("frames.pcap");
+        let option = format!("record={}", record.to_str().unwrap());
+        daemon.ask(&["port", "add", "br0", "nt5", "type=pcap", &option, "vlan=20"]).unwrap();
+        let (plain, tagged) = (frame(255, 9, None, 80), frame(255, 9, Some(20), 80));
+        check(&mut sockets_before, 2, &plain, &[None, None, None, Some(tagged)]);
+        let mut recorded = Batch::new();
+        Replay::open(1, &record, false).unwrap().receive(&mut recorded).unwrap();
+        let frames: Vec<Vec<u8>> = (0..recorded.len()).map(|index| recorded.octets(index)).collect();
+        assert!(frames.contains(&plain), "{frames:x?}");
+        daemon.ask(&["port", "del", "nt5"]).unwrap();
         // A change of a port counts from the next frame on.
         daemon.ask(&["port", "set", "nt2", "vlan=20"]).unwrap();
         let (plain, tagged) = (frame(255, 7, None, 60), frame(255, 7, Some(10), 60));

@@ -2,6 +2,7 @@
 //!
 //! - [`tap`]: interfaces of this host whose other end is a port.
 //! - [`packet`]: existing interfaces, by packet sockets.
+//! - [`pcap`]: files of captured frames.
 //! - [`vhost`]: virtual machines and other programs that speak vhost-user.
 //!
 //! Invariants:
@@ -15,5 +16,6 @@
 
 mod descriptor;
 pub mod packet;
+pub mod pcap;
 pub mod tap;
 pub mod vhost;
