@@ -229,9 +229,12 @@ impl Output {
             let mut large = false;
             for index in &staged[..usize::from(self.count)] {
                 let offload = batch.offload(usize::from(*index));
+                if offload.is_complete() || self.queue.takes(offload) {
+                    continue;
+                }
                 if offload.segmentation != Segmentation::None {
                     large = true;
-                } else if offload.partial {
+                } else {
                     complete_checksum(batch, usize::from(*index));
                 }
             }
@@ -248,7 +251,8 @@ impl Output {
         let (staged, count) = (self.staged, usize::from(self.count));
         for index in &staged[..count] {
             let index = usize::from(*index);
-            if batch.offload(index).segmentation == Segmentation::None {
+            let offload = batch.offload(index);
+            if offload.segmentation == Segmentation::None || self.queue.takes(offload) {
                 (self.staged[0], self.count) = (index as u8, 1);
                 self.send(batch);
                 continue;

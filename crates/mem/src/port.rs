@@ -1,6 +1,7 @@
 //! What a worker knows of a port: a queue to receive from and a queue to send to.
 
 use crate::batch::Batch;
+use crate::offload::Offload;
 use std::os::fd::BorrowedFd;
 
 /// A port's number in its data path. Zero is no port.
@@ -67,9 +68,14 @@ pub trait SendQueue: Send {
     /// Makes everything that was sent visible to the other side, and wakes it where it asked for that.
     fn flush(&mut self) {}
 
-    /// Whether frames may leave with open checksums and uncut ([`crate::Offload`]).
+    /// Whether all frames may leave as they are, with open checksums and uncut ([`crate::Offload`]).
     fn takes_offloads(&self) -> bool {
         false
+    }
+
+    /// Whether a frame with these offloads may leave as it is, for queues that take some and not others.
+    fn takes(&self, offload: &Offload) -> bool {
+        offload.is_complete() || self.takes_offloads()
     }
 
     /// Longest frame that leaves in one piece, in octets with the Ethernet header.

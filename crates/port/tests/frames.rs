@@ -238,6 +238,32 @@ fn a_guest_without_offloads_gets_none() {
 }
 
 #[test]
+fn offloads_are_taken_by_their_kinds() {
+    // Checksums and TCP, no UDP: what Linux guests under QEMU agree to.
+    let features = VERSION_1 | MRG_RXBUF | PROTOCOL | OFFLOADS & ((1 << 54) - 1);
+    let mut guest = Guest::new(Options { features, ..Options::plain() });
+    let mut batch = Batch::new();
+    while guest.give(0, &[2000], false) {}
+    let open = Offload { partial: true, start: 34, offset: 6, ..Offload::NONE };
+    let tcp = Offload { segmentation: Segmentation::Tcp6, size: 1000, ..open };
+    let udp = Offload { segmentation: Segmentation::Udp, size: 1000, ..open };
+    let queue = &guest.pairs[0].to_guest;
+    // Nothing is known of the guest before the first turn.
+    assert!(!queue.takes(&open) && queue.takes(&Offload::NONE));
+    for offload in [Offload::NONE, open, tcp, udp] {
+        assert!(batch.push(1, &octets(1, 3000), offload));
+    }
+    let queue = &mut guest.pairs[0].to_guest;
+    assert_eq!(queue.send(&batch, &[0, 1, 2, 3]).unwrap(), 4);
+    queue.flush();
+    assert!(!queue.takes_offloads());
+    let taken = [Offload::NONE, open, tcp, udp].map(|offload| queue.takes(&offload));
+    assert_eq!(taken, [true, true, true, false]);
+    assert_eq!(std::iter::from_fn(|| guest.received(0)).count(), 3);
+    assert_eq!(guest.port.to_guest(0).unwrap().dropped(netloom_port::vhost::Drop::Offload), 1);
+}
+
+#[test]
 fn a_full_ring_takes_what_fits_and_a_small_chain_drops() {
     for features in [VERSION_1 | MRG_RXBUF | PROTOCOL, VERSION_1 | PROTOCOL] {
         for packed in [0, PACKED] {

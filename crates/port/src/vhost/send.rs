@@ -24,6 +24,10 @@ use netloom_mem::{BATCH, Batch, FRAME, Offload, PortError, Segmentation, SendQue
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// A guest that agreed to these takes every frame as it is. Without GUEST_ECN the mark is left out.
+const ALL_KINDS: u64 =
+    1 << GUEST_CSUM | 1 << GUEST_TSO4 | 1 << GUEST_TSO6 | 1 << GUEST_USO4 | 1 << GUEST_USO6;
+
 /// The queue by which a worker sends to the guest.
 pub struct ToGuest {
     exchange: Arc<Exchange>,
@@ -148,11 +152,19 @@ impl SendQueue for ToGuest {
     }
 
     fn takes_offloads(&self) -> bool {
-        let all = |features: u64| [GUEST_CSUM, GUEST_TSO4, GUEST_TSO6].iter().all(|bit| has(features, *bit));
+        let all = |features: u64| features & ALL_KINDS == ALL_KINDS;
         match &self.state {
             State::Idle => false,
             State::Split(sender) => all(sender.setup.features),
             State::Packed(sender) => all(sender.setup.features),
+        }
+    }
+
+    fn takes(&self, offload: &Offload) -> bool {
+        match &self.state {
+            State::Idle => offload.is_complete(),
+            State::Split(sender) => sender.takes(offload),
+            State::Packed(sender) => sender.takes(offload),
         }
     }
 
