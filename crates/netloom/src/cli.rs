@@ -400,6 +400,11 @@ pub enum FdbCommand {
         /// Of this switch.
         switch: String,
     },
+    /// List members of multicast groups and ports of multicast routers.
+    Groups {
+        /// Of this switch.
+        switch: String,
+    },
     /// Fix a station to a port.
     Add {
         /// The switch.
@@ -429,7 +434,11 @@ const SWITCH_HELP: &str = "\
 Options:
   stations=8192        most stations               ageing=300s        when a silent one is forgotten
   flooded=99           VLANs without learning (those of remote mirrors)
-  forward-link-local=true  frames to 01:80:c2:00:00:0x too";
+  forward-link-local=true  frames to 01:80:c2:00:00:0x too
+  address=02:..:01     its own address             snooping=true      IGMP and MLD: groups to members only
+  querier=0,10         VLANs in which it asks for members while no router does  [query-interval=125s]
+  rstp=true            rapid spanning tree         priority=32768     smaller becomes the root
+  hello=2  max-age=20  forward-delay=15";
 
 const MIRROR_HELP: &str = "\
 Options:
@@ -449,6 +458,11 @@ Security:
   forged=true          it may send from others     promiscuous=false  it gets frames for its own only
   ip=10.0.0.5,fd00::/64  it sends from these only, also in ARP and neighbour discovery
   macs=5               more stations are dropped   dhcp-server=false  router=false  none behind it
+Multicast (with snooping=true at the switch):
+  multicast-router=true  gets all groups           fast-leave=true    one listener only behind it
+Spanning tree (with rstp=true at the switch):
+  edge=true|false      no bridge behind it (found out without)  bpdu-guard=true  shut when one is heard
+  stp=false            no part in the tree         cost=2000          stp-priority=128
 Rates (of packets like 1000pps, or of bits like 10mbit):
   rate=.. [burst=..]   what may come in            rate-out=.. [burst-out=..]  what may go out
   storm=.. [storm-burst=..]  what may come in for unknown stations and groups

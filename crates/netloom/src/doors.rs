@@ -142,15 +142,19 @@ fn pcap(number: u32, mut given: Given<'_>) -> Result<OpenPort, String> {
 fn packet(number: u32, mut given: Given<'_>) -> Result<OpenPort, String> {
     let device = given.get("dev").ok_or("`dev` is missing: the interface to be used")?;
     given.end()?;
-    let index = std::fs::read_to_string(Path::new("/sys/class/net").join(device).join("ifindex"));
-    let index: u32 = index
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-        .ok_or_else(|| format!("there is no interface `{device}` here; `ip link` lists them"))?;
+    // Not by /sys, which may be that of another namespace.
+    let index = interface_index(device)
+        .map_err(|error| format!("there is no interface `{device}` here ({error}); `ip link` lists them"))?;
     let socket = packet::open_packet(number, index)
         .map_err(|error| format!("{device}: {error} (it needs CAP_NET_RAW)"))?;
     let state = carrier(device.to_owned());
     Ok(OpenPort { receive: vec![socket.receive], send: Some(socket.send), state, keep: Box::new(()) })
+}
+
+fn interface_index(device: &str) -> std::io::Result<u32> {
+    use rustix::net::{AddressFamily, SocketType, netdevice, socket};
+    let socket = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    Ok(netdevice::name_to_index(socket, device)?)
 }
 
 /// The state of an interface of this host.

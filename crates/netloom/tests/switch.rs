@@ -128,6 +128,7 @@ fn frames_go_where_the_vlans_say_and_the_daemon_comes_back_as_it_was() {
     rig::isolated(|rig| {
         if !Path::new("/dev/net/tun").exists() || rig.run("ip", &["-V"]).is_none() {
             netloom_testkit::skip!("no /dev/net/tun or no ip");
+            return;
         }
         let directory = rig.state_dir.join("switch");
         let daemon = Daemon::start(&directory);
@@ -136,6 +137,7 @@ fn frames_go_where_the_vlans_say_and_the_daemon_comes_back_as_it_was() {
         for (name, vlan) in names.iter().zip(["vlan=10", "vlan=10", "vlan=20", "trunk=10,20"]) {
             if daemon.ask(&["port", "add", "br0", name, "type=tap", vlan]).is_none() {
                 netloom_testkit::skip!("this user can't make TAP interfaces");
+                return;
             }
         }
         // What is wrong is refused and changes nothing.
@@ -213,6 +215,7 @@ fn pinned_senders_storms_and_mirrors() {
     rig::isolated(|rig| {
         if !Path::new("/dev/net/tun").exists() || rig.run("ip", &["-V"]).is_none() {
             netloom_testkit::skip!("no /dev/net/tun or no ip");
+            return;
         }
         let directory = rig.state_dir.join("switch");
         let daemon = Daemon::start(&directory);
@@ -221,6 +224,7 @@ fn pinned_senders_storms_and_mirrors() {
         for name in names {
             if daemon.ask(&["port", "add", "br0", name, "type=tap"]).is_none() {
                 netloom_testkit::skip!("this user can't make TAP interfaces");
+                return;
             }
         }
         let mut sockets = sockets(rig, &names);
@@ -248,5 +252,68 @@ fn pinned_senders_storms_and_mirrors() {
         assert!(ports[0]["dropped"]["spoofed"].as_u64() >= Some(1), "{ports}");
         assert!(ports[0]["dropped"]["storm"].as_u64() >= Some(1), "{ports}");
         assert!(ports[1]["dropped"]["spoofed"].as_u64() >= Some(1), "{ports}");
+    });
+}
+
+#[test]
+fn a_spanning_tree_with_the_kernels_bridge_and_between_two_switches() {
+    rig::isolated(|rig| {
+        if rig.run("ip", &["-V"]).is_none() {
+            netloom_testkit::skip!("no ip");
+            return;
+        }
+        let ip = |words: &str| {
+            let words: Vec<&str> = words.split_whitespace().collect();
+            rig.run("ip", &words).unwrap().status.success()
+        };
+        // The kernel's bridge speaks the old protocol and has the better name: it becomes the root.
+        if !ip("link add kb0 type bridge stp_state 1 priority 4096") {
+            netloom_testkit::skip!("this kernel has no bridge");
+            return;
+        }
+        for number in 1..=4 {
+            assert!(ip(&format!("link add na{number} type veth peer name nb{number}")));
+            assert!(ip(&format!("link set na{number} up")) && ip(&format!("link set nb{number} up")));
+        }
+        assert!(ip("link set nb1 master kb0") && ip("link set nb2 master kb0") && ip("link set kb0 up"));
+        let directory = rig.state_dir.join("switch");
+        let daemon = Daemon::start(&directory);
+        daemon.ask(&["switch", "add", "br0", "rstp=true", "priority=8192", "hello=1"]).unwrap();
+        daemon.ask(&["switch", "add", "br1", "rstp=true"]).unwrap();
+        for (switch, port) in
+            [("br0", "na1"), ("br0", "na2"), ("br0", "na3"), ("br0", "na4"), ("br1", "nb3"), ("br1", "nb4")]
+        {
+            let device = format!("dev={port}");
+            if daemon.ask(&["port", "add", switch, port, "type=afpacket", &device]).is_none() {
+                netloom_testkit::skip!("this user can't open packet sockets");
+                return;
+            }
+        }
+        let roles = || {
+            let text = daemon.ask(&["port", "list", "-o", "json"]).unwrap();
+            let ports: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let role = |name: &str| {
+                let port = ports.as_array().unwrap().iter().find(|port| port["name"] == name).expect(&text);
+                port["tree"].as_str().unwrap().to_owned()
+            };
+            ["na1", "na2", "na3", "na4", "nb3", "nb4"].map(role)
+        };
+        until("the tree stands", || {
+            let [one, two, three, four, root, other] = roles();
+            one.starts_with("root")
+                && two == "alternate, discarding"
+                && three == "designated"
+                && four.starts_with("designated")
+                && root == "root"
+                && other == "alternate, discarding"
+        });
+        let switches = daemon.ask(&["switch", "list", "-o", "json"]).unwrap();
+        let switches: serde_json::Value = serde_json::from_str(&switches).unwrap();
+        let root = |index: usize| switches[index]["root"].as_str().unwrap().to_owned();
+        assert!(root(0).starts_with("4096/") && root(0).ends_with("cost 2000"), "{switches}");
+        assert!(root(1).starts_with("4096/") && root(1).ends_with("cost 4000"), "{switches}");
+        // A cable is cut: the other takes over.
+        assert!(ip("link set nb3 down") && ip("link set na3 down"));
+        until("the other cable takes over", || roles()[5] == "root");
     });
 }

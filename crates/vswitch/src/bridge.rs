@@ -1,18 +1,26 @@
 //! A learning bridge with VLANs (IEEE 802.1Q, clause 8).
 
-use crate::decision::{Decision, Step, Why};
+use crate::decision::{Decision, Effects, Step, Why};
 use crate::fdb::{Fdb, Learned, Tag, room, tag};
-use crate::guard::word;
+use crate::guard::{Look, word};
 use crate::mirror::{Copies, Mirror};
 use crate::port::{MeterKind, Port, VlanSet};
+use crate::rstp::Tree;
+use crate::snoop::{Place, Question, Reach, SnoopOptions, Snooping};
 use form::{Form, Writer};
 use netloom_mem::PortNumber;
 use netloom_nf::{Action, Program, Reason};
+use netloom_table::key::extract;
 use netloom_table::{Field, Key, Mask};
 use netloom_wire::MacAddr;
+use netloom_wire::header::stp::GROUP_ADDRESS;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 
 mod form;
+mod tree;
+
+pub use tree::TreeSettings;
 
 /// The addresses 01-80-c2-00-00-00 to -0f are for one link (IEEE 802.1Q, table 8-1).
 const LINK_LOCAL: u64 = 0x0180_c200_0000;
@@ -30,6 +38,12 @@ pub struct BridgeOptions {
     pub service_tag: u16,
     /// VLANs in which nobody is learned and everything goes everywhere, as those of remote mirrors need.
     pub flooded: VlanSet,
+    /// Its own address, from which it speaks.
+    pub address: MacAddr,
+    /// What it does about multicast.
+    pub snooping: SnoopOptions,
+    /// Its part in a spanning tree, if it takes part.
+    pub tree: Option<TreeSettings>,
 }
 
 impl Default for BridgeOptions {
@@ -40,6 +54,9 @@ impl Default for BridgeOptions {
             forward_link_local: false,
             service_tag: 0x88a8,
             flooded: VlanSet::default(),
+            address: MacAddr::new([2, 0, 0, 0, 0, 0]),
+            snooping: SnoopOptions::default(),
+            tree: None,
         }
     }
 }
@@ -55,11 +72,20 @@ pub enum BridgeError {
     NoPort(String),
 }
 
-/// To how many a packet goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    One,
-    Many,
+/// Where a packet goes, mirrors aside.
+#[derive(Debug)]
+struct Way {
+    to: Result<Vec<PortNumber>, Reason>,
+    /// Nobody knows the one port where it belongs.
+    many: bool,
+    /// The bridge listens too.
+    brain: bool,
+}
+
+impl Way {
+    const fn lost(reason: Reason) -> Self {
+        Self { to: Err(reason), many: true, brain: false }
+    }
 }
 
 /// A bridge.
@@ -73,19 +99,28 @@ pub struct Bridge {
     mirrors: BTreeMap<String, Mirror>,
     /// The ports that an address is pinned to.
     owners: HashMap<u64, Vec<PortNumber>>,
+    snooping: Snooping,
+    tree: Option<Tree>,
+    /// What is to be done at the next tick.
+    late: Effects,
 }
 
 impl Bridge {
     /// A bridge without ports.
     #[must_use]
     pub fn new(options: BridgeOptions) -> Self {
-        Self {
+        let mut bridge = Self {
             fdb: Fdb::new(options.stations, options.ageing),
             options,
             ports: BTreeMap::new(),
             mirrors: BTreeMap::new(),
             owners: HashMap::new(),
-        }
+            snooping: Snooping::default(),
+            tree: None,
+            late: Effects::default(),
+        };
+        bridge.plant();
+        bridge
     }
 
     /// Its ports.
@@ -108,8 +143,10 @@ impl Bridge {
         if self.port(&port.name).is_some() || self.ports.contains_key(&port.number) {
             return Err(BridgeError::Exists(port.name));
         }
-        self.ports.insert(port.number, port);
+        let number = port.number;
+        self.ports.insert(number, port);
         self.own();
+        self.graft(number);
         Ok(())
     }
 
@@ -122,6 +159,7 @@ impl Bridge {
         let place = self.ports.get_mut(&number).ok_or_else(|| BridgeError::NoPort(port.name.clone()))?;
         *place = port;
         self.own();
+        self.graft(number);
         // Stations that were learned there may be in VLANs that it no longer carries.
         let ports = &self.ports;
         self.fdb.prune(|vlan, _, station| {
@@ -134,7 +172,9 @@ impl Bridge {
     pub fn remove(&mut self, number: PortNumber) -> Option<Port> {
         self.fdb.prune(|_, _, station| station.port == number);
         let port = self.ports.remove(&number);
+        self.snooping.remove(number);
         self.own();
+        self.graft(number);
         port
     }
 
@@ -152,6 +192,7 @@ impl Bridge {
     pub fn set_options(&mut self, options: BridgeOptions) {
         (self.fdb.limit, self.fdb.ageing) = (options.stations, options.ageing);
         self.options = options;
+        self.plant();
     }
 
     /// Its mirrors.
@@ -218,6 +259,17 @@ impl Bridge {
         if !port.forwarding {
             return Err(Reason::PortBlocked);
         }
+        let state = self.tree_state(number);
+        if state.is_some() {
+            decision.mask.add(Field::ETH_DST);
+            if key.get(Field::ETH_DST) == word(GROUP_ADDRESS) {
+                let actions = vec![Action::Meter(port.meter(MeterKind::Brain)), Action::Brain];
+                return Ok(Program::new(actions, Reason::Reserved));
+            }
+        }
+        if state.is_some_and(|state| !state.learning) {
+            return Err(Reason::PortBlocked);
+        }
         let form = form::of(port, key, &mut decision.mask, self.options.service_tag)?;
         decision.steps.push(Step::Vlan(number, form.vlan));
         port.guard.check(key, &mut decision.mask)?;
@@ -230,16 +282,22 @@ impl Bridge {
             }
         }
         self.hear(key, number, form.vlan, now, decision)?;
-        let (to, kind) = self.outputs(key, number, form, now, decision);
+        if state.is_some_and(|state| !state.forwarding) {
+            return Err(Reason::PortBlocked);
+        }
+        let way = self.outputs(key, number, form, now, decision);
         let Some(port) = self.ports.get(&number) else { return Err(Reason::PortGone) };
         let mut writer = Writer::new(form);
         if port.rate.is_some() {
             writer.actions.push(Action::Meter(port.meter(MeterKind::Rate)));
         }
-        if port.storm.is_some() && kind == Kind::Many {
+        if port.storm.is_some() && way.many {
             writer.actions.push(Action::Meter(port.meter(MeterKind::Storm)));
         }
-        self.write(writer, number, to, decision)
+        if way.brain {
+            writer.actions.extend([Action::Meter(port.meter(MeterKind::Brain)), Action::Brain]);
+        }
+        self.write(writer, number, way, decision)
     }
 
     /// Puts the ways out and those of mirrors together.
@@ -247,12 +305,12 @@ impl Bridge {
         &self,
         mut writer: Writer,
         number: PortNumber,
-        to: Result<Vec<PortNumber>, Reason>,
+        way: Way,
         decision: &mut Decision,
     ) -> Result<Program, Reason> {
         let vlan = writer.form.vlan;
-        let (mut to, lost) = match to {
-            Ok(to) if to.is_empty() => (to, Some(Reason::NoPorts)),
+        let (mut to, lost) = match way.to {
+            Ok(to) if to.is_empty() && !way.brain => (to, Some(Reason::NoPorts)),
             Ok(to) => (to, None),
             Err(reason) => (Vec::new(), Some(reason)),
         };
@@ -270,7 +328,7 @@ impl Bridge {
             }
         }
         let ports: Vec<&Port> =
-            to.iter().filter_map(|port| self.ports.get(port)).filter(|port| port.forwarding).collect();
+            to.iter().filter_map(|port| self.ports.get(port)).filter(|port| self.passes(port)).collect();
         writer.send(&ports);
         for vlan in again {
             let carries = |to: &&Port| {
@@ -291,36 +349,42 @@ impl Bridge {
     }
 
     /// Where a packet goes, mirrors aside.
-    fn outputs(
-        &self,
-        key: &Key,
-        number: PortNumber,
-        form: Form,
-        now: u64,
-        decision: &mut Decision,
-    ) -> (Result<Vec<PortNumber>, Reason>, Kind) {
+    fn outputs(&self, key: &Key, number: PortNumber, form: Form, now: u64, decision: &mut Decision) -> Way {
         decision.mask.add(Field::ETH_DST);
         let destination = key.get(Field::ETH_DST);
         if destination & !0xf == LINK_LOCAL && !self.options.forward_link_local {
-            return (Err(Reason::Reserved), Kind::Many);
+            return Way::lost(Reason::Reserved);
         }
-        let Some(port) = self.ports.get(&number) else { return (Err(Reason::PortGone), Kind::Many) };
+        let Some(port) = self.ports.get(&number) else { return Way::lost(Reason::PortGone) };
         let group = destination >> 40 & 1 == 1;
         let known = if group { None } else { self.find(destination, form.vlan, now, decision) };
         if let Some(out) = known {
             decision.steps.push(Step::Out(Why::Known { port: out }));
-            return (self.known(port, out, destination, form.vlan), Kind::One);
+            let to = self.known(port, out, destination, form.vlan);
+            return Way { to, many: false, brain: false };
         }
         decision.steps.push(Step::Out(if group { Why::Group } else { Why::Unknown }));
         let everywhere = self.ports.values().filter(|to| self.reaches(port, to, form.vlan));
-        let everywhere = everywhere.filter(|to| group || to.flooding && to.guard.takes(destination));
-        (Ok(everywhere.map(|to| to.number).collect()), Kind::Many)
+        if !group {
+            let to = everywhere.filter(|to| to.flooding && to.guard.takes(destination));
+            return Way { to: Ok(to.map(|to| to.number).collect()), many: true, brain: false };
+        }
+        let mut reach = Reach { only: None, brain: false };
+        if self.options.snooping.enabled && !self.options.flooded.has(form.vlan) {
+            let mut look = Look { key, mask: &mut decision.mask };
+            reach = self.snooping.reach(&mut look, form.vlan, &mut decision.rests);
+        }
+        let wants = |to: &&Port| {
+            to.multicast_router || reach.only.as_ref().is_none_or(|only| only.contains(&to.number))
+        };
+        let to = everywhere.filter(wants).map(|to| to.number).collect();
+        Way { to: Ok(to), many: true, brain: reach.brain }
     }
 
     /// Whether what comes in through a port may leave through another.
     fn reaches(&self, port: &Port, to: &Port, vlan: u16) -> bool {
         to.number != port.number
-            && to.forwarding
+            && self.passes(to)
             && to.carries(vlan)
             && !(port.isolated && to.isolated)
             && !self.is_mirror_output(to.number)
@@ -336,7 +400,7 @@ impl Bridge {
         if out == port.number {
             return Err(Reason::SamePort);
         }
-        let to = self.ports.get(&out).filter(|to| to.forwarding).ok_or(Reason::PortBlocked)?;
+        let to = self.ports.get(&out).filter(|to| self.passes(to)).ok_or(Reason::PortBlocked)?;
         if port.isolated && to.isolated {
             return Err(Reason::Isolated);
         }
@@ -403,6 +467,80 @@ impl Bridge {
         }
         decision.sender = tag;
         Ok(())
+    }
+
+    /// A packet came that the bridge wanted to hear ([`Action::Brain`]).
+    pub fn heard(&mut self, number: PortNumber, frame: &[u8], now: u64) -> Effects {
+        if frame.first_chunk::<6>() == Some(&GROUP_ADDRESS.octets()) {
+            return self.heard_unit(number, frame);
+        }
+        let mut effects = Effects::default();
+        let Some(port) = self.ports.get(&number) else { return effects };
+        let mut key = Key::default();
+        extract(frame, frame.len(), number, &mut key);
+        let Ok(form) = form::of(port, &key, &mut Mask::default(), self.options.service_tag) else {
+            return effects;
+        };
+        if self.options.snooping.enabled {
+            let place = Place {
+                vlan: form.vlan,
+                port: number,
+                fast_leave: port.fast_leave,
+                address: self.options.address,
+                options: &self.options.snooping,
+                now,
+            };
+            let mut questions = Vec::new();
+            self.snooping.heard(frame, &place, &mut effects, &mut questions);
+            self.ask(questions, &mut effects);
+        }
+        effects
+    }
+
+    /// Time has passed: what is too old is forgotten, and what is due is sent. To be called several times a second.
+    pub fn tick(&mut self, now: u64) -> Effects {
+        let output = self.tree.as_mut().map(|tree| tree.tick(now)).unwrap_or_default();
+        let mut effects = self.follow(output);
+        effects.changed.extend(self.age(now));
+        let late = std::mem::take(&mut self.late);
+        effects.send.extend(late.send);
+        effects.changed.extend(late.changed);
+        let mut questions = Vec::new();
+        let BridgeOptions { address, snooping, .. } = &self.options;
+        self.snooping.tick(*address, snooping, now, &mut effects, &mut questions);
+        self.ask(questions, &mut effects);
+        effects
+    }
+
+    /// Sends questions of multicast snooping, with the tags that the ports need.
+    fn ask(&self, questions: Vec<Question>, effects: &mut Effects) {
+        for (vlan, port, frame) in questions {
+            let ports = self.ports.values().filter(|to| {
+                port.is_none_or(|port| port == to.number)
+                    && self.passes(to)
+                    && to.carries(vlan)
+                    && !self.is_mirror_output(to.number)
+            });
+            for to in ports {
+                let mut frame = frame.clone();
+                if to.tags(vlan) {
+                    frame.splice(12..12, [0x81, 0, (vlan >> 8) as u8, vlan as u8]);
+                }
+                effects.send.push((to.number, frame));
+            }
+        }
+    }
+
+    /// Members of groups: VLAN, group, port, and nanoseconds until they count no more.
+    #[must_use]
+    pub fn groups(&self, now: u64) -> Vec<(u16, IpAddr, PortNumber, u64)> {
+        self.snooping.list(now)
+    }
+
+    /// Ports behind which multicast routers were heard, by VLAN.
+    #[must_use]
+    pub fn router_ports(&self) -> Vec<(u16, PortNumber)> {
+        self.snooping.router_ports()
     }
 
     /// Flows from a station behind a port carry packets.

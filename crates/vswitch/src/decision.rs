@@ -51,3 +51,14 @@ pub struct Decision {
     /// The steps.
     pub steps: Vec<Step>,
 }
+
+/// What a packet of a protocol, or time, brought about.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Effects {
+    /// What changed: flows that rest on it are to be taken back.
+    pub changed: Vec<Tag>,
+    /// All flows are to be taken back.
+    pub changed_all: bool,
+    /// Frames to send, as they are.
+    pub send: Vec<(PortNumber, Vec<u8>)>,
+}

@@ -1,7 +1,9 @@
 //! The brain of a bridge: who is where, and what happens to a packet that nobody has decided about yet.
 //!
 //! ```text
-//! key of a packet -> Bridge::decide -> program, mask (what was looked at), what it rests on
+//! key of a packet   -> Bridge::decide -> program, mask (what was looked at), what it rests on
+//! protocol's packet -> Bridge::heard  -> what changed, packets to send
+//! time              -> Bridge::tick   -> the same
 //! ```
 //!
 //! Invariants: one function decides, whoever asks (a miss of the data path, a trace, a test). It looks at a field only
@@ -16,10 +18,13 @@ mod fdb;
 mod guard;
 mod mirror;
 mod port;
+pub mod rstp;
+mod snoop;
 
-pub use bridge::{Bridge, BridgeError, BridgeOptions};
-pub use decision::{Decision, Step, Why};
+pub use bridge::{Bridge, BridgeError, BridgeOptions, TreeSettings};
+pub use decision::{Decision, Effects, Step, Why};
 pub use fdb::{Fdb, Learned, Station, Tag};
 pub use guard::{Guard, Prefix};
 pub use mirror::{Copies, Mirror};
 pub use port::{MeterKind, Port, Vlan, VlanSet};
+pub use snoop::SnoopOptions;

@@ -1,6 +1,7 @@
 //! A port of a bridge: its VLANs and what it may do.
 
 use crate::guard::Guard;
+use crate::rstp::PortOptions;
 use netloom_mem::PortNumber;
 use netloom_nf::Rate;
 
@@ -25,6 +26,14 @@ impl VlanSet {
     #[must_use]
     pub fn has(&self, vlan: u16) -> bool {
         self.0[usize::from(vlan / 64) % 64] >> (vlan % 64) & 1 == 1
+    }
+
+    /// The VLANs in it, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = u16> + use<'_> {
+        let words = (0_u16..).zip(self.0.iter()).filter(|(_, word)| **word != 0);
+        words.flat_map(|(index, word)| {
+            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| index * 64 + bit)
+        })
     }
 
     /// Puts a VLAN in.
@@ -88,6 +97,12 @@ pub struct Port {
     pub stations: usize,
     /// What it is guarded against.
     pub guard: Guard,
+    /// A multicast router is behind it, heard or not.
+    pub multicast_router: bool,
+    /// Whoever leaves a group there was its only member.
+    pub fast_leave: bool,
+    /// Its part in the spanning tree, if it takes part.
+    pub tree: Option<PortOptions>,
     /// How much may come in.
     pub rate: Option<Rate>,
     /// How much may come in for unknown stations and groups.
@@ -121,6 +136,9 @@ impl Port {
             isolated: false,
             stations: usize::MAX,
             guard: Guard::default(),
+            multicast_router: false,
+            fast_leave: false,
+            tree: Some(PortOptions::default()),
             rate: None,
             storm: None,
             rate_out: None,

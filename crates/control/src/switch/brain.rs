@@ -1,6 +1,6 @@
 //! The bridges behind one lock, as workers ask them.
 
-use netloom_datapath::{Answer, Brain, Question, Used};
+use netloom_datapath::{Answer, Brain, Question, Used, Wishes};
 use netloom_nf::{Program, Reason};
 use netloom_table::{Field, Mask};
 use netloom_vswitch::Bridge;
@@ -15,7 +15,7 @@ pub(super) struct Bridges {
 }
 
 impl Bridges {
-    fn of(&mut self, port: u32) -> Option<&mut Bridge> {
+    pub(super) fn of(&mut self, port: u32) -> Option<&mut Bridge> {
         self.by_name.get_mut(self.of_port.get(&port)?)
     }
 }
@@ -62,5 +62,12 @@ impl Brain for Shared {
                 bridge.refresh(used.token, used.port, now);
             }
         }
+    }
+
+    fn heard(&mut self, port: u32, octets: Vec<u8>, now: u64) -> Wishes {
+        let mut bridges = self.lock();
+        let Some(bridge) = bridges.of(port) else { return Wishes::default() };
+        let effects = bridge.heard(port, &octets, now);
+        Wishes { changed: effects.changed, changed_all: effects.changed_all, send: effects.send }
     }
 }

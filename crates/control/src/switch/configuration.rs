@@ -1,7 +1,9 @@
 //! What the user asked for, as it is kept on disk: switches, and ports with their options as `name=value`.
 
-use super::words::{list, macs, prefixes, rate, truth, vlan, vlans};
-use netloom_vswitch::{BridgeOptions, Copies, Guard, Mirror, Port, Prefix, Vlan, VlanSet};
+use super::words::{list, macs, prefixes, rate, span, truth, vlan, vlans};
+use netloom_vswitch::rstp::PortOptions;
+use netloom_vswitch::{BridgeOptions, Copies, Guard, Mirror, Port, Prefix, TreeSettings, Vlan, VlanSet};
+use netloom_wire::MacAddr;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -50,6 +52,13 @@ pub(super) const BRIDGE_OPTIONS: &[&str] = &[
     "promiscuous",
     "dhcp-server",
     "router",
+    "multicast-router",
+    "fast-leave",
+    "stp",
+    "edge",
+    "bpdu-guard",
+    "cost",
+    "stp-priority",
     "rate",
     "burst",
     "storm",
@@ -59,7 +68,21 @@ pub(super) const BRIDGE_OPTIONS: &[&str] = &[
 ];
 
 /// Options of a switch.
-const SWITCH_OPTIONS: &[&str] = &["stations", "ageing", "forward-link-local", "flooded"];
+const SWITCH_OPTIONS: &[&str] = &[
+    "stations",
+    "ageing",
+    "forward-link-local",
+    "flooded",
+    "address",
+    "snooping",
+    "querier",
+    "query-interval",
+    "rstp",
+    "priority",
+    "hello",
+    "max-age",
+    "forward-delay",
+];
 /// Options of a mirror.
 const MIRROR_OPTIONS: &[&str] = &["ports", "from", "to", "vlan", "output", "output-vlan"];
 
@@ -74,6 +97,16 @@ fn count(name: &str, text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| format!("`{name}={text}`: a number"))
 }
 
+/// Gives a switch an address of its own, which it keeps.
+pub(super) fn address(options: &mut Options, name: &str, seed: u64) {
+    if !options.contains_key("address") {
+        let hash = name.bytes().fold(seed, |hash, octet| {
+            (hash.rotate_left(5) ^ u64::from(octet)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        });
+        options.insert("address".to_owned(), MacAddr::local_from_hash(hash).to_string());
+    }
+}
+
 /// A switch's options.
 pub(super) fn bridge(options: &Options) -> Result<BridgeOptions, String> {
     known(options, SWITCH_OPTIONS)?;
@@ -81,16 +114,66 @@ pub(super) fn bridge(options: &Options) -> Result<BridgeOptions, String> {
     for (name, text) in options {
         match name.as_str() {
             "stations" => bridge.stations = count(name, text)?,
-            "ageing" => {
-                let span: netloom_model::scalar::TimeSpan =
-                    text.parse().map_err(|error| format!("`ageing`: {error}"))?;
-                bridge.ageing = u64::try_from(span.duration().as_nanos()).unwrap_or(u64::MAX);
-            }
+            "ageing" => bridge.ageing = span(name, text)?,
             "forward-link-local" => bridge.forward_link_local = truth(name, text)?,
-            _ => bridge.flooded = vlans(text)?,
+            "address" => {
+                bridge.address = macs(text)?.first().copied().ok_or("`address`: one MAC address")?;
+            }
+            "snooping" => bridge.snooping.enabled = truth(name, text)?,
+            "querier" => bridge.snooping.querier = vlans(text)?,
+            "query-interval" => bridge.snooping.interval = span(name, text)?.max(1_000_000_000),
+            "flooded" => bridge.flooded = vlans(text)?,
+            _ => {}
         }
     }
+    bridge.tree = tree(options)?;
     Ok(bridge)
+}
+
+fn within(options: &Options, name: &str, otherwise: u32, least: u32, most: u32) -> Result<u32, String> {
+    match options.get(name).map(|text| text.trim_end_matches('s').parse()) {
+        None => Ok(otherwise),
+        Some(Ok(number)) if (least..=most).contains(&number) => Ok(number),
+        Some(_) => Err(format!("`{name}` is a number from {least} to {most}")),
+    }
+}
+
+/// A switch's part in the spanning tree.
+fn tree(options: &Options) -> Result<Option<TreeSettings>, String> {
+    let on = options.get("rstp").map_or(Ok(false), |text| truth("rstp", text))?;
+    let own = TreeSettings::default();
+    let tree = TreeSettings {
+        priority: within(options, "priority", own.priority.into(), 0, 61_440)? as u16,
+        hello: within(options, "hello", own.hello.into(), 1, 10)? as u16,
+        max_age: within(options, "max-age", own.max_age.into(), 6, 40)? as u16,
+        forward_delay: within(options, "forward-delay", own.forward_delay.into(), 4, 30)? as u16,
+    };
+    if !tree.priority.is_multiple_of(4096) {
+        return Err(format!("`priority={}`: a multiple of 4096", tree.priority));
+    }
+    // IEEE 802.1D-2004, 17.14.
+    if 2 * (tree.forward_delay - 1) < tree.max_age || tree.max_age < 2 * (tree.hello + 1) {
+        return Err("2 (forward-delay - 1) >= max-age >= 2 (hello + 1) must hold".to_owned());
+    }
+    Ok(on.then_some(tree))
+}
+
+/// A port's part in the spanning tree.
+fn branch(options: &Options) -> Result<Option<PortOptions>, String> {
+    let own = PortOptions::default();
+    let switch = |name: &str, otherwise| options.get(name).map_or(Ok(otherwise), |text| truth(name, text));
+    let branch = PortOptions {
+        cost: within(options, "cost", own.cost, 1, 200_000_000)?,
+        priority: within(options, "stp-priority", own.priority.into(), 0, 240)? as u8,
+        edge: switch("edge", false)?,
+        // Who says that a port is no edge means it.
+        auto_edge: switch("edge", true)?,
+        guard: switch("bpdu-guard", false)?,
+    };
+    if !branch.priority.is_multiple_of(16) {
+        return Err(format!("`stp-priority={}`: a multiple of 16", branch.priority));
+    }
+    Ok(switch("stp", true)?.then_some(branch))
 }
 
 /// A mirror's options; `port` finds a port of the switch by its name.
@@ -207,7 +290,14 @@ pub(super) fn port(number: u32, name: &str, options: &Options) -> Result<Port, S
     if let Some(text) = get("stations") {
         port.stations = count("stations", text)?;
     }
+    if let Some(text) = get("multicast-router") {
+        port.multicast_router = truth("multicast-router", text)?;
+    }
+    if let Some(text) = get("fast-leave") {
+        port.fast_leave = truth("fast-leave", text)?;
+    }
     port.guard = guard(options)?;
+    port.tree = branch(options)?;
     for (option, burst, place) in [
         ("rate", "burst", &mut port.rate),
         ("storm", "storm-burst", &mut port.storm),
@@ -271,9 +361,22 @@ mod tests {
         for wrong in ["output=p1", "ports=p1", "ports=p1 output=p1", "ports=x output=p1", "a=b output=p1"] {
             assert!(mirrored(wrong).is_err(), "{wrong}");
         }
-        let switch = bridge(&options("ageing=10s stations=5 flooded=7")).unwrap();
+        let switch = bridge(&options("ageing=10s stations=5 flooded=7 snooping=on querier=0,7")).unwrap();
         assert!(switch.ageing == 10_000_000_000 && switch.stations == 5 && switch.flooded.has(7));
-        assert!(bridge(&options("colour=red")).is_err());
+        assert!(switch.snooping.enabled && switch.snooping.querier.has(0));
+        let (mut named, mut again) = (Options::new(), Options::new());
+        address(&mut named, "br0", 5);
+        address(&mut again, "br1", 5);
+        assert!(named != again && bridge(&named).unwrap().address.is_unicast());
+        assert_eq!(switch.tree, None);
+        let tree = bridge(&options("rstp=true priority=4096 hello=1s")).unwrap().tree.unwrap();
+        assert_eq!((tree.priority, tree.hello, tree.max_age), (4096, 1, 20));
+        let branch = port(1, "p", &options("edge=true bpdu-guard=true cost=7")).unwrap().tree.unwrap();
+        assert!(branch.edge && branch.guard && branch.cost == 7);
+        assert_eq!(port(1, "p", &options("stp=false")).unwrap().tree, None);
+        for wrong in ["colour=red", "priority=5", "max-age=40", "hello=0", "rstp=maybe"] {
+            assert!(bridge(&options(wrong)).is_err(), "{wrong}");
+        }
     }
 
     fn options(text: &str) -> Options {

@@ -13,6 +13,7 @@
 
 mod brain;
 mod configuration;
+mod lists;
 mod mirrors;
 mod protocol;
 mod server;

@@ -82,6 +82,11 @@ pub enum Request {
         /// Of this switch.
         switch: String,
     },
+    /// Lists members of multicast groups and ports of multicast routers.
+    GroupList {
+        /// Of this switch.
+        switch: String,
+    },
     /// Fixes a station to a port.
     FdbAdd {
         /// The switch.
@@ -127,6 +132,8 @@ pub enum Reply {
     Mirrors(Vec<MirrorStatus>),
     /// Stations.
     Stations(Vec<StationStatus>),
+    /// Members of multicast groups.
+    Groups(Vec<GroupStatus>),
     /// Flows.
     Flows(Vec<Row>),
     /// Workers.
@@ -149,6 +156,9 @@ pub struct SwitchStatus {
     pub ports: Vec<String>,
     /// How many stations it knows.
     pub stations: usize,
+    /// The root of its spanning tree and the cost of the path to it; none without a tree.
+    #[serde(default)]
+    pub root: Option<String>,
 }
 
 /// A mirror.
@@ -175,6 +185,9 @@ pub struct PortStatus {
     pub options: Options,
     /// How it is: `up`, or what keeps it from that.
     pub state: String,
+    /// What it is in the spanning tree; empty without one.
+    #[serde(default)]
+    pub tree: String,
     /// Packets received.
     pub received: u64,
     /// Octets received.
@@ -200,6 +213,19 @@ pub struct StationStatus {
     pub port: String,
     /// Seconds since it was heard; none for a fixed one.
     pub age: Option<u64>,
+}
+
+/// A member of a multicast group, or a multicast router.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupStatus {
+    /// Its VLAN.
+    pub vlan: u16,
+    /// The group, or `router`.
+    pub group: String,
+    /// The port behind which it is.
+    pub port: String,
+    /// Seconds until it is forgotten; none for a router.
+    pub seconds_left: Option<u64>,
 }
 
 /// A flow.

@@ -63,7 +63,7 @@ impl Server {
         Ok(Self { listener, path })
     }
 
-    /// Serves clients until one asks to stop or `ended` says so (it is looked at twice a second).
+    /// Serves clients until one asks to stop or `ended` says so (it is looked at ten times a second).
     ///
     /// # Errors
     /// When the socket fails.
@@ -85,8 +85,8 @@ impl Server {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let mut wait = [rustix::event::PollFd::new(&self.listener, rustix::event::PollFlags::IN)];
-                    let half = rustix::event::Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
-                    let _ = rustix::event::poll(&mut wait, Some(&half));
+                    let tenth = rustix::event::Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+                    let _ = rustix::event::poll(&mut wait, Some(&tenth));
                     switch.lock().unwrap_or_else(PoisonError::into_inner).tick();
                 }
                 Err(error) => return Err(error),

@@ -2,13 +2,11 @@
 
 use super::brain::Shared;
 use super::configuration::{self, BRIDGE_OPTIONS, Options, PortConfiguration, SwitchConfiguration};
-use super::protocol::{PortStatus, Reply, Request, Row, StationStatus, SwitchStatus, WorkerStatus};
-use netloom_datapath::{
-    Brain, Command, FlowBounds, FlowReport, Handle, Pace, PortCounters, PortQueues, Worker, run,
-};
+use super::protocol::{Reply, Request};
+use netloom_datapath::{Brain, Command, FlowBounds, Handle, Pace, PortCounters, PortQueues, Worker, run};
 use netloom_mem::{ReceiveQueue, SendQueue};
-use netloom_nf::Reason;
-use netloom_vswitch::{Bridge, BridgeOptions, MeterKind, Port};
+use netloom_nf::{Rate, Reason, Unit};
+use netloom_vswitch::{Bridge, BridgeOptions, Effects, MeterKind, Port};
 use netloom_wire::MacAddr;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +15,10 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 /// How long a worker is waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Packets of protocols that a bridge listens to at each port: nobody may keep it from listening to others.
+const HEARD: Rate = Rate { unit: Unit::Packets, per_second: 1000, burst: 1000 };
 
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -89,9 +90,9 @@ pub trait Doors: Send {
     fn open(&mut self, number: u32, name: &str, options: &Options) -> Result<OpenPort, String>;
 }
 
-struct Carried {
-    counters: Arc<PortCounters>,
-    state: Box<dyn Fn() -> String + Send + Sync>,
+pub(super) struct Carried {
+    pub(super) counters: Arc<PortCounters>,
+    pub(super) state: Box<dyn Fn() -> String + Send + Sync>,
     _keep: Box<dyn Send + Sync>,
 }
 
@@ -100,11 +101,12 @@ pub struct Switch {
     directory: PathBuf,
     pub(super) configuration: SwitchConfiguration,
     pub(super) bridges: Shared,
-    ports: BTreeMap<String, Carried>,
+    pub(super) ports: BTreeMap<String, Carried>,
     doors: Box<dyn Doors>,
     pub(super) worker: Handle,
     thread: Option<std::thread::JoinHandle<()>>,
-    core: Option<usize>,
+    pub(super) core: Option<usize>,
+    seed: u64,
     began: Instant,
 }
 
@@ -186,9 +188,12 @@ impl Switch {
             worker,
             thread: Some(thread),
             core: start.core,
+            seed,
             began,
         };
-        for (name, options) in &configuration.switches {
+        let mut configuration = configuration;
+        for (name, options) in &mut configuration.switches {
+            configuration::address(options, name, seed);
             let options = configuration::bridge(options).unwrap_or_else(|text| {
                 complain(&SwitchError::Bridge(name.clone(), text));
                 BridgeOptions::default()
@@ -209,16 +214,39 @@ impl Switch {
         Ok(switch)
     }
 
-    fn now(&self) -> u64 {
+    pub(super) fn now(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Forgets stations that were not heard for long; to be called about once a second.
+    /// Lets the bridges know that time has passed; to be called ten times a second or so.
     pub fn tick(&self) {
         let now = self.now();
-        let gone: Vec<u64> =
-            self.bridges.lock().by_name.values_mut().flat_map(|bridge| bridge.age(now)).collect();
-        self.changed(gone);
+        // Drivers are asked before the lock is taken.
+        let mut links = Vec::new();
+        for (name, carried) in &self.ports {
+            let Some(port) = self.configuration.ports.get(name) else { continue };
+            if self.configuration.switches.get(&port.switch).is_some_and(|on| on.contains_key("rstp")) {
+                links.push((port.number, (carried.state)() == "up"));
+            }
+        }
+        let mut all: Vec<Effects> = Vec::new();
+        {
+            let mut bridges = self.bridges.lock();
+            for (number, up) in links {
+                all.extend(bridges.of(number).map(|bridge| bridge.link(number, up)));
+            }
+            all.extend(bridges.by_name.values_mut().map(|bridge| bridge.tick(now)));
+        }
+        for effects in all {
+            if effects.changed_all {
+                self.worker.tell(Command::ChangedAll);
+            } else {
+                self.changed(effects.changed);
+            }
+            for (port, frame) in effects.send {
+                self.worker.tell(Command::Inject(port, frame));
+            }
+        }
     }
 
     fn changed(&self, tags: Vec<u64>) {
@@ -263,6 +291,7 @@ impl Switch {
                 Ok(Reply::Ports(self.port_list(switch.as_deref())))
             }
             Request::FdbList { switch } => self.stations(&switch),
+            Request::GroupList { switch } => self.groups(&switch),
             Request::FdbAdd { switch, mac, vlan, port } => {
                 let (mac, number) = (address(&mac)?, self.configured(&port)?.number);
                 self.known_switch(&switch)?;
@@ -331,6 +360,8 @@ impl Switch {
         if self.configuration.switches.contains_key(&name) {
             return Err(SwitchError::Exists("switch", name));
         }
+        let mut options = options;
+        configuration::address(&mut options, &name, self.seed);
         let bridge =
             configuration::bridge(&options).map_err(|text| SwitchError::Bridge(name.clone(), text))?;
         self.bridges.lock().by_name.insert(name.clone(), Bridge::new(bridge));
@@ -343,6 +374,7 @@ impl Switch {
         self.known_switch(&name)?;
         let mut whole = self.configuration.switches.get(&name).cloned().unwrap_or_default();
         merge(&mut whole, options);
+        configuration::address(&mut whole, &name, self.seed);
         let options =
             configuration::bridge(&whole).map_err(|text| SwitchError::Bridge(name.clone(), text))?;
         if let Some(bridge) = self.bridges.lock().by_name.get_mut(&name) {
@@ -368,7 +400,7 @@ impl Switch {
         Ok(Reply::Done)
     }
 
-    fn ports_of(&self, switch: &str) -> impl Iterator<Item = (&String, &PortConfiguration)> {
+    pub(super) fn ports_of(&self, switch: &str) -> impl Iterator<Item = (&String, &PortConfiguration)> {
         self.configuration.ports.iter().filter(move |(_, port)| port.switch == switch)
     }
 
@@ -457,6 +489,8 @@ impl Switch {
             let rate = rate.map(|rate| (rate, reason));
             self.worker.tell(Command::Meter(port.meter(kind), rate));
         }
+        let heard = Some((HEARD, Reason::Storm));
+        self.worker.tell(Command::Meter(port.meter(MeterKind::Brain), heard));
         self.worker.tell(Command::Limit(port.number, port.rate_out));
     }
 
@@ -478,94 +512,6 @@ impl Switch {
         self.apply_rates(&Port::new(port.number, name));
         self.ports.remove(name);
         Ok(())
-    }
-
-    fn switches(&self) -> Vec<SwitchStatus> {
-        let bridges = self.bridges.lock();
-        let status = |(name, options): (&String, &Options)| SwitchStatus {
-            name: name.clone(),
-            options: options.clone(),
-            ports: self.ports_of(name).map(|(name, _)| name.clone()).collect(),
-            stations: bridges.by_name.get(name).map_or(0, |bridge| bridge.fdb.len()),
-        };
-        self.configuration.switches.iter().map(status).collect()
-    }
-
-    fn port_list(&self, switch: Option<&str>) -> Vec<PortStatus> {
-        let mut all = Vec::new();
-        for (name, port) in &self.configuration.ports {
-            if switch.is_some_and(|switch| switch != port.switch) {
-                continue;
-            }
-            let carried = self.ports.get(name);
-            let nothing = PortCounters::default();
-            let counters = carried.map_or(&nothing, |carried| &*carried.counters);
-            let dropped = Reason::ALL.iter().zip(&counters.dropped);
-            all.push(PortStatus {
-                name: name.clone(),
-                switch: port.switch.clone(),
-                number: port.number,
-                options: port.options.clone(),
-                state: carried.map_or_else(|| "not open".to_owned(), |carried| (carried.state)()),
-                received: counters.received.get(),
-                received_octets: counters.received_octets.get(),
-                sent: counters.sent.get(),
-                sent_octets: counters.sent_octets.get(),
-                unsent: counters.unsent.get(),
-                dropped: dropped
-                    .filter(|(_, counter)| counter.get() > 0)
-                    .map(|(reason, counter)| (reason.name().to_owned(), counter.get()))
-                    .collect(),
-            });
-        }
-        all
-    }
-
-    fn stations(&self, switch: &str) -> Result<Reply, SwitchError> {
-        self.known_switch(switch)?;
-        let now = self.now();
-        let bridges = self.bridges.lock();
-        let Some(bridge) = bridges.by_name.get(switch) else { return Ok(Reply::Stations(Vec::new())) };
-        let rows = bridge.fdb.list().into_iter().map(|(vlan, mac, station)| StationStatus {
-            vlan,
-            mac: mac.to_string(),
-            port: bridge.ports().get(&station.port).map_or_else(String::new, |port| port.name.clone()),
-            age: (!station.fixed).then(|| now.saturating_sub(station.heard) / 1_000_000_000),
-        });
-        Ok(Reply::Stations(rows.collect()))
-    }
-
-    fn flows(&self) -> Result<Reply, SwitchError> {
-        let (to, from) = channel::<Vec<FlowReport>>();
-        if !self.worker.tell(Command::Report(to)) {
-            return Err(SwitchError::Stuck);
-        }
-        let flows = from.recv_timeout(PATIENCE).map_err(|_| SwitchError::Stuck)?;
-        let row = |flow: FlowReport| Row {
-            packets_like: format!("{:?}", flow.key),
-            actions: format!("{:?}", flow.program.actions()),
-            packets: flow.packets,
-            octets: flow.octets,
-            idle_ms: flow.idle / 1_000_000,
-        };
-        Ok(Reply::Flows(flows.into_iter().map(row).collect()))
-    }
-
-    fn worker_status(&self) -> WorkerStatus {
-        let counters = &self.worker.counters;
-        WorkerStatus {
-            core: self.core,
-            turns: counters.turns.get(),
-            busy_turns: counters.busy_turns.get(),
-            sleeps: counters.sleeps.get(),
-            asleep_ns: counters.asleep.get(),
-            alive_ns: self.now(),
-            signature_hits: counters.signature_hits.get(),
-            subtable_hits: counters.subtable_hits.get(),
-            misses: counters.misses.get(),
-            flows: counters.flows.get(),
-            masks: counters.masks.get(),
-        }
     }
 
     /// Where its state is.

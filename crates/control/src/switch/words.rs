@@ -1,6 +1,6 @@
 //! The values that options of switches, ports and mirrors may have.
 
-use netloom_model::scalar::{Rate as Bits, Size};
+use netloom_model::scalar::{Rate as Bits, Size, TimeSpan};
 use netloom_nf::{Rate, Unit};
 use netloom_vswitch::{Prefix, VlanSet};
 use netloom_wire::MacAddr;
@@ -68,6 +68,12 @@ pub(super) fn prefixes(text: &str) -> Result<Vec<Prefix>, String> {
         }
     };
     list(text).map(prefix).collect()
+}
+
+/// A time like `300s`, in nanoseconds.
+pub(super) fn span(name: &str, text: &str) -> Result<u64, String> {
+    let span: TimeSpan = text.parse().map_err(|error| format!("`{name}`: {error}"))?;
+    Ok(u64::try_from(span.duration().as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// `1000pps` or `10mbit`; what may be saved up is a number of packets or a size, a tenth of a second without.

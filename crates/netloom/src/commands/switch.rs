@@ -53,11 +53,12 @@ pub fn switch(run: Option<&Path>, printer: &Printer, command: &SwitchCommand) ->
                 switch.name.clone(),
                 switch.ports.len().to_string(),
                 switch.stations.to_string(),
+                switch.root.clone().unwrap_or_default(),
                 switch.ports.join(" "),
                 words(&switch.options),
             ]
         });
-        put(&printer.rows(["switch", "ports", "stations", "names", "options"], rows))?;
+        put(&printer.rows(["switch", "ports", "stations", "root", "names", "options"], rows))?;
     }
     Ok(0)
 }
@@ -89,6 +90,7 @@ pub fn port(run: Option<&Path>, printer: &Printer, command: &PortCommand) -> Res
                 &port.name,
                 &port.switch,
                 &port.state,
+                &port.tree,
                 &received,
                 &sent,
                 &lost.to_string(),
@@ -96,7 +98,7 @@ pub fn port(run: Option<&Path>, printer: &Printer, command: &PortCommand) -> Res
             ]
             .map(Clone::clone)
         });
-        put(&printer.rows(["port", "switch", "state", "received", "sent", "lost", "options"], rows))?;
+        put(&printer.rows(["port", "switch", "state", "tree", "received", "sent", "lost", "options"], rows))?;
     }
     Ok(0)
 }
@@ -131,6 +133,7 @@ pub fn mirror(run: Option<&Path>, printer: &Printer, command: &MirrorCommand) ->
 pub fn fdb(run: Option<&Path>, printer: &Printer, command: &FdbCommand) -> Result<u8, Failure> {
     let reply = match command.clone() {
         FdbCommand::Show { switch } => request(run, &Request::FdbList { switch })?,
+        FdbCommand::Groups { switch } => return groups(run, printer, switch),
         FdbCommand::Add { switch, mac, port, vlan } => {
             request(run, &Request::FdbAdd { switch, mac, vlan, port })?
         }
@@ -145,6 +148,20 @@ pub fn fdb(run: Option<&Path>, printer: &Printer, command: &FdbCommand) -> Resul
             [station.port.clone(), station.vlan.to_string(), station.mac.clone(), age]
         });
         put(&printer.rows(["port", "vlan", "station", "age"], rows))?;
+    }
+    Ok(0)
+}
+
+fn groups(run: Option<&Path>, printer: &Printer, switch: String) -> Result<u8, Failure> {
+    let Reply::Groups(groups) = request(run, &Request::GroupList { switch })? else { return Ok(0) };
+    if printer.is_machine() {
+        printer.machine(&groups)?;
+    } else {
+        let rows = groups.iter().map(|member| {
+            let left = member.seconds_left.map_or_else(String::new, |left| format!("{left} s"));
+            [member.port.clone(), member.vlan.to_string(), member.group.clone(), left]
+        });
+        put(&printer.rows(["port", "vlan", "group", "left"], rows))?;
     }
     Ok(0)
 }

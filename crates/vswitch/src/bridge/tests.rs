@@ -4,6 +4,7 @@ use super::*;
 use crate::guard::{Guard, Prefix};
 use crate::port::{Vlan, VlanSet};
 use netloom_nf::{Rate, Shape, Unit};
+use netloom_wire::header::stp::BridgeId;
 use proptest::prelude::*;
 
 fn packet(port: PortNumber, source: u8, destination: u8, tag: Option<u16>) -> Key {
@@ -199,6 +200,60 @@ fn token_buckets_are_asked_first() {
     assert_eq!(bridge.decide(&packet(1, 1, 2, None), 0).program.actions(), [all, storm, Action::Output(2)]);
     bridge.decide(&packet(2, 2, 1, None), 0);
     assert_eq!(bridge.decide(&packet(1, 1, 2, None), 0).program.actions(), [all, Action::Output(2)]);
+}
+
+#[test]
+fn two_bridges_with_two_links_make_a_tree_and_pass_frames_one_way() {
+    let mut bridges: Vec<Bridge> = (1..=2)
+        .map(|number| {
+            let options = BridgeOptions {
+                address: station(number),
+                tree: Some(TreeSettings::default()),
+                ..BridgeOptions::default()
+            };
+            let mut bridge = Bridge::new(options);
+            for port in 1..=3 {
+                bridge.add(Port::new(port, format!("p{port}"))).unwrap();
+            }
+            bridge
+        })
+        .collect();
+    let mut flying: Vec<(usize, PortNumber, Vec<u8>)> = Vec::new();
+    let take = |flying: &mut Vec<_>, bridge: usize, effects: Effects| {
+        let cables = effects.send.into_iter().filter(|(port, _)| *port < 3);
+        flying.extend(cables.map(|(port, frame)| (1 - bridge, port, frame)));
+    };
+    for (index, bridge) in bridges.iter_mut().enumerate() {
+        for port in 1..=3 {
+            take(&mut flying, index, bridge.link(port, true));
+        }
+    }
+    for second in 1..=10 {
+        while let Some((to, port, frame)) = (!flying.is_empty()).then(|| flying.remove(0)) {
+            // A unit reaches the bridge through the decision, also where nothing else passes.
+            let mut key = Key::default();
+            extract(&frame, frame.len(), port, &mut key);
+            let actions = bridges[to].decide(&key, 0).program.actions().to_vec();
+            assert!(actions.ends_with(&[Action::Brain]) && actions.len() == 2, "{actions:?}");
+            take(&mut flying, to, bridges[to].heard(port, &frame, 0));
+        }
+        for (index, bridge) in bridges.iter_mut().enumerate() {
+            take(&mut flying, index, bridge.tick(second * 1_000_000_000));
+        }
+    }
+    assert_eq!(bridges[1].root(), Some((BridgeId { priority: 0x8000, address: station(1) }, 2000)));
+    // The first is the root and sends everywhere; the second has closed one of the two cables.
+    let out = bridges[0].decide(&packet(3, 9, 255, None), 0).program;
+    assert_eq!(out.actions(), [Action::Output(1), Action::Output(2)]);
+    let out = bridges[1].decide(&packet(3, 9, 255, None), 0).program;
+    assert_eq!(out.actions(), [Action::Output(1)]);
+    let blocked = bridges[1].decide(&packet(2, 9, 255, None), 0).program.shape();
+    assert_eq!(blocked, Shape::Drop(Reason::PortBlocked));
+    assert_eq!(bridges[1].fdb.list().len(), 1);
+    // The cable is cut: the other takes over without a second passing, and stations are looked for anew.
+    let effects = bridges[1].link(1, false);
+    assert!(effects.changed_all);
+    assert_eq!(bridges[1].decide(&packet(3, 9, 255, None), 0).program.actions(), [Action::Output(2)]);
 }
 
 #[derive(Debug, Clone, Copy)]

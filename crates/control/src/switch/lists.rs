@@ -1,0 +1,151 @@
+//! What the switch knows, as replies.
+
+use super::configuration::Options;
+use super::protocol::{GroupStatus, PortStatus, Reply, Row, StationStatus, SwitchStatus, WorkerStatus};
+use super::state::{PATIENCE, Switch, SwitchError};
+use netloom_datapath::{Command, FlowReport, PortCounters};
+use netloom_nf::Reason;
+use netloom_vswitch::Bridge;
+use netloom_vswitch::rstp::{Role, State};
+use std::collections::BTreeMap;
+use std::sync::mpsc::channel;
+
+/// A port's part in the spanning tree in words.
+fn tree(state: State) -> String {
+    let role = match state.role {
+        Role::Disabled => "down",
+        Role::Root => "root",
+        Role::Designated => "designated",
+        Role::Alternate => "alternate",
+        Role::Backup => "backup",
+    };
+    match state {
+        State { guarded: true, .. } => "shut: a bridge was heard".to_owned(),
+        State { forwarding: true, edge: true, .. } => format!("{role}, edge"),
+        State { forwarding: true, .. } => role.to_owned(),
+        State { learning: true, .. } => format!("{role}, learning"),
+        State { .. } => format!("{role}, discarding"),
+    }
+}
+
+impl Switch {
+    pub(super) fn switches(&self) -> Vec<SwitchStatus> {
+        let bridges = self.bridges.lock();
+        let status = |(name, options): (&String, &Options)| SwitchStatus {
+            name: name.clone(),
+            options: options.clone(),
+            ports: self.ports_of(name).map(|(name, _)| name.clone()).collect(),
+            stations: bridges.by_name.get(name).map_or(0, |bridge| bridge.fdb.len()),
+            root: bridges
+                .by_name
+                .get(name)
+                .and_then(Bridge::root)
+                .map(|(root, cost)| format!("{}/{} cost {cost}", root.priority, root.address)),
+        };
+        self.configuration.switches.iter().map(status).collect()
+    }
+
+    pub(super) fn port_list(&self, switch: Option<&str>) -> Vec<PortStatus> {
+        let mut all = Vec::new();
+        let mut trees = BTreeMap::new();
+        for bridge in self.bridges.lock().by_name.values() {
+            let states = bridge.ports().keys().map(|port| (*port, bridge.tree_state(*port)));
+            trees.extend(states.filter_map(|(port, state)| Some((port, state?))));
+        }
+        for (name, port) in &self.configuration.ports {
+            if switch.is_some_and(|switch| switch != port.switch) {
+                continue;
+            }
+            let carried = self.ports.get(name);
+            let nothing = PortCounters::default();
+            let counters = carried.map_or(&nothing, |carried| &*carried.counters);
+            let dropped = Reason::ALL.iter().zip(&counters.dropped);
+            all.push(PortStatus {
+                name: name.clone(),
+                switch: port.switch.clone(),
+                number: port.number,
+                options: port.options.clone(),
+                state: carried.map_or_else(|| "not open".to_owned(), |carried| (carried.state)()),
+                tree: trees.get(&port.number).copied().map(tree).unwrap_or_default(),
+                received: counters.received.get(),
+                received_octets: counters.received_octets.get(),
+                sent: counters.sent.get(),
+                sent_octets: counters.sent_octets.get(),
+                unsent: counters.unsent.get(),
+                dropped: dropped
+                    .filter(|(_, counter)| counter.get() > 0)
+                    .map(|(reason, counter)| (reason.name().to_owned(), counter.get()))
+                    .collect(),
+            });
+        }
+        all
+    }
+
+    pub(super) fn stations(&self, switch: &str) -> Result<Reply, SwitchError> {
+        self.known_switch(switch)?;
+        let now = self.now();
+        let bridges = self.bridges.lock();
+        let Some(bridge) = bridges.by_name.get(switch) else { return Ok(Reply::Stations(Vec::new())) };
+        let rows = bridge.fdb.list().into_iter().map(|(vlan, mac, station)| StationStatus {
+            vlan,
+            mac: mac.to_string(),
+            port: bridge.ports().get(&station.port).map_or_else(String::new, |port| port.name.clone()),
+            age: (!station.fixed).then(|| now.saturating_sub(station.heard) / 1_000_000_000),
+        });
+        Ok(Reply::Stations(rows.collect()))
+    }
+
+    pub(super) fn groups(&self, switch: &str) -> Result<Reply, SwitchError> {
+        self.known_switch(switch)?;
+        let now = self.now();
+        let bridges = self.bridges.lock();
+        let Some(bridge) = bridges.by_name.get(switch) else { return Ok(Reply::Groups(Vec::new())) };
+        let name = |port: u32| bridge.ports().get(&port).map_or_else(String::new, |port| port.name.clone());
+        let routers = bridge.router_ports().into_iter().map(|(vlan, port)| GroupStatus {
+            vlan,
+            group: "router".to_owned(),
+            port: name(port),
+            seconds_left: None,
+        });
+        let members = bridge.groups(now).into_iter().map(|(vlan, group, port, left)| GroupStatus {
+            vlan,
+            group: group.to_string(),
+            port: name(port),
+            seconds_left: Some(left / 1_000_000_000),
+        });
+        Ok(Reply::Groups(routers.chain(members).collect()))
+    }
+
+    pub(super) fn flows(&self) -> Result<Reply, SwitchError> {
+        let (to, from) = channel::<Vec<FlowReport>>();
+        if !self.worker.tell(Command::Report(to)) {
+            return Err(SwitchError::Stuck);
+        }
+        let flows = from.recv_timeout(PATIENCE).map_err(|_| SwitchError::Stuck)?;
+        let row = |flow: FlowReport| Row {
+            packets_like: format!("{:?}", flow.key),
+            actions: format!("{:?}", flow.program.actions()),
+            packets: flow.packets,
+            octets: flow.octets,
+            idle_ms: flow.idle / 1_000_000,
+        };
+        Ok(Reply::Flows(flows.into_iter().map(row).collect()))
+    }
+
+    pub(super) fn worker_status(&self) -> WorkerStatus {
+        let counters = &self.worker.counters;
+        WorkerStatus {
+            core: self.core,
+            turns: counters.turns.get(),
+            busy_turns: counters.busy_turns.get(),
+            sleeps: counters.sleeps.get(),
+            asleep_ns: counters.asleep.get(),
+            alive_ns: self.now(),
+            signature_hits: counters.signature_hits.get(),
+            subtable_hits: counters.subtable_hits.get(),
+            misses: counters.misses.get(),
+            flows: counters.flows.get(),
+            masks: counters.masks.get(),
+        }
+    }
+}
