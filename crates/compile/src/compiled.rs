@@ -24,6 +24,22 @@ pub struct Context {
     /// The queueing that the kernel at hand has: what a medium asks for beyond it becomes a [`Note`].
     /// (What `qos` asks for is always wanted.)
     pub queueing: Support,
+    /// The bridges that the kernel at hand has.
+    pub bridging: Bridging,
+}
+
+/// What the kernel's bridges can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bridging {
+    /// There are bridges.
+    pub bridges: bool,
+    /// They keep VLANs apart (`CONFIG_BRIDGE_VLAN_FILTERING`).
+    pub vlans: bool,
+}
+
+impl Bridging {
+    /// All of it.
+    pub const ALL: Self = Self { bridges: true, vlans: true };
 }
 
 impl Default for Context {
@@ -34,6 +50,7 @@ impl Default for Context {
             seed: [0; 32],
             reserved: Vec::new(),
             queueing: Support::ALL,
+            bridging: Bridging::ALL,
         }
     }
 }
@@ -45,6 +62,7 @@ impl fmt::Debug for Context {
             .field("seed", &"(hidden)")
             .field("reserved", &self.reserved)
             .field("queueing", &self.queueing)
+            .field("bridging", &self.bridging)
             .finish()
     }
 }
@@ -279,6 +297,14 @@ pub enum ProblemKind {
         network: NodeName,
         /// The reason.
         why: &'static str,
+    },
+    /// Netloom's own switch can't stand for the kernel's bridge here.
+    #[error("network {network} can't be `via: switch`: {why}")]
+    Via {
+        /// The network.
+        network: NodeName,
+        /// What stands against it.
+        why: String,
     },
     /// The kernel's bridge has at most 1,023 ports (`BR_MAX_PORTS`, net/bridge/br_private.h).
     #[error("network {network} has {ports} ports, but a bridge has at most 1023: split it")]

@@ -60,6 +60,7 @@ fn ethernet(device: &Device<'_>) -> bool {
         Make::Existing | Make::Vrf { .. } => false,
         Make::Cable { .. }
         | Make::Bridge { .. }
+        | Make::Port { .. }
         | Make::OverlayVxlan { .. }
         | Make::OverlayGeneve { .. }
         | Make::Rider { .. } => true,

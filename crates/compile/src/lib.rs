@@ -37,7 +37,9 @@ mod table;
 mod tunnel;
 
 pub use allocations::Allocations;
-pub use compiled::{CompileError, Compiled, Context, InterfaceFacts, Note, Problem, ProblemKind, Severity};
+pub use compiled::{
+    Bridging, CompileError, Compiled, Context, InterfaceFacts, Note, Problem, ProblemKind, Severity,
+};
 pub use expectation::{Check, ResolvedTest, Target, Waypoint};
 
 use inventory::Inventory;
@@ -73,7 +75,7 @@ pub fn compile_topology(
     context: &Context,
 ) -> Result<Compiled, CompileError> {
     let mut report = Report::new(locate);
-    let mut inventory = Inventory::gather(topology, &mut report);
+    let mut inventory = Inventory::gather(topology, context.bridging, &mut report);
     let allocations = addressing::assign(&mut inventory, context, &mut report);
     identity::assign(&mut inventory);
     tunnel::find_outer(&mut inventory, &mut report);

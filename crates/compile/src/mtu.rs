@@ -73,7 +73,7 @@ impl<'b> Finder<'b, '_> {
                 Some(said.unwrap_or_else(|| self.cable(device, beyond)))
             }
             Make::Bridge { network } => self.inventory.segments.get(network).map(|found| self.segment(found)),
-            Make::Rider { network, .. } => {
+            Make::Rider { network, .. } | Make::Port { network } => {
                 let segment = self.inventory.segments.get(network);
                 Some(said.or_else(|| segment.map(|found| self.segment(found))).unwrap_or_else(|| self.base()))
             }

@@ -1,7 +1,8 @@
 //! The loop that keeps desired and real together.
 //!
 //! What: [`plan`] compares, [`journal`] and [`store`] remember, [`apply`] makes a plan true or takes it back,
-//! [`heal`] puts back what was changed by hand. [`platform`] is the outside world as a trait; [`realm`] is
+//! [`heal`] puts back what was changed by hand. [`platform`] is the outside world as a trait, [`machine`] the real
+//! one: the kernel, and Netloom's own [`switch`] beside it. [`realm`] is
 //! where it is (the host, or namespaces of the user's own). [`probe`] and [`check`] send real packets for a
 //! file's tests, [`doctor`] tells what the host can do.
 //!
@@ -16,6 +17,7 @@ pub mod heal;
 pub mod journal;
 pub mod keep;
 mod linux;
+pub mod machine;
 pub mod plan;
 pub mod platform;
 pub mod probe;

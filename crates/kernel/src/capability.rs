@@ -9,6 +9,7 @@
 //! Costs: about 40 requests, a few milliseconds (much more when modules are loaded).
 
 use crate::netlink::{Messages, NetlinkError, Protocol, Socket};
+use netloom_compile::Bridging;
 use netloom_compile::object::{Desired, Key, LinkKind, Spec, TunTapOptions};
 use rustix::io::Errno;
 use serde::Serialize;
@@ -192,6 +193,13 @@ impl Capabilities {
     #[must_use]
     pub fn has(&self, group: &str, name: &str) -> bool {
         self.rows.iter().any(|row| row.group == group && row.name == name && row.state == State::Present)
+    }
+
+    /// What the bridges of this kernel can do. What could not be found out is taken to be there.
+    #[must_use]
+    pub fn bridging(&self) -> Bridging {
+        let absent = |group| self.rows.iter().any(|row| row.group == group && row.state == State::Absent);
+        Bridging { bridges: self.absent_link("bridge").is_none(), vlans: !absent("bridge features") }
     }
 
     /// The row of a link kind that can't be made, if so.

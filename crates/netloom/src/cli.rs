@@ -281,6 +281,9 @@ pub struct SwitchdArgs {
     /// Never sleep: lowest delay, one processor always busy.
     #[arg(long, env = "NETLOOM_BUSY")]
     pub busy: bool,
+    /// Belong to the realm's topologies: end with the last switch, and with the realm.
+    #[arg(long, hide = true)]
+    pub on_demand: bool,
 }
 
 /// A `name=value`.

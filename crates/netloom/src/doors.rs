@@ -1,10 +1,13 @@
 //! The drivers that this program has, by the `type` of a port.
 
-use netloom_control::switch::{Doors, OpenPort, Options};
+use netloom_control::switch::{Doors, GONE, OpenPort, Options};
 use netloom_mem::{ReceiveQueue, SendQueue};
 use netloom_port::vhost::{Config, Mode, Port};
 use netloom_port::{packet, pcap, tap};
-use std::path::Path;
+use std::fs::{File, Metadata};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// All drivers.
@@ -57,6 +60,9 @@ impl<'a> Given<'a> {
 impl Doors for Drivers {
     fn open(&mut self, number: u32, name: &str, options: &Options) -> Result<OpenPort, String> {
         let mut given = Given { options, known: Vec::new() };
+        // Whose the port is: for whoever reads the list.
+        given.get("topology");
+        given.get("node");
         match given.get("type") {
             Some("vhost-user") => vhost(number, given),
             Some("tap") => tap(number, name, given),
@@ -108,13 +114,65 @@ fn vhost(number: u32, mut given: Given<'_>) -> Result<OpenPort, String> {
 
 fn tap(number: u32, name: &str, mut given: Given<'_>) -> Result<OpenPort, String> {
     let device = given.get("dev").unwrap_or(name);
+    let namespace = given.get("netns").map(Namespace::open).transpose()?;
     let queues = given.number("queues", 1, 64)?;
     given.end()?;
-    let tap = tap::open_tap(number, device, queues).map_err(|error| {
+    let open = || tap::open_tap(number, device, queues);
+    let opened = match &namespace {
+        Some(namespace) => namespace.run(open)?,
+        None => open(),
+    };
+    let tap = opened.map_err(|error| {
         format!("the TAP interface {device}: {error} (it needs /dev/net/tun and CAP_NET_ADMIN)")
     })?;
-    let state = carrier(tap.name);
-    Ok(OpenPort { receive: tap.receive, send: Some(tap.send), state, keep: Box::new(()) })
+    let name = tap.name.clone();
+    let (receive, send, presence) = tap.split();
+    let usual = carrier(name.clone());
+    let state: Box<dyn Fn() -> String + Send + Sync> = Box::new(move || match &namespace {
+        _ if !presence.holds() => format!("{GONE}: somebody removed {name}"),
+        Some(namespace) if !namespace.is_there() => {
+            format!("{GONE}: {name} is in no named namespace any more")
+        }
+        Some(_) => "up".to_owned(),
+        None => usual(),
+    });
+    Ok(OpenPort { receive, send: Some(send), state, keep: Box::new(()) })
+}
+
+/// A named network namespace.
+struct Namespace {
+    path: PathBuf,
+    file: File,
+}
+
+impl Namespace {
+    fn open(path: &str) -> Result<Self, String> {
+        let file = File::open(path).map_err(|error| format!("the namespace {path}: {error}"))?;
+        Ok(Self { path: path.into(), file })
+    }
+
+    /// Runs `body` inside, in a thread of its own.
+    fn run<T: Send>(&self, body: impl FnOnce() -> T + Send) -> Result<T, String> {
+        let inside = || {
+            let kind = Some(rustix::thread::LinkNameSpaceType::Network);
+            rustix::thread::move_into_link_name_space(self.file.as_fd(), kind).map(|()| body())
+        };
+        let joined = std::thread::scope(|scope| scope.spawn(inside).join());
+        match joined {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(error)) => {
+                Err(format!("can't enter {}: {}", self.path.display(), std::io::Error::from(error)))
+            }
+            Err(_) => Err(format!("the thread inside {} panicked", self.path.display())),
+        }
+    }
+
+    /// Whether its name still means it.
+    fn is_there(&self) -> bool {
+        let identity = |data: Metadata| (data.dev(), data.ino());
+        let (now, then) = (std::fs::metadata(&self.path).map(identity), self.file.metadata().map(identity));
+        matches!((now, then), (Ok(now), Ok(then)) if now == then)
+    }
 }
 
 fn pcap(number: u32, mut given: Given<'_>) -> Result<OpenPort, String> {

@@ -19,6 +19,32 @@ pub struct Tap {
     pub send: Box<dyn SendQueue>,
     /// Which offloads the kernel took.
     pub offloads: bool,
+    /// The first queue once more.
+    descriptor: OwnedFd,
+}
+
+/// Tells whether the interface behind a descriptor is still there.
+#[derive(Debug)]
+pub struct Presence(OwnedFd);
+
+impl Presence {
+    /// Whether it is there. Somebody may have removed the interface.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        let mut request = InterfaceRequest { name: [0; 16], flags: 0, rest: [0; 22] };
+        // SAFETY: TUNGETIFF writes one `struct ifreq` of 40 octets, which `request` is.
+        #[allow(unsafe_code)]
+        let result = unsafe { libc::ioctl(raw(&self.0), TUNGETIFF as _, &raw mut request) };
+        result == 0
+    }
+}
+
+impl Tap {
+    /// The port and what tells whether its interface is still there.
+    #[must_use]
+    pub fn split(self) -> (Vec<Box<dyn ReceiveQueue>>, Box<dyn SendQueue>, Presence) {
+        (self.receive, self.send, Presence(self.descriptor))
+    }
 }
 
 impl std::fmt::Debug for Tap {
@@ -29,6 +55,7 @@ impl std::fmt::Debug for Tap {
 
 // linux/if_tun.h
 const TUNSETIFF: u64 = 0x4004_54ca;
+const TUNGETIFF: u64 = 0x8004_54d2;
 const TUNSETOFFLOAD: u64 = 0x4004_54d0;
 const IFF_TAP: u16 = 2;
 const IFF_MULTI_QUEUE: u16 = 0x100;
@@ -58,11 +85,18 @@ pub fn open_tap(port: PortNumber, name: &str, count: usize) -> io::Result<Tap> {
     for _ in 0..count.max(1) {
         let (descriptor, name) = open(name, count > 1)?;
         let offloads = offload(&descriptor);
+        let again = descriptor.try_clone()?;
         let (receive, send) = queues(descriptor, port, offloads, false);
         match &mut tap {
             Some(tap) => tap.receive.push(Box::new(receive)),
             None => {
-                tap = Some(Tap { name, receive: vec![Box::new(receive)], send: Box::new(send), offloads })
+                tap = Some(Tap {
+                    name,
+                    receive: vec![Box::new(receive)],
+                    send: Box::new(send),
+                    offloads,
+                    descriptor: again,
+                })
             }
         }
     }

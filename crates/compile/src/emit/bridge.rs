@@ -1,7 +1,7 @@
 //! Bridges, their ports and their VLANs.
 
-use crate::inventory::{Inventory, Port, PortRole, Segment};
-use crate::object::{BridgeOptions, BridgePort, PortVlan};
+use crate::inventory::{Device, Inventory, Make, Port, PortRole, Segment};
+use crate::object::{BridgeOptions, BridgePort, PortVlan, SwitchPort};
 use crate::report::Report;
 use netloom_model::document::Spanned;
 use netloom_model::scalar::TimeSpan;
@@ -15,8 +15,7 @@ pub(super) fn options(segment: &Segment<'_>, report: &mut Report<'_>) -> BridgeO
     if segment.filters_vlans {
         // Ports get exactly the VLANs that are wanted, so none comes by itself.
         options.default_pvid = Some(0);
-        let gateway = settings.and_then(|settings| settings.gateway_vlan.as_ref()).map(|vlan| vlan.value);
-        options.vlans = untagged(gateway.or_else(|| segment.default_vlan()));
+        options.vlans = own_vlans(segment);
     }
     let Some(settings) = settings else { return options };
     options.stp = settings.stp;
@@ -29,6 +28,31 @@ pub(super) fn options(segment: &Segment<'_>, report: &mut Report<'_>) -> BridgeO
     options.multicast_querier = settings.multicast_querier;
     note_stp(segment, settings, report);
     options
+}
+
+/// The VLAN of the network's own interface.
+fn own_vlans(segment: &Segment<'_>) -> BTreeSet<PortVlan> {
+    let settings = segment.network.bridge.as_deref();
+    let gateway = settings.and_then(|settings| settings.gateway_vlan.as_ref()).map(|vlan| vlan.value);
+    untagged(gateway.or_else(|| segment.default_vlan()))
+}
+
+/// The port of Netloom's own switch that an interface is, with the reason for it.
+pub(super) fn switch_port(inventory: &Inventory<'_>, device: &Device<'_>) -> Option<(SwitchPort, String)> {
+    let (Make::Port { network } | Make::Bridge { network }) = &device.make else { return None };
+    let segment = inventory.segments.get(network).filter(|segment| segment.carrier.is_switch())?;
+    let open = |isolated, vlans: BTreeSet<PortVlan>| {
+        let vlans = segment.filters_vlans.then_some(vlans);
+        SwitchPort { network: network.clone(), isolated, vlans, open: true }
+    };
+    Some(match &device.make {
+        Make::Port { .. } => {
+            let port = Port { network: network.clone(), settings: device.settings, role: PortRole::Member };
+            let port = self::port(inventory, segment, &port);
+            (open(port.isolated, port.vlans), device.reason.to_string())
+        }
+        _ => (open(false, own_vlans(segment)), format!("is network {network}'s own port")),
+    })
 }
 
 /// The kernel's spanning tree keeps 2 * (forward delay - 1 s) >= maximum age (IEEE 802.1D-2004, 17.14).

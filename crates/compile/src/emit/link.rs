@@ -39,6 +39,10 @@ pub(super) fn emit(inventory: &Inventory<'_>, context: &Context, table: &mut Tab
         }
         set_offloads(inventory, at, device, &mut link);
         table.want(Key::link(at), Spec::Link(Box::new(link)), &wish, device.reason.clone(), report);
+        if let Some((port, reason)) = bridge::switch_port(inventory, device) {
+            let key = Key::SwitchPort { space: at.space.clone(), link: at.name.clone() };
+            table.want(key, Spec::SwitchPort(port), &wish, reason, report);
+        }
         for address in &device.addresses {
             let key = Key::Address { space: at.space.clone(), link: at.name.clone(), address: *address };
             let reason = reason_of_address(inventory, device, address.addr());
@@ -88,6 +92,8 @@ fn kind(
     Some(match &device.make {
         Make::Existing => LinkKind::Existing,
         Make::Cable { peer, .. } => LinkKind::Veth { peer: peer.clone() },
+        Make::Port { .. } => on_switch(),
+        Make::Bridge { network } if inventory.segments.get(network)?.carrier.is_switch() => on_switch(),
         Make::Bridge { network } => {
             LinkKind::Bridge(bridge::options(inventory.segments.get(network)?, report))
         }
@@ -124,6 +130,11 @@ fn kind(
             return tunnel(at, device, link, Some(local), Some(remote), report);
         }
     })
+}
+
+/// The TAP interface in front of a port of the switch. The switch takes uncut segments with open checksums.
+const fn on_switch() -> LinkKind {
+    LinkKind::Tap(TunTapOptions { multi_queue: false, vnet_header: true, user: None, group: None })
 }
 
 /// The interface that has an address.

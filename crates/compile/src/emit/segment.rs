@@ -1,7 +1,7 @@
 //! Networks: their namespaces, what lets them forward, their ways out, and the flooding of overlays.
 
-use crate::inventory::{Exit, Inventory, Make, PortRole, Segment, announced};
-use crate::object::{FdbEntry, Key, LinkRef, NextHop, Route, RouteAction, Space, Spec};
+use crate::inventory::{Carrier, Exit, Inventory, Make, PortRole, Segment, announced};
+use crate::object::{FdbEntry, Key, LinkRef, NextHop, Route, RouteAction, Space, Spec, Switch};
 use crate::report::Report;
 use crate::routing::default_route;
 use crate::table::{Table, Wish};
@@ -34,6 +34,11 @@ fn namespace(segment: &Segment<'_>, wish: &Wish, table: &mut Table, report: &mut
     }
     let reason = format!("holds the switch of {}", segment.part);
     table.want(Key::Namespace { space: space.clone() }, Spec::Namespace, wish, reason, report);
+    if let Carrier::Switch { why } = &segment.carrier {
+        let reason = format!("switches the frames of network {} in user space, {why}", segment.name);
+        let key = Key::Switch { space: space.clone() };
+        table.want(key, Spec::Switch(Switch { running: true }), wish, reason, report);
+    }
     let v6 = segment.owns_gateway() && segment.gateway(false).is_some();
     if segment.forwards() {
         let reason = "lets the network's gateway forward packets";

@@ -103,6 +103,13 @@ impl<'a> Inventory<'a> {
             self.add(at, device, report);
             return;
         };
+        if segment.carrier.is_switch() {
+            let make = Make::Port { network: network.clone() };
+            let mut device = Device::new(make, part, span, reason);
+            (device.settings, device.segment) = (Some(settings), Some(network));
+            self.add(at, device, report);
+            return;
+        }
         let wanted = if first {
             node_name.value.to_string()
         } else {

@@ -1,6 +1,6 @@
 //! Nodes, segments with their bridges, VRFs, and who is whose port.
 
-use super::{Device, Exit, Inventory, Make, NodeFacts, Port, PortRole, Segment};
+use super::{Carrier, Device, Exit, Inventory, Make, NodeFacts, Port, PortRole, Segment};
 use crate::allocations::first_host;
 use crate::compiled::ProblemKind;
 use crate::object::{LinkRef, Space};
@@ -49,6 +49,7 @@ impl Inventory<'_> {
                 members: BTreeSet::new(),
                 exit: Exit::None,
                 filters_vlans: false,
+                carrier: Carrier::Kernel { why: None },
             };
             self.segments.insert(name.value.clone(), segment);
         }
@@ -104,7 +105,12 @@ impl Inventory<'_> {
                 let wanted = if own && name.as_str().len() > 15 { "br0" } else { name.as_str() };
                 let identity = [name.as_str(), "bridge"];
                 let Some(at) = self.derive(&space, wanted, &identity, span, report) else { continue };
-                let reason = if overlay {
+                let carrier = self.segments.get(&name).map(|segment| &segment.carrier);
+                let reason = if let Some(Carrier::Switch { .. }) = carrier {
+                    format!("is network {name}'s own interface on its switch")
+                } else if let Some(Carrier::Kernel { why: Some(why) }) = carrier {
+                    format!("switches the frames of network {name} in the kernel, {why}")
+                } else if overlay {
                     format!("switches the frames of overlay {name} at {space}")
                 } else {
                     format!("switches the frames of network {name}")
@@ -240,12 +246,16 @@ impl Inventory<'_> {
     pub(super) fn find_vlans(&mut self) {
         let mut filtering: BTreeSet<NodeName> = BTreeSet::new();
         for device in self.devices.values() {
-            let Some(port) = &device.port else { continue };
-            let Some(settings) = port.settings else { continue };
+            let (network, settings) = match (&device.port, &device.make) {
+                (Some(port), _) => (&port.network, port.settings),
+                (None, Make::Port { network }) => (network, device.settings),
+                _ => continue,
+            };
+            let Some(settings) = settings else { continue };
             let named = settings.vlan.iter().chain(&settings.native).map(|vlan| vlan.value);
             let named: Vec<_> = named.chain(settings.trunk.iter().flat_map(|range| range.iter())).collect();
             if !named.is_empty() {
-                filtering.insert(port.network.clone());
+                filtering.insert(network.clone());
                 self.vlans.extend(named);
             }
         }

@@ -12,8 +12,9 @@ mod devices;
 mod gather;
 mod links;
 mod uplink;
+mod via;
 
-use crate::compiled::ProblemKind;
+use crate::compiled::{Bridging, ProblemKind};
 use crate::names::Names;
 use crate::object::{LinkRef, Space};
 use crate::report::Report;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 pub(crate) use devices::Devices;
 pub(crate) use links::word;
 pub(crate) use uplink::announced;
+pub(crate) use via::Carrier;
 
 /// MTU of a cable when nobody says anything.
 pub(crate) const DEFAULT_MTU: u32 = 1500;
@@ -82,6 +84,8 @@ pub(crate) struct Segment<'a> {
     pub exit: Exit,
     /// Whether its bridge keeps VLANs apart.
     pub filters_vlans: bool,
+    /// Who carries its frames.
+    pub carrier: Carrier,
 }
 
 impl Segment<'_> {
@@ -191,8 +195,10 @@ pub(crate) enum Make<'a> {
     Existing,
     /// One end of a virtual cable.
     Cable { peer: LinkRef, link: Option<&'a Link> },
-    /// The bridge of a network.
+    /// The bridge of a network, or the TAP interface through which its namespace is on Netloom's own switch.
     Bridge { network: NodeName },
+    /// A TAP interface of a node, which is a port of Netloom's own switch.
+    Port { network: NodeName },
     /// A member of a macvlan or ipvlan network.
     Rider { network: NodeName, parent: LinkRef },
     /// The VXLAN device of an overlay at one of its VTEPs.
@@ -241,7 +247,7 @@ pub(crate) struct Cable<'a> {
 
 impl<'a> Inventory<'a> {
     /// Finds everything that `topology` asks for, down to addresses, names and MTUs.
-    pub(crate) fn gather(topology: &'a Topology, report: &mut Report<'_>) -> Self {
+    pub(crate) fn gather(topology: &'a Topology, bridging: Bridging, report: &mut Report<'_>) -> Self {
         let mut inventory = Self {
             topology,
             nodes: BTreeMap::new(),
@@ -254,6 +260,7 @@ impl<'a> Inventory<'a> {
         };
         inventory.list_nodes();
         inventory.list_segments();
+        inventory.choose_carriers(bridging, report);
         inventory.claim_names(report);
         inventory.make_bridges(report);
         inventory.make_links(report);

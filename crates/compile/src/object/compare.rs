@@ -110,6 +110,16 @@ pub fn compare(observed: &Spec, desired: &Spec) -> Comparison {
         (Spec::Firewall(from), Spec::Firewall(to)) => from.compare(to, &mut |name, from, to| {
             differences.soft.push(FieldChange { field: name, from, to });
         }),
+        // Nobody can want a dead one: what is seen so is only ever mended.
+        (Spec::Switch(from), Spec::Switch(to)) => {
+            differences.field("running", &(from.running || !to.running), &true);
+        }
+        (Spec::SwitchPort(from), Spec::SwitchPort(to)) => {
+            differences.fixed("network", &from.network, &to.network);
+            differences.field("isolated", &from.isolated, &to.isolated);
+            differences.field("vlans", &from.vlans, &to.vlans);
+            differences.field("open", &(from.open || !to.open), &true);
+        }
         (Spec::Process(from), Spec::Process(to)) => {
             differences.fixed("command", &from.command, &to.command);
             differences.fixed("environment", &from.environment, &to.environment);

@@ -87,6 +87,18 @@ pub enum Key {
         /// Name.
         name: InterfaceName,
     },
+    /// Netloom's own switch, which stands for the bridge of a network.
+    Switch {
+        /// The network's namespace.
+        space: Space,
+    },
+    /// The port of a switch that is behind a TAP interface.
+    SwitchPort {
+        /// Namespace of the interface.
+        space: Space,
+        /// The interface.
+        link: InterfaceName,
+    },
     /// An address with its prefix length; host bits are kept.
     Address {
         /// Namespace.
@@ -163,6 +175,8 @@ impl Key {
             | Self::Sysctl { space, .. }
             | Self::Firewall { space }
             | Self::Link { space, .. }
+            | Self::Switch { space }
+            | Self::SwitchPort { space, .. }
             | Self::Address { space, .. }
             | Self::Neighbour { space, .. }
             | Self::FdbEntry { space, .. }
@@ -181,6 +195,8 @@ impl Key {
             Self::Sysctl { .. } => "sysctl",
             Self::Firewall { .. } => "firewall",
             Self::Link { .. } => "link",
+            Self::Switch { .. } => "switch",
+            Self::SwitchPort { .. } => "switch port",
             Self::Address { .. } => "address",
             Self::Neighbour { .. } => "neighbour",
             Self::FdbEntry { .. } => "fdb entry",
@@ -202,7 +218,9 @@ impl Key {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Namespace { space } | Self::Firewall { space } => write!(f, "{space}"),
+            Self::Namespace { space } | Self::Firewall { space } | Self::Switch { space } => {
+                write!(f, "{space}")
+            }
             Self::Sysctl { space, path } => write!(f, "{space} {path}"),
             Self::Link { space, name } => write!(f, "{space}:{name}"),
             Self::Address { space, link, address } => write!(f, "{space}:{link} {address}"),
@@ -235,7 +253,7 @@ impl fmt::Display for Key {
             Self::Rule { space, priority, family } => {
                 write!(f, "{space} {priority}{}", if *family == Family::V6 { " (IPv6)" } else { "" })
             }
-            Self::Shaper { space, link } => write!(f, "{space}:{link}"),
+            Self::Shaper { space, link } | Self::SwitchPort { space, link } => write!(f, "{space}:{link}"),
             Self::Process { space, name } => write!(f, "{space} {name}"),
         }
     }

@@ -18,6 +18,7 @@ mod link;
 pub mod needs;
 mod route;
 pub mod shaper;
+mod switch;
 
 pub use compare::{Comparison, FieldChange, compare};
 pub use firewall::Firewall;
@@ -29,6 +30,7 @@ pub use link::{
 };
 pub use route::{FdbEntry, Neighbour, NextHop, Route, RouteAction, Rule, RuleAction};
 pub use shaper::Shaper;
+pub use switch::{Switch, SwitchPort};
 
 use netloom_wire::NodeName;
 use serde::{Deserialize, Serialize};
@@ -76,6 +78,10 @@ pub enum Spec {
     Namespace,
     /// A network interface.
     Link(Box<Link>),
+    /// A switch of Netloom's own.
+    Switch(Switch),
+    /// A port of a switch of Netloom's own.
+    SwitchPort(SwitchPort),
     /// An IP address with its prefix length; everything is in the key.
     Address,
     /// A route.

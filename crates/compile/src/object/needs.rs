@@ -47,6 +47,10 @@ pub fn needs(key: &Key, spec: &Spec) -> Vec<Key> {
             keys.push(local(link));
             keys.extend(shaper.devices().map(local));
         }
+        (Key::SwitchPort { link, .. }, Spec::SwitchPort(port)) => {
+            keys.push(local(link));
+            keys.push(Key::Switch { space: Space::Node(port.network.clone()) });
+        }
         (
             Key::Address { link, .. }
             | Key::Neighbour { link, .. }

@@ -353,7 +353,10 @@ fn settle(table: &Table<'_>, memory: &Memory<'_>, verdicts: &mut Verdicts, dying
         let key = table.keys[id as usize];
         let carried = table.rides_on[id as usize].iter();
         verdicts.gone[id as usize] = match key {
-            Key::Namespace { .. } | Key::Process { .. } => Gone::Explicit,
+            // No kernel takes these along.
+            Key::Namespace { .. } | Key::Process { .. } | Key::Switch { .. } | Key::SwitchPort { .. } => {
+                Gone::Explicit
+            }
             _ if is_dying(id) => namespace(id).map_or(Gone::Explicit, Gone::With),
             // Only its chains on a device go with that.
             Key::Firewall { .. } => Gone::Explicit,

@@ -25,4 +25,5 @@ pub use protocol::{
     MirrorStatus, PortStatus, Reply, Request, Row, StationStatus, SwitchStatus, WorkerStatus,
 };
 pub use server::{Server, SwitchSocket, ask};
-pub use state::{Doors, OpenPort, Start, Switch, SwitchError};
+pub use state::{Doors, GONE, OpenPort, Start, Switch, SwitchError};
+pub(crate) use state::{FILE, NOT_OPEN};

@@ -34,6 +34,12 @@ impl SwitchSocket {
     pub fn path(&self) -> &Path {
         &self.0
     }
+
+    /// Whether somebody listens there.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        UnixStream::connect(&self.0).is_ok()
+    }
 }
 
 /// The server.
@@ -63,11 +69,12 @@ impl Server {
         Ok(Self { listener, path })
     }
 
-    /// Serves clients until one asks to stop or `ended` says so (it is looked at ten times a second).
+    /// Serves clients until one asks to stop or `ended` says so (it is looked at ten times a second). With `on_demand`
+    /// it ends as well when the last switch is taken away, and then nothing is to come back after a restart.
     ///
     /// # Errors
     /// When the socket fails.
-    pub fn serve(self, switch: Switch, ended: &AtomicBool) -> io::Result<()> {
+    pub fn serve(self, switch: Switch, ended: &AtomicBool, on_demand: bool) -> io::Result<()> {
         self.listener.set_nonblocking(true)?;
         let (switch, stop) = (Arc::new(Mutex::new(switch)), Arc::new(AtomicBool::new(false)));
         let clients = Arc::new(AtomicUsize::new(0));
@@ -78,7 +85,7 @@ impl Server {
                     clients.fetch_add(1, Ordering::AcqRel);
                     std::thread::spawn(move || {
                         // A client that goes away in the middle is no matter of ours.
-                        let _ = converse(&stream, &switch, &stop);
+                        let _ = converse(&stream, &switch, &stop, on_demand);
                         clients.fetch_sub(1, Ordering::AcqRel);
                     });
                 }
@@ -102,7 +109,12 @@ impl Drop for Server {
     }
 }
 
-fn converse(stream: &UnixStream, switch: &Mutex<Switch>, stop: &AtomicBool) -> io::Result<()> {
+fn converse(
+    stream: &UnixStream,
+    switch: &Mutex<Switch>,
+    stop: &AtomicBool,
+    on_demand: bool,
+) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_write_timeout(Some(Duration::from_secs(10)))?;
     let mut reader = BufReader::new(stream);
@@ -114,11 +126,22 @@ fn converse(stream: &UnixStream, switch: &Mutex<Switch>, stop: &AtomicBool) -> i
         }
         let reply = match serde_json::from_str::<Request>(&line) {
             Ok(request) => {
-                let ends = request == Request::Stop;
-                let result = switch.lock().unwrap_or_else(PoisonError::into_inner).carry_out(request);
-                if ends {
+                let (ends, last) =
+                    (request == Request::Stop, matches!(request, Request::SwitchDelete { .. }));
+                let mut switch = switch.lock().unwrap_or_else(PoisonError::into_inner);
+                // What is asked of a daemon that ends would be lost with it: the client finds the next one.
+                if stop.load(Ordering::Acquire) {
+                    return Ok(());
+                }
+                let result = switch.carry_out(request);
+                let last = last && on_demand && switch.is_empty();
+                if last {
+                    switch.forget();
+                }
+                if ends || last {
                     stop.store(true, Ordering::Release);
                 }
+                drop(switch);
                 result.unwrap_or_else(|error| Reply::Failed { message: error.to_string() })
             }
             Err(error) => Reply::Failed { message: format!("not a request: {error}") },
@@ -126,6 +149,13 @@ fn converse(stream: &UnixStream, switch: &Mutex<Switch>, stop: &AtomicBool) -> i
         let mut text = serde_json::to_string(&reply)?;
         text.push('\n');
         (&*stream).write_all(text.as_bytes())?;
+        if stop.load(Ordering::Acquire) {
+            // Wakes the server, so that it ends now.
+            if let Some(path) = stream.local_addr()?.as_pathname() {
+                let _ = UnixStream::connect(path);
+            }
+            return Ok(());
+        }
     }
 }
 
@@ -140,6 +170,8 @@ pub fn ask(socket: &SwitchSocket, request: &Request) -> io::Result<Reply> {
     text.push('\n');
     (&stream).write_all(text.as_bytes())?;
     let mut line = String::new();
-    BufReader::new(&stream).read_line(&mut line)?;
+    if BufReader::new(&stream).read_line(&mut line)? == 0 {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the daemon is ending"));
+    }
     Ok(serde_json::from_str(&line)?)
 }

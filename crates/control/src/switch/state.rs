@@ -14,6 +14,13 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
+/// What the state of a port begins with that has lost its interface.
+pub const GONE: &str = "gone";
+/// The state of a port that could not be opened.
+pub(crate) const NOT_OPEN: &str = "not open";
+/// The file of the configuration, in the daemon's directory.
+pub(crate) const FILE: &str = "switch.json";
+
 /// How long a worker is waited for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -39,7 +46,7 @@ pub enum SwitchError {
     #[error("mirror `{0}`: {1}")]
     Mirror(String, String),
     /// A name can't be one.
-    #[error("`{0}` can't be a name: up to 64 letters, digits, `-`, `_` and `.`")]
+    #[error("`{0}` can't be a name: up to 128 letters, digits, `-`, `_` and `.`")]
     Name(String),
     /// The driver can't open the port.
     #[error("port `{0}` can't be opened: {1}")]
@@ -131,7 +138,7 @@ pub struct Start {
 
 pub(super) fn is_name(name: &str) -> bool {
     let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
-    !name.is_empty() && name.len() <= 64 && name.chars().all(fits)
+    !name.is_empty() && name.len() <= 128 && name.chars().all(fits)
 }
 
 /// Changes options; an empty value takes one away.
@@ -156,7 +163,7 @@ impl Switch {
         doors: Box<dyn Doors>,
         mut complain: impl FnMut(&SwitchError),
     ) -> Result<Self, SwitchError> {
-        let path = start.directory.join("switch.json");
+        let path = start.directory.join(FILE);
         let configuration: SwitchConfiguration = match std::fs::read(&path) {
             Ok(text) => serde_json::from_slice(&text)
                 .map_err(|error| SwitchError::Keep { path, source: std::io::Error::other(error) })?,
@@ -343,7 +350,7 @@ impl Switch {
     }
 
     pub(super) fn keep(&self) -> Result<(), SwitchError> {
-        let path = self.directory.join("switch.json");
+        let path = self.directory.join(FILE);
         let write = || -> std::io::Result<()> {
             let beside = path.with_extension("json.new");
             std::fs::write(&beside, serde_json::to_string_pretty(&self.configuration)?)?;
@@ -512,6 +519,18 @@ impl Switch {
         self.apply_rates(&Port::new(port.number, name));
         self.ports.remove(name);
         Ok(())
+    }
+
+    /// Whether it has no switch.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.configuration.switches.is_empty()
+    }
+
+    /// Forgets what was to come back after a restart.
+    pub(super) fn forget(&self) {
+        // What stays is an empty configuration.
+        let _ = std::fs::remove_file(self.directory.join(FILE));
     }
 
     /// Where its state is.

@@ -21,7 +21,7 @@ mod test;
 pub use generate::{Fabric, Generator, GeneratorKind};
 pub use link::{Duplex, Link, LinkKind, Medium};
 pub use network::{
-    BridgeSettings, Encapsulation, IpvlanFlag, IpvlanMode, MacvlanMode, Network, NetworkMode, Uplink,
+    BridgeSettings, Encapsulation, IpvlanFlag, IpvlanMode, MacvlanMode, Network, NetworkMode, Uplink, Via,
 };
 pub use node::{Command, Interface, Masquerade, NextHop, Node, Route, RouteAction, Rule, SysctlValue, Vrf};
 pub use policy::{Firewall, FirewallRule, Forward, Policies, PolicyRule, Stance};

@@ -30,6 +30,8 @@ pub struct Network {
     pub mtu: Option<Spanned<u32>>,
     /// Settings of the bridge.
     pub bridge: Option<Spanned<BridgeSettings>>,
+    /// Who carries its frames; `auto` if absent.
+    pub via: Option<Spanned<Via>>,
     /// Medium of every cable to it.
     pub medium: Option<Medium>,
     /// Ports do not reach each other, only the gateway and uplink.
@@ -75,6 +77,19 @@ pub enum NetworkMode {
     Macvlan,
     /// Interfaces that share the MAC address of one parent interface.
     Ipvlan,
+}
+
+/// Who carries the frames of a network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Via {
+    /// A bridge of the Linux kernel.
+    Kernel,
+    /// Netloom's own switch, in user space.
+    Switch,
+    /// The kernel, unless it lacks what the network needs and the switch has it. `plan` says which one and why.
+    #[default]
+    Auto,
 }
 
 /// Where traffic leaves a network.

@@ -68,7 +68,7 @@ fn keys(check: &mut Check<'_>, key: &Spanned<NodeName>, network: &Network) {
     let bridge = network.bridge.as_ref().map(|b| b.span);
     let vteps = network.vteps.keys().next().map(|key| key.span);
     // (key, is it there, its place, does it go with the mode, where it belongs)
-    let table: [(&str, bool, Option<Span>, bool, &str); 12] = [
+    let table: [(&str, bool, Option<Span>, bool, &str); 13] = [
         ("vni", network.vni.is_some(), network.vni.as_ref().map(|v| v.span), overlay, "overlay"),
         ("vteps", !network.vteps.is_empty(), vteps, overlay, "overlay"),
         ("group", network.group.is_some(), network.group.as_ref().map(|g| g.span), overlay, "overlay"),
@@ -84,6 +84,13 @@ fn keys(check: &mut Check<'_>, key: &Spanned<NodeName>, network: &Network) {
         ("macvlan", network.macvlan.is_some(), None, mode == NetworkMode::Macvlan, "macvlan"),
         ("ipvlan", network.ipvlan.is_some(), None, mode == NetworkMode::Ipvlan, "ipvlan"),
         ("ipvlan-flag", network.ipvlan_flag.is_some(), None, mode == NetworkMode::Ipvlan, "ipvlan"),
+        (
+            "via",
+            network.via.is_some(),
+            network.via.as_ref().map(|via| via.span),
+            !on_parent && !overlay,
+            "bridge, nat, host-only and routed",
+        ),
         ("bridge", bridge.is_some(), bridge, !on_parent, "bridge, nat, host-only, routed and overlay"),
         ("isolated", network.isolated, None, !on_parent, "bridge, nat, host-only, routed and overlay"),
         ("medium", network.medium.is_some(), None, !on_parent, "bridge, nat, host-only, routed and overlay"),

@@ -61,7 +61,7 @@ pub fn run(realm: &Realm, printer: &Printer, loaded: Loaded, options: &Options) 
     let began = Instant::now();
     let show = Show::new(printer, options.show_plan);
     let applied =
-        apply::apply(&session.kernel, &store, &request, &session.keep, &|progress| show.progress(progress));
+        apply::apply(&session.machine, &store, &request, &session.keep, &|progress| show.progress(progress));
     show.finish();
     let applied = match applied {
         Ok(applied) => applied,
@@ -103,7 +103,7 @@ pub fn run(realm: &Realm, printer: &Printer, loaded: Loaded, options: &Options) 
             ))?;
         }
         let desired = &session.compiled.desired;
-        let observed = Platform::observe(&session.kernel, desired).map_err(Failure::new)?;
+        let observed = Platform::observe(&session.machine, desired).map_err(Failure::new)?;
         inspect::print_observed(printer, &session.name, applied.generation, desired, &observed)?;
         put("\n")?;
     }

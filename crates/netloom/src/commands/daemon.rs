@@ -6,8 +6,9 @@
 //!
 //! Invariant: it never works on a topology while a command does; the store's lock decides.
 
-use super::select;
+use super::{select, switchd};
 use crate::failure::Failure;
+use netloom_control::machine;
 use netloom_control::realm::{Realm, RealmError, RealmKind};
 use netloom_kernel::netlink::{Messages, NetlinkError, Protocol, Socket};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -19,6 +20,8 @@ use std::time::{Duration, Instant};
 
 /// Time between two full comparisons when nothing is reported.
 const RESYNC: Duration = Duration::from_secs(30);
+/// Time between two attempts to mend what could not be mended.
+const RETRY: Duration = Duration::from_secs(5);
 /// An idle daemon ends itself after this time without a topology.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -136,6 +139,7 @@ fn loopback_up() -> Result<(), NetlinkError> {
 fn keep(realm: &Realm) -> Result<u8, Failure> {
     let mut idle_since = Instant::now();
     let mut synced = Instant::now();
+    let mut known_dead = false;
     let mut watcher = super::watch::Watcher::new(realm);
     loop {
         let topologies = select::topologies(realm)?;
@@ -147,7 +151,10 @@ fn keep(realm: &Realm) -> Result<u8, Failure> {
             idle_since = Instant::now();
         }
         let woken = watcher.wait(&topologies, Duration::from_secs(1));
-        let due = synced.elapsed() > RESYNC;
+        // A switch that was killed is noticed by nobody else.
+        let died = machine::has_died(&switchd::of_realm(realm));
+        let due = synced.elapsed() > if died && known_dead { RETRY } else { RESYNC } || (died && !known_dead);
+        known_dead = died;
         for topology in &topologies {
             super::watch::expire(realm, topology);
             if due || woken.contains(topology) {

@@ -66,7 +66,7 @@ fn one(realm: &Realm, printer: &Printer, name: &str) -> Result<Report, Failure> 
     // What goes is told in one line at the end; the plan is there for those who ask with `plan --destroy`.
     let show = Show::new(printer, false);
     let applied =
-        apply::destroy(&session::kernel(realm, &topology)?, store, &|progress| show.progress(progress))
+        apply::destroy(&session::machine(realm, &topology)?, store, &|progress| show.progress(progress))
             .map_err(failure)?;
     let counts = applied.plan.counts();
     Ok(Report { topology: name.to_owned(), removed: counts.remove + counts.taken })

@@ -74,7 +74,7 @@ pub fn run(realm: &Realm, printer: &Printer, wanted: Option<&str>) -> Result<u8,
         let generation = store::peek(&realm.state_dir, &name).map_err(Failure::new)?;
         let number = generation.as_ref().map(|generation| generation.number);
         let desired = generation.map_or_else(|| Desired::new(name.clone()), |generation| generation.desired);
-        let observed = Platform::observe(&session::kernel(realm, &name)?, &desired).map_err(Failure::new)?;
+        let observed = Platform::observe(&session::machine(realm, &name)?, &desired).map_err(Failure::new)?;
         reports.push(report(&name, number, &desired, &observed));
     }
     if printer.is_machine() {
@@ -115,7 +115,10 @@ fn report(name: &NodeName, generation: Option<u64>, desired: &Desired, observed:
     for (key, object) in &observed.objects {
         let (Key::Link { space, name }, Spec::Link(link)) = (key, &object.spec) else { continue };
         let wanted = desired.objects.get(key);
+        let port = Key::SwitchPort { space: space.clone(), link: name.clone() };
+        let port = observed.objects.get(&port).map(|found| &found.spec);
         let attached = match (&link.kind, &link.controller) {
+            _ if let Some(Spec::SwitchPort(port)) = port => Some(format!("switch {}", port.network)),
             (LinkKind::Veth { peer }, _) => Some(peer.to_string()),
             (_, Some(controller)) => Some(controller.to_string()),
             (LinkKind::Macvlan { parent, .. } | LinkKind::Ipvlan { parent, .. }, _) => {

@@ -19,8 +19,8 @@ pub fn run(realm: &Realm, printer: &Printer, name: &str, generation: u64) -> Res
         .map_err(Failure::new)?
         .ok_or_else(|| Failure::new(format!("no topology `{name}` is up")))?;
     let show = Show::new(printer, true);
-    let kernel = session::kernel(realm, &topology)?;
-    let applied = apply::rollback(&kernel, &store, generation, now(), &|progress| show.progress(progress));
+    let machine = session::machine(realm, &topology)?;
+    let applied = apply::rollback(&machine, &store, generation, now(), &|progress| show.progress(progress));
     show.finish();
     let applied = applied.map_err(failure)?;
     heal::append(&store, &heal::of_plan(&applied.plan, "rolled back", now())).map_err(Failure::new)?;

@@ -1,20 +1,23 @@
-//! What most commands need: the file compiled with what is remembered, and the kernel.
+//! What most commands need: the file compiled with what is remembered, and the machine.
 
 use super::load::Loaded;
+use super::switchd;
 use crate::failure::Failure;
 use crate::output::{Printer, Tone};
 use netloom_compile::object::Desired;
-use netloom_compile::{Compiled, Context, Severity};
+use netloom_compile::{Bridging, Compiled, Context, Severity};
 use netloom_control::keep::Keep;
+use netloom_control::machine::Machine;
 use netloom_control::plan::{Memory, Plan};
 use netloom_control::platform::{Missing, Platform};
 use netloom_control::realm::Realm;
 use netloom_control::store::{self, Generation, StoreError};
 use netloom_kernel::{Kernel, KernelConfig, capability, tc};
 use netloom_wire::NodeName;
+use std::path::Path;
 use std::thread::JoinHandle;
 
-/// A compiled file and the kernel it is for.
+/// A compiled file and the machine it is for.
 pub struct Session {
     /// The topology's name.
     pub name: NodeName,
@@ -22,8 +25,8 @@ pub struct Session {
     pub compiled: Compiled,
     /// What was given out, to be kept with the generation.
     pub keep: Keep,
-    /// The kernel.
-    pub kernel: Kernel,
+    /// The kernel and the switch.
+    pub machine: Machine,
 }
 
 /// What stood before, being read.
@@ -36,17 +39,25 @@ pub fn remember(realm: &Realm, loaded: &Loaded) -> Remembered {
     std::thread::spawn(move || store::peek(&directory, &name))
 }
 
-/// The kernel as one topology of a realm sees it.
+/// The kernel and the switch as one topology of a realm sees them.
 ///
 /// # Errors
 /// Without `/proc`.
-pub fn kernel(realm: &Realm, topology: &NodeName) -> Result<Kernel, Failure> {
+pub fn machine(realm: &Realm, topology: &NodeName) -> Result<Machine, Failure> {
     let config = KernelConfig {
         topology: topology.clone(),
         netns_dir: realm.netns_dir.clone(),
         log_dir: realm.log_dir(),
     };
-    Kernel::new(config).map_err(Failure::new)
+    let kernel = Kernel::new(config).map_err(Failure::new)?;
+    let starter = realm.clone();
+    let start = Box::new(move |directory: &Path| switchd::start(&starter, directory));
+    Ok(Machine::new(kernel, switchd::of_realm(realm), start))
+}
+
+/// What the bridges of this kernel can do; what can't be found out is taken to be there, so that plans are as ever.
+fn bridging() -> Bridging {
+    capability::capabilities().map_or(Bridging::ALL, capability::Capabilities::bridging)
 }
 
 /// Compiles a file with the addresses and keys that its topology has already.
@@ -58,8 +69,13 @@ pub fn compile(realm: &Realm, loaded: &Loaded) -> Result<(Compiled, Keep), Failu
     let mut keep = Keep::peek(&realm.state_dir, &topology.name).map_err(Failure::new)?;
     // What can't be found out is taken as absent: the plan then says so instead of failing half way.
     let queueing = capability::capabilities().map(tc::support).unwrap_or_default();
-    let context =
-        Context { allocations: keep.allocations.clone(), seed: keep.seed(), reserved: Vec::new(), queueing };
+    let context = Context {
+        allocations: keep.allocations.clone(),
+        seed: keep.seed(),
+        reserved: Vec::new(),
+        queueing,
+        bridging: bridging(),
+    };
     let compiled = netloom_compile::compile(&loaded.model.validated, &context)
         .map_err(|error| Failure::new(error).help("nothing was changed"))?;
     keep.allocations = compiled.allocations.clone();
@@ -74,13 +90,13 @@ impl Session {
     pub fn open(realm: &Realm, loaded: &Loaded) -> Result<Self, Failure> {
         let name = loaded.model.validated.topology().name.value.clone();
         let (compiled, keep) = compile(realm, loaded)?;
-        Ok(Self { kernel: kernel(realm, &name)?, name, compiled, keep })
+        Ok(Self { machine: machine(realm, &name)?, name, compiled, keep })
     }
 
     /// What this system lacks.
     #[must_use]
     pub fn missing(&self, desired: &Desired) -> Vec<Missing> {
-        Platform::missing(&self.kernel, desired)
+        Platform::missing(&self.machine, desired)
     }
 
     /// The plan from what is to `desired`.
@@ -88,7 +104,7 @@ impl Session {
     /// # Errors
     /// When the system can't be looked at, the store is damaged, or foreign objects are in the way.
     pub fn plan(&self, desired: &Desired, last: Remembered) -> Result<Plan, Failure> {
-        let observed = Platform::observe(&self.kernel, desired).map_err(Failure::new)?;
+        let observed = Platform::observe(&self.machine, desired).map_err(Failure::new)?;
         let last = last.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let last = last.map_err(Failure::new)?.map(|generation| generation.desired);
         Plan::between(&observed, desired, &Memory::of(last.as_ref())).map_err(Failure::new)

@@ -1,18 +1,27 @@
-//! `switchd`: the user-space switch, alone and in the foreground.
+//! `switchd`: the user-space switch, alone and in the foreground; or on demand, for networks that are `via: switch`.
 
 use crate::cli::SwitchdArgs;
 use crate::doors::Drivers;
 use crate::failure::Failure;
-use netloom_control::realm::Realm;
+use netloom_control::realm::{Realm, RealmKind};
 use netloom_control::switch::{Server, Start, Switch, SwitchSocket};
 use netloom_datapath::Pace;
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::PidfdFlags;
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 /// The directory of the daemon: the one that was named, or the realm's.
 pub fn directory(named: Option<&Path>) -> PathBuf {
-    named.map_or_else(|| Realm::locate_with(false).run_dir.join("switch"), Path::to_owned)
+    named.map_or_else(|| of_realm(&Realm::locate_with(false)), Path::to_owned)
+}
+
+/// The directory of a realm's daemon.
+pub fn of_realm(realm: &Realm) -> PathBuf {
+    realm.run_dir.join("switch")
 }
 
 /// Runs until a client or a signal ends it.
@@ -21,6 +30,11 @@ pub fn directory(named: Option<&Path>) -> PathBuf {
 /// When another daemon runs there, or the directory can't be used.
 pub fn run(named: Option<&Path>, arguments: &SwitchdArgs) -> Result<u8, Failure> {
     let directory = directory(named);
+    if arguments.on_demand {
+        // The terminal of the command that needed it first is none of its business.
+        let _ = rustix::process::setsid();
+        end_with_realm(&directory)?;
+    }
     std::fs::create_dir_all(&directory)
         .map_err(|error| Failure::new(format!("can't make {}: {error}", directory.display())))?;
     let core = arguments.cores.as_deref().map(core).transpose()?;
@@ -35,7 +49,7 @@ pub fn run(named: Option<&Path>, arguments: &SwitchdArgs) -> Result<u8, Failure>
     rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())
         .map_err(std::io::Error::from)?;
     let start = Start {
-        directory,
+        directory: directory.clone(),
         core,
         pace: Pace { busy: arguments.busy, ..Pace::default() },
         seed: u64::from_ne_bytes(seed),
@@ -43,8 +57,56 @@ pub fn run(named: Option<&Path>, arguments: &SwitchdArgs) -> Result<u8, Failure>
     let switch = Switch::start(&start, Box::new(Drivers::new()?), |error| tracing::error!("{error}"))
         .map_err(Failure::new)?;
     tracing::info!(socket = %socket.path().display(), "the switch is ready");
-    server.serve(switch, &ended)?;
+    server.serve(switch, &ended, arguments.on_demand)?;
+    if arguments.on_demand {
+        // Not empty when it was ended from outside: then somebody starts the next one.
+        let _ = std::fs::remove_dir(&directory);
+    }
     Ok(0)
+}
+
+/// Starts a daemon for the switches of a realm's topologies.
+///
+/// # Errors
+/// When the program can't be started.
+pub fn start(realm: &Realm, directory: &Path) -> std::io::Result<()> {
+    let log = OpenOptions::new().create(true).append(true).open(realm.log_dir().join("switch.log"))?;
+    std::process::Command::new(std::env::current_exe()?)
+        .arg("--run")
+        .arg(directory)
+        .args(["switchd", "--on-demand"])
+        .env("NETLOOM_RUN_DIR", &realm.run_dir)
+        .env("NETLOOM_STATE_DIR", &realm.state_dir)
+        .env("NETLOOM_ROOTLESS", if realm.kind == RealmKind::User { "1" } else { "0" })
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .map(|mut child| {
+            // Whoever lives longer than it must take its status.
+            std::thread::spawn(move || child.wait());
+        })
+}
+
+/// Without root this program holds the realm's namespaces open by being in them: it must not outlive their holder.
+fn end_with_realm(directory: &Path) -> Result<(), Failure> {
+    let realm = Realm::locate();
+    if realm.kind == RealmKind::Host {
+        return Ok(());
+    }
+    let gone = || Failure::new("the daemon that holds your namespaces is gone");
+    let pid = realm.daemon().and_then(|pid| i32::try_from(pid).ok()).ok_or_else(gone)?;
+    let pid = rustix::process::Pid::from_raw(pid).ok_or_else(gone)?;
+    let holder = rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(std::io::Error::from)?;
+    let directory = directory.to_owned();
+    std::thread::spawn(move || {
+        while rustix::event::poll(&mut [PollFd::new(&holder, PollFlags::IN)], None).is_err() {}
+        // With the namespaces everything is gone that it could come back to.
+        let _ = std::fs::remove_dir_all(&directory);
+        std::process::exit(0);
+    });
+    Ok(())
 }
 
 /// The one processor of a list.

@@ -66,8 +66,8 @@ fn open(realm: &Realm, topology: &NodeName) -> Option<Store> {
 pub fn heal(realm: &Realm, topology: &str) {
     let Ok(name) = topology.parse::<NodeName>() else { return };
     let Some(store) = open(realm, &name) else { return };
-    let Ok(kernel) = session::kernel(realm, &name) else { return };
-    match heal::heal(&kernel, &store, now()) {
+    let Ok(machine) = session::machine(realm, &name) else { return };
+    match heal::heal(&machine, &store, now()) {
         Ok(events) => events
             .iter()
             .for_each(|event| tracing::info!(%topology, object = event.object, why = event.why, "put back")),
@@ -82,8 +82,8 @@ pub fn expire(realm: &Realm, topology: &str) {
         return;
     }
     let Some(store) = open(realm, &name) else { return };
-    let Ok(kernel) = session::kernel(realm, &name) else { return };
-    match apply::expire(&kernel, store, now(), &|_| {}) {
+    let Ok(machine) = session::machine(realm, &name) else { return };
+    match apply::expire(&machine, store, now(), &|_| {}) {
         Ok(None) => {}
         Ok(Some(applied)) => note(realm, &name, &heal::of_plan(&applied.plan, "undone", now())),
         Err(error) => note_failure(realm, &name, &error),

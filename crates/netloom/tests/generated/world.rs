@@ -34,8 +34,13 @@ pub fn compile_file(name: &str, text: &str, keep: &mut Keep) -> Checked<Desired>
     let source = SourceFile::new(name, text.to_owned());
     let loaded = load(&source, Format::Yaml, &BTreeMap::new()).map_err(|all| all.render(&source, false))?;
     let queueing = capability::capabilities().map(tc::support).unwrap_or_default();
-    let context =
-        Context { allocations: keep.allocations.clone(), seed: keep.seed(), reserved: Vec::new(), queueing };
+    let context = Context {
+        allocations: keep.allocations.clone(),
+        seed: keep.seed(),
+        reserved: Vec::new(),
+        queueing,
+        ..Context::default()
+    };
     let Compiled { desired, allocations, .. } =
         netloom_compile::compile(&loaded.validated, &context).map_err(told("compile"))?;
     keep.allocations = allocations;

@@ -101,9 +101,11 @@ impl Builder<'_, '_> {
                 None => Subject::Settings(space),
             },
             Key::Link { .. } => Subject::Link(self.first_end(id)),
+            Key::Switch { .. } => Subject::Settings(space),
             Key::Address { link, .. }
             | Key::Neighbour { link, .. }
             | Key::FdbEntry { link, .. }
+            | Key::SwitchPort { link, .. }
             | Key::Shaper { link, .. } => Subject::Attach(self.table.link(key.space(), link).unwrap_or(id)),
             Key::Route { .. } | Key::Rule { .. } => Subject::Routes(space),
             Key::Process { .. } => return None,
@@ -178,6 +180,7 @@ impl Builder<'_, '_> {
                         self.after(draft, Subject::Attach(needed));
                     }
                 }
+                Key::Switch { .. } => self.after(draft, Subject::Settings(self.table.space[needed as usize])),
                 _ => {}
             }
         }

@@ -174,6 +174,8 @@ impl Builder<'_, '_> {
                 let draft = self.draft(Subject::Unspace(space));
                 self.add_removal(draft, id);
                 self.after(draft, Subject::Stop(space));
+                // An open TAP interface would keep the namespace alive.
+                self.after(draft, Subject::Clear(space));
                 self.drafts[draft].needs.extend(unlinked.get(&space).into_iter().flatten());
             }
         }

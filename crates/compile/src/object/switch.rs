@@ -1,0 +1,28 @@
+//! Netloom's own switch and its ports, as objects: what stands for a bridge and its ports where the kernel's do not.
+//!
+//! The interface behind a port is a link of its own, of kind TAP; the port is the other side of its descriptor.
+
+use super::PortVlan;
+use netloom_wire::NodeName;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// A switch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Switch {
+    /// Something carries its frames now. Wanted always; observed as false when the program that does it has died.
+    pub running: bool,
+}
+
+/// A port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwitchPort {
+    /// The network whose switch it is a port of.
+    pub network: NodeName,
+    /// It reaches only ports that are not isolated.
+    pub isolated: bool,
+    /// Its VLANs, if the switch keeps VLANs apart. At most one is for frames without a tag, in both directions.
+    pub vlans: Option<BTreeSet<PortVlan>>,
+    /// It holds its interface now. Wanted always.
+    pub open: bool,
+}
