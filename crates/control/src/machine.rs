@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Time between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// What is said of an answer that makes no sense.
+const ANOTHER: &str = "the switch gave an answer to another question";
+
 /// Starts a switch daemon for a directory, in the realm of the caller, and returns without waiting for it.
 pub type StartSwitch = Box<dyn Fn(&Path) -> io::Result<()> + Send + Sync>;
 
@@ -114,7 +117,7 @@ impl Machine {
             }
             (Err(error), _) | (_, Err(error)) if is_absence(&error) => {}
             (Err(error), _) | (_, Err(error)) => return Err(error),
-            _ => return Err(io::Error::other("the switch gave an answer to another question")),
+            _ => return Err(io::Error::other(ANOTHER)),
         }
         let text = match std::fs::read(self.directory.join(switch::FILE)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -162,12 +165,27 @@ impl Machine {
 
     /// Asks the daemon, which is started if none runs.
     fn request(&self, key: &Key, request: &Request) -> Result<Reply, PlatformError> {
+        let answer = self.ask_or_start(key, request, true)?;
+        answer.ok_or_else(|| refused(key, "the switch has ended"))
+    }
+
+    /// The same, but `None` if there is nothing that it could carry.
+    fn request_if_there(&self, key: &Key, request: &Request) -> Result<Option<Reply>, PlatformError> {
+        self.ask_or_start(key, request, false)
+    }
+
+    fn ask_or_start(
+        &self,
+        key: &Key,
+        request: &Request,
+        always: bool,
+    ) -> Result<Option<Reply>, PlatformError> {
         let began = Instant::now();
-        let mut started = false;
+        let mut started: Option<Instant> = None;
         loop {
             match ask(&self.socket(), request) {
                 Ok(Reply::Failed { message }) => return Err(refused(key, message)),
-                Ok(reply) => return Ok(reply),
+                Ok(reply) => return Ok(Some(reply)),
                 Err(error) if is_absence(&error) && began.elapsed() < PATIENCE => {}
                 Err(error) => {
                     let mut refusal = refused(key, format!("the switch does not answer: {error}"));
@@ -177,15 +195,17 @@ impl Machine {
                 }
             }
             // One that is just ending may answer no more and still hold the socket's name.
-            if !started && !self.socket().answers() {
+            let ready = started.is_none_or(|started| started.elapsed() > PATIENCE / 4);
+            if ready && !self.socket().answers() {
+                // Its configuration goes before its socket: what it had is gone then, or it was killed.
+                if !always && !self.directory.join(switch::FILE).exists() {
+                    return Ok(None);
+                }
                 (self.start)(&self.directory)
                     .map_err(|error| refused(key, format!("the switch can't be started: {error}")))?;
-                started = true;
+                started = Some(Instant::now());
             } else {
                 std::thread::sleep(PAUSE);
-            }
-            if started && began.elapsed() > PATIENCE / 4 && !self.socket().answers() {
-                started = false;
             }
         }
     }
@@ -206,7 +226,11 @@ impl Machine {
                 let name = port_name(self.kernel.topology(), space, link);
                 match self.port(key, &name)? {
                     Some(port) if self.is_ours(&port.options) => {
-                        self.request(key, &Request::PortDelete { name }).map(|_| ())
+                        match self.request_if_there(key, &Request::PortDelete { name: name.clone() }) {
+                            // Its switch went meanwhile, and took it along.
+                            Err(_) if self.port(key, &name)?.is_none() => Ok(()),
+                            done => done.map(|_| ()),
+                        }
                     }
                     _ => Ok(()),
                 }
@@ -222,7 +246,7 @@ impl Machine {
     fn make_switch(&self, key: &Key, space: &Space) -> Result<(), PlatformError> {
         let name = format!("{}.{space}", self.kernel.topology());
         let Reply::Switches(switches) = self.request(key, &Request::SwitchList)? else {
-            return Err(refused(key, "the switch gave an answer to another question"));
+            return Err(refused(key, ANOTHER));
         };
         match switches.into_iter().find(|found| found.name == name) {
             Some(found) if self.is_ours(&found.options) => Ok(()),
@@ -236,33 +260,49 @@ impl Machine {
 
     fn delete_switch(&self, key: &Key, space: &Space) -> Result<(), PlatformError> {
         let name = format!("{}.{space}", self.kernel.topology());
-        if !self.socket().answers() && !self.directory.join(switch::FILE).exists() {
-            return Ok(());
-        }
-        let Reply::Switches(switches) = self.request(key, &Request::SwitchList)? else {
-            return Err(refused(key, "the switch gave an answer to another question"));
+        let switches = match self.request_if_there(key, &Request::SwitchList)? {
+            Some(Reply::Switches(switches)) => switches,
+            None => return Ok(()),
+            Some(_) => return Err(refused(key, ANOTHER)),
         };
         if !switches.iter().any(|found| found.name == name && self.is_ours(&found.options)) {
             return Ok(());
         }
-        self.request(key, &Request::SwitchDelete { name })?;
-        // The last one takes the daemon along; who is told that all is gone shall find it so.
-        let began = Instant::now();
-        let ends = || !self.directory.join(switch::FILE).exists() && self.socket().path().exists();
-        while ends() && began.elapsed() < PATIENCE {
-            std::thread::sleep(PAUSE);
-        }
+        self.request_if_there(key, &Request::SwitchDelete { name })?;
+        self.await_end();
         Ok(())
     }
 
-    fn port(&self, key: &Key, name: &str) -> Result<Option<PortStatus>, PlatformError> {
-        // Nothing has to be started to know that nothing is there.
-        if !self.socket().answers() && !self.directory.join(switch::FILE).exists() {
-            return Ok(None);
+    /// The last switch takes the daemon along; who is told that all is gone shall find it so.
+    fn await_end(&self) {
+        let began = Instant::now();
+        let ends = || !self.directory.join(switch::FILE).exists() && self.directory.exists();
+        while ends() && began.elapsed() < PATIENCE / 4 {
+            std::thread::sleep(PAUSE);
         }
-        match self.request(key, &Request::PortList { switch: None })? {
-            Reply::Ports(ports) => Ok(ports.into_iter().find(|port| port.name == name)),
-            _ => Err(refused(key, "the switch gave an answer to another question")),
+    }
+
+    /// Ends a daemon that carries nothing: who started it was killed before it made a switch.
+    fn sweep_switch(&self) {
+        if !self.directory.exists() || self.directory.join(switch::FILE).exists() {
+            return;
+        }
+        match ask(&self.socket(), &Request::StopUnused) {
+            Ok(Reply::Done) => self.await_end(),
+            Ok(_) => {}
+            Err(_) => {
+                // Only what is empty goes.
+                let _ = std::fs::remove_file(self.socket().path());
+                let _ = std::fs::remove_dir(&self.directory);
+            }
+        }
+    }
+
+    fn port(&self, key: &Key, name: &str) -> Result<Option<PortStatus>, PlatformError> {
+        match self.request_if_there(key, &Request::PortList { switch: None })? {
+            Some(Reply::Ports(ports)) => Ok(ports.into_iter().find(|port| port.name == name)),
+            None => Ok(None),
+            Some(_) => Err(refused(key, ANOTHER)),
         }
     }
 
@@ -397,6 +437,7 @@ impl Platform for Machine {
     }
 
     fn sweep(&self) -> Result<(), PlatformError> {
+        self.sweep_switch();
         Platform::sweep(&self.kernel)
     }
 }

@@ -117,7 +117,7 @@ pub fn compare(observed: &Spec, desired: &Spec) -> Comparison {
         (Spec::SwitchPort(from), Spec::SwitchPort(to)) => {
             differences.fixed("network", &from.network, &to.network);
             differences.field("isolated", &from.isolated, &to.isolated);
-            differences.field("vlans", &from.vlans, &to.vlans);
+            differences.field("vlans", &from.vlans_in_words(), &to.vlans_in_words());
             differences.field("open", &(from.open || !to.open), &true);
         }
         (Spec::Process(from), Spec::Process(to)) => {

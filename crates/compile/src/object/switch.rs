@@ -26,3 +26,16 @@ pub struct SwitchPort {
     /// It holds its interface now. Wanted always.
     pub open: bool,
 }
+
+impl SwitchPort {
+    /// `10 untagged, 20, 21`, or `not kept apart`.
+    #[must_use]
+    pub fn vlans_in_words(&self) -> String {
+        let word = |vlan: &PortVlan| format!("{}{}", vlan.id, if vlan.pvid { " untagged" } else { "" });
+        match &self.vlans {
+            None => "not kept apart".to_owned(),
+            Some(vlans) if vlans.is_empty() => "none".to_owned(),
+            Some(vlans) => vlans.iter().map(word).collect::<Vec<_>>().join(", "),
+        }
+    }
+}

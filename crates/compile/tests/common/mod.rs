@@ -111,6 +111,11 @@ fn spec(object: &Object) -> String {
             });
             words.join(" ")
         }
+        Spec::Switch(_) => String::new(),
+        Spec::SwitchPort(port) => {
+            let isolated = if port.isolated { "isolated, " } else { "" };
+            format!("of {}, {isolated}VLANs: {}", port.network, port.vlans_in_words())
+        }
         Spec::Neighbour(neighbour) => neighbour.mac.to_string(),
         Spec::FdbEntry(_) => String::new(),
         Spec::Process(process) => format!("{:?}", process.command),

@@ -116,6 +116,8 @@ pub enum Request {
     Workers,
     /// Ends the daemon.
     Stop,
+    /// Ends the daemon if it was started on demand and nothing demands it.
+    StopUnused,
 }
 
 /// What a client gets.

@@ -11,12 +11,16 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longest line.
 const LINE: u64 = 1 << 20;
 /// Most clients at a time.
 const CLIENTS: usize = 64;
+/// How long a daemon that was started on demand waits for its first switch.
+const UNUSED: Duration = Duration::from_secs(10);
+/// The answer to [`Request::StopUnused`] of a daemon that goes on.
+const IN_USE: &str = "it carries switches, or was started by hand";
 
 /// Where the control socket of a run directory is.
 #[derive(Debug, Clone)]
@@ -78,6 +82,7 @@ impl Server {
         self.listener.set_nonblocking(true)?;
         let (switch, stop) = (Arc::new(Mutex::new(switch)), Arc::new(AtomicBool::new(false)));
         let clients = Arc::new(AtomicUsize::new(0));
+        let began = Instant::now();
         while !stop.load(Ordering::Acquire) && !ended.load(Ordering::Acquire) {
             match self.listener.accept() {
                 Ok((stream, _)) if clients.load(Ordering::Acquire) < CLIENTS => {
@@ -94,7 +99,13 @@ impl Server {
                     let mut wait = [rustix::event::PollFd::new(&self.listener, rustix::event::PollFlags::IN)];
                     let tenth = rustix::event::Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
                     let _ = rustix::event::poll(&mut wait, Some(&tenth));
-                    switch.lock().unwrap_or_else(PoisonError::into_inner).tick();
+                    let switch = switch.lock().unwrap_or_else(PoisonError::into_inner);
+                    switch.tick();
+                    // Whoever started it died before it said what for.
+                    if on_demand && switch.is_empty() && began.elapsed() > UNUSED {
+                        switch.forget();
+                        stop.store(true, Ordering::Release);
+                    }
                 }
                 Err(error) => return Err(error),
             }
@@ -126,8 +137,9 @@ fn converse(
         }
         let reply = match serde_json::from_str::<Request>(&line) {
             Ok(request) => {
-                let (ends, last) =
-                    (request == Request::Stop, matches!(request, Request::SwitchDelete { .. }));
+                let ends = request == Request::Stop;
+                let if_unused = request == Request::StopUnused;
+                let last = if_unused || matches!(request, Request::SwitchDelete { .. });
                 let mut switch = switch.lock().unwrap_or_else(PoisonError::into_inner);
                 // What is asked of a daemon that ends would be lost with it: the client finds the next one.
                 if stop.load(Ordering::Acquire) {
@@ -142,6 +154,11 @@ fn converse(
                     stop.store(true, Ordering::Release);
                 }
                 drop(switch);
+                let result = if if_unused && !last {
+                    Ok(Reply::Failed { message: IN_USE.to_owned() })
+                } else {
+                    result
+                };
                 result.unwrap_or_else(|error| Reply::Failed { message: error.to_string() })
             }
             Err(error) => Reply::Failed { message: format!("not a request: {error}") },

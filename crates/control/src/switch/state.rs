@@ -324,7 +324,7 @@ impl Switch {
             }
             Request::FlowList => self.flows(),
             Request::Workers => Ok(Reply::Workers(vec![self.worker_status()])),
-            Request::Stop => Ok(Reply::Done),
+            Request::Stop | Request::StopUnused => Ok(Reply::Done),
         }
     }
 

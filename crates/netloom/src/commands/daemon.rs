@@ -20,6 +20,10 @@ use std::time::{Duration, Instant};
 
 /// Time between two full comparisons when nothing is reported.
 const RESYNC: Duration = Duration::from_secs(30);
+/// Longest time between two looks at what there is to be held.
+const LOOK: Duration = Duration::from_secs(1);
+/// The same while a switch carries networks: that it was killed is only found by looking.
+const SWITCH_LOOK: Duration = Duration::from_millis(250);
 /// Time between two attempts to mend what could not be mended.
 const RETRY: Duration = Duration::from_secs(5);
 /// An idle daemon ends itself after this time without a topology.
@@ -150,9 +154,11 @@ fn keep(realm: &Realm) -> Result<u8, Failure> {
         } else {
             idle_since = Instant::now();
         }
-        let woken = watcher.wait(&topologies, Duration::from_secs(1));
         // A switch that was killed is noticed by nobody else.
-        let died = machine::has_died(&switchd::of_realm(realm));
+        let switches = switchd::of_realm(realm);
+        let look = if switches.exists() { SWITCH_LOOK } else { LOOK };
+        let woken = watcher.wait(&topologies, look);
+        let died = machine::has_died(&switches);
         let due = synced.elapsed() > if died && known_dead { RETRY } else { RESYNC } || (died && !known_dead);
         known_dead = died;
         for topology in &topologies {

@@ -92,6 +92,22 @@ impl Netloom {
         possible
     }
 
+    /// The daemon of the realm's own switch, if one runs.
+    pub fn switch_daemon(&self) -> Option<u32> {
+        let needle =
+            format!("--run\0{}\0switchd\0", self.directory.join("run/switch").display()).into_bytes();
+        std::fs::read_dir("/proc").unwrap().filter_map(Result::ok).find_map(|entry| {
+            let command = std::fs::read(entry.path().join("cmdline")).ok()?;
+            let found = command.windows(needle.len()).any(|window| window == needle);
+            found.then(|| entry.file_name().to_str()?.parse().ok()).flatten()
+        })
+    }
+
+    /// The daemon that holds the namespaces of an ordinary user.
+    pub fn holder(&self) -> Option<u32> {
+        std::fs::read_to_string(self.directory.join("run/daemon.lock")).ok()?.trim().parse().ok()
+    }
+
     /// Whether the state directory remembers nothing and no daemon runs.
     #[track_caller]
     pub fn assert_nothing_left(&self) {
@@ -106,6 +122,8 @@ impl Netloom {
                 .collect();
             assert!(names.is_empty(), "namespaces: {names:?}");
         }
+        assert!(!self.directory.join("run/switch").exists(), "the switch's directory is left");
+        assert!(self.switch_daemon().is_none(), "the switch still runs");
         let realm = self.netns_dir.clone().unwrap_or_else(|| self.directory.join("run/netns"));
         assert!(processes_of(&realm).is_empty(), "processes: {:?}", processes_of(&realm));
         if self.rootless {
