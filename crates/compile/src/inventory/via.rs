@@ -124,7 +124,7 @@ impl<'a> Inventory<'a> {
                 return Some(format!("a link ends at {end}"));
             }
         }
-        if network.bridge.as_deref().is_some_and(|settings| beyond_vlans(settings)) {
+        if network.bridge.as_deref().is_some_and(beyond_vlans) {
             return Some("`bridge` sets more than VLANs".to_owned());
         }
         let usual = network.medium.as_ref().or(topology.defaults.medium.as_ref());
@@ -162,7 +162,7 @@ fn beyond_vlans(settings: &BridgeSettings) -> bool {
     let vlans = BridgeSettings {
         vlan_filtering: settings.vlan_filtering,
         default_vlan: settings.default_vlan,
-        gateway_vlan: settings.gateway_vlan.clone(),
+        gateway_vlan: settings.gateway_vlan,
         uplink_trunk: settings.uplink_trunk.clone(),
         ..BridgeSettings::default()
     };
