@@ -82,6 +82,8 @@ const SWITCH_OPTIONS: &[&str] = &[
     "hello",
     "max-age",
     "forward-delay",
+    // Whose it is.
+    "topology",
 ];
 /// Options of a mirror.
 const MIRROR_OPTIONS: &[&str] = &["ports", "from", "to", "vlan", "output", "output-vlan"];
