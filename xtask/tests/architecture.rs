@@ -73,6 +73,7 @@ const MAY_SPAWN: &[(&str, &str)] = &[
     ("crates/kernel/src/process.rs", "commands that the user's file asks for on a node"),
     ("crates/netloom/src/commands/daemon.rs", "Netloom itself, in the background"),
     ("crates/netloom/src/commands/exec.rs", "`netloom exec` and `shell`: the user names the command"),
+    ("crates/netloom/src/commands/switchd.rs", "Netloom itself, as the switch of a realm"),
 ];
 
 /// Lines of a file at which it is refused, and at which it is mentioned.
