@@ -2,7 +2,7 @@
 
 use super::configuration::Options;
 use super::protocol::{GroupStatus, PortStatus, Reply, Row, StationStatus, SwitchStatus, WorkerStatus};
-use super::state::{PATIENCE, Switch, SwitchError};
+use super::state::{NOT_OPEN, PATIENCE, Switch, SwitchError};
 use netloom_datapath::{Command, FlowReport, PortCounters};
 use netloom_nf::Reason;
 use netloom_vswitch::Bridge;
@@ -65,7 +65,7 @@ impl Switch {
                 switch: port.switch.clone(),
                 number: port.number,
                 options: port.options.clone(),
-                state: carried.map_or_else(|| "not open".to_owned(), |carried| (carried.state)()),
+                state: carried.map_or_else(|| NOT_OPEN.to_owned(), |carried| (carried.state)()),
                 tree: trees.get(&port.number).copied().map(tree).unwrap_or_default(),
                 received: counters.received.get(),
                 received_octets: counters.received_octets.get(),
