@@ -163,6 +163,18 @@ impl Exit {
         outcome
     }
 
+    /// Sends a frame of ours, whatever the limit of its port: protocols must not starve when stations fill it.
+    pub(crate) fn send_own(&mut self, batch: &mut Batch, index: usize, port: PortNumber) {
+        if let Some(Some(output)) = self.outputs.get_mut(port as usize) {
+            let limit = output.limit.take();
+            self.stage(batch, index, port, 0);
+            if let Some(Some(output)) = self.outputs.get_mut(port as usize) {
+                output.limit = limit;
+            }
+            self.send(batch);
+        }
+    }
+
     #[inline]
     fn stage(&mut self, batch: &mut Batch, index: usize, port: PortNumber, now: u64) -> Outcome {
         let Some(Some(output)) = self.outputs.get_mut(port as usize) else {

@@ -6,7 +6,7 @@ use crate::exit::{Exit, Outcome};
 use crate::flows::{FlowBounds, Flows, NONE};
 use crate::inbox::{Command, Inbox, PortQueues, Side};
 use netloom_mem::{BATCH, Batch, Offload, PortNumber, ReceiveQueue, Wake};
-use netloom_nf::{Program, Reason, Shape};
+use netloom_nf::{Program, Reason};
 use netloom_table::Key;
 use netloom_table::key::{Layers, extract};
 use netloom_table::megaflow::Flow;
@@ -226,16 +226,15 @@ impl Worker {
                 self.flows.clear();
             }
             for (port, octets) in wishes.send {
-                self.inject(port, &octets, now);
+                self.inject(port, &octets);
             }
         }
     }
 
     /// Sends a frame of ours. The batch must be empty.
-    fn inject(&mut self, port: PortNumber, octets: &[u8], now: u64) {
+    fn inject(&mut self, port: PortNumber, octets: &[u8]) {
         if self.batch.is_empty() && self.batch.push(0, octets, Offload::NONE) {
-            self.exit.run(&mut self.batch, 0, Shape::Output(port), None, now);
-            self.exit.send(&mut self.batch);
+            self.exit.send_own(&mut self.batch, 0, port);
             self.batch.clear();
         }
     }
@@ -322,7 +321,7 @@ impl Worker {
                     self.flows.changed(tag);
                 }
                 Command::ChangedAll => self.flows.clear(),
-                Command::Inject(port, octets) => self.inject(port, &octets, now),
+                Command::Inject(port, octets) => self.inject(port, &octets),
                 Command::Meter(number, rate) => self.exit.meter(number, rate, now),
                 Command::Limit(port, rate) => self.exit.limit(port, rate, now),
                 Command::Report(to) => {

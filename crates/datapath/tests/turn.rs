@@ -286,6 +286,9 @@ fn meters_limits_and_what_is_for_the_brain() {
     handle.tell(Command::Limit(2, Some(Rate { unit: Unit::Octets, per_second: 60, burst: 130 })));
     let (out, .., unsent) = push(&mut worker, 1, 4);
     assert_eq!((out.len(), unsent), (2, 2));
+    // What the switch itself says is not held back.
+    handle.tell(Command::Inject(2, frame(2, 2, 5)));
+    assert_eq!(push(&mut worker, 1, 0).0, [frame(2, 2, 5)]);
 }
 
 #[test]

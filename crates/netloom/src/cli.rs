@@ -440,6 +440,7 @@ Options:
   forward-link-local=true  frames to 01:80:c2:00:00:0x too
   address=02:..:01     its own address             snooping=true      IGMP and MLD: groups to members only
   querier=0,10         VLANs in which it asks for members while no router does  [query-interval=125s]
+  lldp=true            neighbours name themselves (`port list -o wide`)
   rstp=true            rapid spanning tree         priority=32768     smaller becomes the root
   hello=2  max-age=20  forward-delay=15";
 
@@ -466,6 +467,7 @@ Multicast (with snooping=true at the switch):
 Spanning tree (with rstp=true at the switch):
   edge=true|false      no bridge behind it (found out without)  bpdu-guard=true  shut when one is heard
   stp=false            no part in the tree         cost=2000          stp-priority=128
+  lldp=false           neither speaks nor hears LLDP (with lldp=true at the switch)
 Rates (of packets like 1000pps, or of bits like 10mbit):
   rate=.. [burst=..]   what may come in            rate-out=.. [burst-out=..]  what may go out
   storm=.. [storm-burst=..]  what may come in for unknown stations and groups

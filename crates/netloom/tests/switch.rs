@@ -278,8 +278,8 @@ fn a_spanning_tree_with_the_kernels_bridge_and_between_two_switches() {
         assert!(ip("link set nb1 master kb0") && ip("link set nb2 master kb0") && ip("link set kb0 up"));
         let directory = rig.state_dir.join("switch");
         let daemon = Daemon::start(&directory);
-        daemon.ask(&["switch", "add", "br0", "rstp=true", "priority=8192", "hello=1"]).unwrap();
-        daemon.ask(&["switch", "add", "br1", "rstp=true"]).unwrap();
+        daemon.ask(&["switch", "add", "br0", "rstp=true", "priority=8192", "hello=1", "lldp=true"]).unwrap();
+        daemon.ask(&["switch", "add", "br1", "rstp=true", "lldp=true"]).unwrap();
         for (switch, port) in
             [("br0", "na1"), ("br0", "na2"), ("br0", "na3"), ("br0", "na4"), ("br1", "nb3"), ("br1", "nb4")]
         {
@@ -312,6 +312,20 @@ fn a_spanning_tree_with_the_kernels_bridge_and_between_two_switches() {
         let root = |index: usize| switches[index]["root"].as_str().unwrap().to_owned();
         assert!(root(0).starts_with("4096/") && root(0).ends_with("cost 2000"), "{switches}");
         assert!(root(1).starts_with("4096/") && root(1).ends_with("cost 4000"), "{switches}");
+        until("the neighbours know each other", || {
+            let ports = daemon.ask(&["port", "list", "-o", "json"]).unwrap();
+            let ports: serde_json::Value = serde_json::from_str(&ports).unwrap();
+            let named = |name: &str, other: &str| {
+                let port = ports.as_array().unwrap().iter().find(|port| port["name"] == name).unwrap();
+                port["neighbours"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .any(|known| known.as_str().unwrap().ends_with(other))
+            };
+            named("na3", " nb3") && named("nb4", " na4")
+        });
+        assert!(daemon.ask(&["port", "list", "-o", "wide"]).unwrap().contains(" nb3"));
         // A cable is cut: the other takes over.
         assert!(ip("link set nb3 down") && ip("link set na3 down"));
         until("the other cable takes over", || roles()[5] == "root");

@@ -3,6 +3,7 @@
 use crate::decision::{Decision, Effects, Step, Why};
 use crate::fdb::{Fdb, Learned, Tag, room, tag};
 use crate::guard::{Look, word};
+use crate::lldp::{self, Neighbour, Neighbours};
 use crate::mirror::{Copies, Mirror};
 use crate::port::{MeterKind, Port, VlanSet};
 use crate::rstp::Tree;
@@ -13,6 +14,7 @@ use netloom_nf::{Action, Program, Reason};
 use netloom_table::key::extract;
 use netloom_table::{Field, Key, Mask};
 use netloom_wire::MacAddr;
+use netloom_wire::header::lldp::NEAREST_BRIDGE;
 use netloom_wire::header::stp::GROUP_ADDRESS;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -44,6 +46,10 @@ pub struct BridgeOptions {
     pub snooping: SnoopOptions,
     /// Its part in a spanning tree, if it takes part.
     pub tree: Option<TreeSettings>,
+    /// It names itself to its neighbours and hears them.
+    pub lldp: bool,
+    /// The name that it gives them.
+    pub system: String,
 }
 
 impl Default for BridgeOptions {
@@ -57,6 +63,8 @@ impl Default for BridgeOptions {
             address: MacAddr::new([2, 0, 0, 0, 0, 0]),
             snooping: SnoopOptions::default(),
             tree: None,
+            lldp: false,
+            system: String::new(),
         }
     }
 }
@@ -101,6 +109,7 @@ pub struct Bridge {
     owners: HashMap<u64, Vec<PortNumber>>,
     snooping: Snooping,
     tree: Option<Tree>,
+    neighbours: Neighbours,
     /// What is to be done at the next tick.
     late: Effects,
 }
@@ -117,6 +126,7 @@ impl Bridge {
             owners: HashMap::new(),
             snooping: Snooping::default(),
             tree: None,
+            neighbours: Neighbours::default(),
             late: Effects::default(),
         };
         bridge.plant();
@@ -147,6 +157,7 @@ impl Bridge {
         self.ports.insert(number, port);
         self.own();
         self.graft(number);
+        self.neighbours.hurry();
         Ok(())
     }
 
@@ -173,6 +184,7 @@ impl Bridge {
         self.fdb.prune(|_, _, station| station.port == number);
         let port = self.ports.remove(&number);
         self.snooping.remove(number);
+        self.neighbours.remove(number);
         self.own();
         self.graft(number);
         port
@@ -263,6 +275,15 @@ impl Bridge {
         if state.is_some() {
             decision.mask.add(Field::ETH_DST);
             if key.get(Field::ETH_DST) == word(GROUP_ADDRESS) {
+                let actions = vec![Action::Meter(port.meter(MeterKind::Brain)), Action::Brain];
+                return Ok(Program::new(actions, Reason::Reserved));
+            }
+        }
+        if self.options.lldp && port.lldp {
+            let mut look = Look { key, mask: &mut decision.mask };
+            if look.at(Field::ETH_DST) == word(NEAREST_BRIDGE)
+                && look.at(Field::ETH_TYPE) == u64::from(lldp::ETHER_TYPE)
+            {
                 let actions = vec![Action::Meter(port.meter(MeterKind::Brain)), Action::Brain];
                 return Ok(Program::new(actions, Reason::Reserved));
             }
@@ -476,6 +497,10 @@ impl Bridge {
         }
         let mut effects = Effects::default();
         let Some(port) = self.ports.get(&number) else { return effects };
+        if frame.first_chunk::<6>() == Some(&NEAREST_BRIDGE.octets()) {
+            self.neighbours.heard(number, frame, now);
+            return effects;
+        }
         let mut key = Key::default();
         extract(frame, frame.len(), number, &mut key);
         let Ok(form) = form::of(port, &key, &mut Mask::default(), self.options.service_tag) else {
@@ -502,6 +527,14 @@ impl Bridge {
         let output = self.tree.as_mut().map(|tree| tree.tick(now)).unwrap_or_default();
         let mut effects = self.follow(output);
         effects.changed.extend(self.age(now));
+        if self.options.lldp {
+            let mut neighbours = std::mem::take(&mut self.neighbours);
+            let speaks = |port: &&Port| port.lldp && port.forwarding && !self.is_mirror_output(port.number);
+            let ports = self.ports.values().filter(speaks);
+            let BridgeOptions { address, system, .. } = &self.options;
+            effects.send.extend(neighbours.tick(*address, system, ports, now));
+            self.neighbours = neighbours;
+        }
         let late = std::mem::take(&mut self.late);
         effects.send.extend(late.send);
         effects.changed.extend(late.changed);
@@ -529,6 +562,12 @@ impl Bridge {
                 effects.send.push((to.number, frame));
             }
         }
+    }
+
+    /// Who named itself behind a port.
+    #[must_use]
+    pub fn neighbours(&self, port: PortNumber) -> &[Neighbour] {
+        self.neighbours.behind(port)
     }
 
     /// Members of groups: VLAN, group, port, and nanoseconds until they count no more.

@@ -103,6 +103,8 @@ pub struct Port {
     pub fast_leave: bool,
     /// Its part in the spanning tree, if it takes part.
     pub tree: Option<PortOptions>,
+    /// It speaks and hears LLDP, if the bridge does.
+    pub lldp: bool,
     /// How much may come in.
     pub rate: Option<Rate>,
     /// How much may come in for unknown stations and groups.
@@ -139,6 +141,7 @@ impl Port {
             multicast_router: false,
             fast_leave: false,
             tree: Some(PortOptions::default()),
+            lldp: true,
             rate: None,
             storm: None,
             rate_out: None,

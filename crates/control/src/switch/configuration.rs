@@ -54,6 +54,7 @@ pub(super) const BRIDGE_OPTIONS: &[&str] = &[
     "router",
     "multicast-router",
     "fast-leave",
+    "lldp",
     "stp",
     "edge",
     "bpdu-guard",
@@ -78,6 +79,7 @@ const SWITCH_OPTIONS: &[&str] = &[
     "querier",
     "query-interval",
     "rstp",
+    "lldp",
     "priority",
     "hello",
     "max-age",
@@ -121,6 +123,7 @@ pub(super) fn bridge(options: &Options) -> Result<BridgeOptions, String> {
             "address" => {
                 bridge.address = macs(text)?.first().copied().ok_or("`address`: one MAC address")?;
             }
+            "lldp" => bridge.lldp = truth(name, text)?,
             "snooping" => bridge.snooping.enabled = truth(name, text)?,
             "querier" => bridge.snooping.querier = vlans(text)?,
             "query-interval" => bridge.snooping.interval = span(name, text)?.max(1_000_000_000),
@@ -129,6 +132,7 @@ pub(super) fn bridge(options: &Options) -> Result<BridgeOptions, String> {
         }
     }
     bridge.tree = tree(options)?;
+    bridge.system = rustix::system::uname().nodename().to_string_lossy().into_owned();
     Ok(bridge)
 }
 
@@ -294,6 +298,9 @@ pub(super) fn port(number: u32, name: &str, options: &Options) -> Result<Port, S
     }
     if let Some(text) = get("multicast-router") {
         port.multicast_router = truth("multicast-router", text)?;
+    }
+    if let Some(text) = get("lldp") {
+        port.lldp = truth("lldp", text)?;
     }
     if let Some(text) = get("fast-leave") {
         port.fast_leave = truth("fast-leave", text)?;

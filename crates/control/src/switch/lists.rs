@@ -5,8 +5,8 @@ use super::protocol::{GroupStatus, PortStatus, Reply, Row, StationStatus, Switch
 use super::state::{NOT_OPEN, PATIENCE, Switch, SwitchError};
 use netloom_datapath::{Command, FlowReport, PortCounters};
 use netloom_nf::Reason;
-use netloom_vswitch::Bridge;
 use netloom_vswitch::rstp::{Role, State};
+use netloom_vswitch::{Bridge, Neighbour};
 use std::collections::BTreeMap;
 use std::sync::mpsc::channel;
 
@@ -26,6 +26,11 @@ fn tree(state: State) -> String {
         State { learning: true, .. } => format!("{role}, learning"),
         State { .. } => format!("{role}, discarding"),
     }
+}
+
+fn neighbour(neighbour: &Neighbour) -> String {
+    let who = if neighbour.name.is_empty() { &neighbour.chassis } else { &neighbour.name };
+    format!("{who} {}", neighbour.port)
 }
 
 impl Switch {
@@ -48,9 +53,13 @@ impl Switch {
     pub(super) fn port_list(&self, switch: Option<&str>) -> Vec<PortStatus> {
         let mut all = Vec::new();
         let mut trees = BTreeMap::new();
+        let mut neighbours = BTreeMap::new();
         for bridge in self.bridges.lock().by_name.values() {
             let states = bridge.ports().keys().map(|port| (*port, bridge.tree_state(*port)));
             trees.extend(states.filter_map(|(port, state)| Some((port, state?))));
+            for port in bridge.ports().keys() {
+                neighbours.insert(*port, bridge.neighbours(*port).iter().map(neighbour).collect());
+            }
         }
         for (name, port) in &self.configuration.ports {
             if switch.is_some_and(|switch| switch != port.switch) {
@@ -66,6 +75,7 @@ impl Switch {
                 number: port.number,
                 options: port.options.clone(),
                 state: carried.map_or_else(|| NOT_OPEN.to_owned(), |carried| (carried.state)()),
+                neighbours: neighbours.remove(&port.number).unwrap_or_default(),
                 tree: trees.get(&port.number).copied().map(tree).unwrap_or_default(),
                 received: counters.received.get(),
                 received_octets: counters.received_octets.get(),

@@ -190,6 +190,9 @@ pub struct PortStatus {
     /// What it is in the spanning tree; empty without one.
     #[serde(default)]
     pub tree: String,
+    /// Who named itself behind it: name or address, and its port.
+    #[serde(default)]
+    pub neighbours: Vec<String>,
     /// Packets received.
     pub received: u64,
     /// Octets received.

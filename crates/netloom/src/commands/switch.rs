@@ -1,7 +1,7 @@
 //! `switch`, `port`, `fdb`, `flows`, `top`: what a running switch is asked.
 
 use super::switchd::directory;
-use crate::cli::{Assignment, FdbCommand, MirrorCommand, PortCommand, SwitchCommand};
+use crate::cli::{Assignment, FdbCommand, MirrorCommand, Output, PortCommand, SwitchCommand};
 use crate::failure::Failure;
 use crate::output::{Printer, Tone, put};
 use netloom_control::switch::{Options, PortStatus, Reply, Request, SwitchSocket, WorkerStatus, ask};
@@ -83,22 +83,44 @@ pub fn port(run: Option<&Path>, printer: &Printer, command: &PortCommand) -> Res
     if printer.is_machine() {
         printer.machine(&ports)?;
     } else {
-        let rows = ports.iter().map(|port| {
+        let row = |port: &PortStatus| {
             let lost: u64 = port.dropped.values().sum::<u64>() + port.unsent;
-            let (received, sent) = (port.received.to_string(), port.sent.to_string());
             [
-                &port.name,
-                &port.switch,
-                &port.state,
-                &port.tree,
-                &received,
-                &sent,
-                &lost.to_string(),
-                &words(&port.options),
+                port.name.clone(),
+                port.switch.clone(),
+                port.state.clone(),
+                port.tree.clone(),
+                port.received.to_string(),
+                port.sent.to_string(),
+                lost.to_string(),
+                words(&port.options),
             ]
-            .map(Clone::clone)
-        });
-        put(&printer.rows(["port", "switch", "state", "tree", "received", "sent", "lost", "options"], rows))?;
+        };
+        if printer.output == Output::Wide {
+            let rows = ports.iter().map(|port| {
+                let [name, switch, state, tree, received, sent, lost, options] = row(port);
+                let why: Vec<String> =
+                    port.dropped.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+                let (why, neighbours) = (why.join(", "), port.neighbours.join(", "));
+                [name, switch, state, tree, received, sent, lost, why, neighbours, options]
+            });
+            let heads = [
+                "port",
+                "switch",
+                "state",
+                "tree",
+                "received",
+                "sent",
+                "lost",
+                "dropped",
+                "neighbours",
+                "options",
+            ];
+            put(&printer.rows(heads, rows))?;
+        } else {
+            let heads = ["port", "switch", "state", "tree", "received", "sent", "lost", "options"];
+            put(&printer.rows(heads, ports.iter().map(row)))?;
+        }
     }
     Ok(0)
 }
