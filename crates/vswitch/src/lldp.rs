@@ -3,7 +3,8 @@
 //! Invariants: a neighbour counts as long as it said; there are at most so many behind a port, and beyond that new ones
 //! are not taken. What a neighbour says is cut to a bound and cleared of control characters before it is kept.
 //!
-//! Deliberately absent: management addresses, capabilities, fast start, other groups than the nearest bridge.
+//! Deliberately absent: management addresses, capabilities, other groups than the nearest bridge. Of the fast start
+//! there is one early unit.
 
 use crate::port::Port;
 use netloom_mem::PortNumber;
@@ -42,6 +43,7 @@ pub struct Neighbour {
 pub(crate) struct Neighbours {
     known: BTreeMap<PortNumber, Vec<Neighbour>>,
     next: u64,
+    sent: u64,
 }
 
 fn text(octets: &[u8]) -> String {
@@ -74,6 +76,10 @@ impl Neighbours {
             until,
         };
         let known = self.known.entry(port).or_default();
+        if known.iter().all(|old| (&old.chassis, &old.port) != (&heard.chassis, &heard.port)) {
+            // Who is new does not know us yet (9.2.5.5, fast start).
+            self.next = self.next.min(self.sent + SECOND);
+        }
         known.retain(|old| (&old.chassis, &old.port) != (&heard.chassis, &heard.port));
         if said.time_to_live > 0 && known.len() < NEIGHBOURS {
             known.push(heard);
@@ -95,7 +101,7 @@ impl Neighbours {
         if now < self.next {
             return Vec::new();
         }
-        self.next = now + INTERVAL;
+        (self.next, self.sent) = (now + INTERVAL, now);
         ports.filter_map(|port| Some((port.number, unit(address, system, &port.name)?))).collect()
     }
 
@@ -171,7 +177,12 @@ mod tests {
         assert_eq!(shape(&mut other, 2, &sent[0].1).1, Shape::Drop(Reason::Reserved));
         assert_eq!(shape(&mut bridge(3, false), 1, &sent[0].1).1, Shape::Drop(Reason::Reserved));
         other.heard(1, &sent[0].1, 0);
+        // Who is new is told soon who we are, but not more than once a second.
+        other.tick(0);
+        other.heard(1, &bridge(4, true).tick(0).send[0].1, 0);
+        assert!(other.tick(SECOND / 2).send.is_empty() && other.tick(SECOND).send.len() == 1);
         other.heard(1, &sent[0].1, 30 * SECOND);
+        other.tick(125 * SECOND);
         let [known] = other.neighbours(1) else { panic!("{:?}", other.neighbours(1)) };
         assert_eq!((&*known.chassis, &*known.port, &*known.name), ("02:00:00:00:00:01", "north", "host1"));
         other.tick(149 * SECOND);
