@@ -44,7 +44,7 @@ class Testpmd:
 
     def __init__(self, name, core, devices, options, args):
         command = REAL_TIME + ["stdbuf", "-oL", "dpdk-testpmd", "--lcores", f"0@{core},1@{core}"]
-        command += ["--file-prefix", f"{name}{os.getpid()}", "--no-pci", "--no-telemetry", "-m", "768"]
+        command += ["--file-prefix", f"netloom-{name}", "--no-pci", "--no-telemetry", "-m", "768"]
         command += ["--huge-dir", args.huge, "--single-file-segments"]
         for device in devices:
             command += ["--vdev", device]
