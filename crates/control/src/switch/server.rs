@@ -51,6 +51,8 @@ impl SwitchSocket {
 pub struct Server {
     listener: UnixListener,
     path: PathBuf,
+    /// Held as long as the daemon lives: of two that start at once only one may take the socket.
+    _lock: std::fs::File,
 }
 
 impl Server {
@@ -60,7 +62,9 @@ impl Server {
     /// When another daemon listens there, or the directory can't be used.
     pub fn bind(socket: &SwitchSocket) -> io::Result<Self> {
         let path = socket.path().to_owned();
-        if UnixStream::connect(&path).is_ok() {
+        let lock = std::fs::File::open(path.parent().unwrap_or(&path))?;
+        let alone = rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok();
+        if !alone || UnixStream::connect(&path).is_ok() {
             let text = format!("another switch daemon listens on {}", path.display());
             return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
         }
@@ -70,7 +74,7 @@ impl Server {
         }
         let listener = UnixListener::bind(&path)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-        Ok(Self { listener, path })
+        Ok(Self { listener, path, _lock: lock })
     }
 
     /// Serves clients until one asks to stop or `ended` says so (it is looked at ten times a second). With `on_demand`
