@@ -72,7 +72,33 @@ fn look(text: &str, word: &std::ops::Range<usize>) -> Look {
     }
 }
 
-/// Exchanges values for others of their kind: the file stays readable, and means something else.
+/// Values at the edges of what their kind can be.
+fn edges(look: &Look) -> &'static [&'static str] {
+    match look {
+        Look::Number => {
+            &["0", "1", "31", "64", "1279", "4094", "4095", "65535", "65536", "16777216", "4294967295"]
+        }
+        Look::Address => &[
+            "0.0.0.0",
+            "127.0.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "10.0.0.0/8",
+            "10.0.0.255/24",
+            "10.0.0.1/32",
+            "0.0.0.0/0",
+            "::1",
+            "ff02::1",
+            "fe80::1",
+            "fd00::/127",
+        ],
+        Look::Interface => &["nobody:eth0", "a:lo"],
+        Look::Name => &["nobody", "any", "host", "lo", "true", "auto", "udp", "100mbit", "1s"],
+        Look::Key => &[],
+    }
+}
+
+/// Exchanges values for others of their kind, or at its edges: the file stays readable, and means something else.
 fn confuse(text: &str, donor: &str, chance: &mut Chance) -> String {
     let mut text = text.to_owned();
     for _ in 0..=chance.below(2) {
@@ -82,6 +108,11 @@ fn confuse(text: &str, donor: &str, chance: &mut Chance) -> String {
             break;
         }
         let place = (*chance.of(&values)).clone();
+        if chance.below(4) == 0 {
+            let other = *chance.of(edges(&look(&text, &place)));
+            text.replace_range(place, other);
+            continue;
+        }
         let from = if chance.below(3) == 0 { donor.to_owned() } else { text.clone() };
         let theirs = words(&from);
         let alike: Vec<_> = theirs.iter().filter(|word| look(&from, word) == look(&text, &place)).collect();
@@ -214,8 +245,12 @@ fn ten_thousand_broken_examples() {
     for round in 0..MUTATIONS {
         let donor = chance.below(texts.len());
         let (own, donor) = (&texts[round % texts.len()], &texts[donor]);
-        let text =
-            if round % 2 == 0 { mutate(own, donor, &mut chance) } else { confuse(own, donor, &mut chance) };
+        // Every example is treated in both ways, however many there are: once as text for twice in meaning.
+        let text = if (round / texts.len()).is_multiple_of(3) {
+            mutate(own, donor, &mut chance)
+        } else {
+            confuse(own, donor, &mut chance)
+        };
         let source = SourceFile::new("broken.yaml", text);
         let found = match load(&source, Format::Yaml, &BTreeMap::new()) {
             Ok(loaded) => {
@@ -251,6 +286,6 @@ fn ten_thousand_broken_examples() {
         "{MUTATIONS} broken examples: {good} still good, {unread} refused as text, {meaningless} in meaning"
     );
     println!("{} different findings: {codes:?}", codes.len());
-    assert!(good > 500 && unread > 1000 && meaningless > 500);
-    assert!(codes.keys().filter(|code| code.starts_with("E1")).count() > 25, "{codes:?}");
+    assert!(good > 500 && unread > 1000 && meaningless > 1000);
+    assert!(codes.keys().filter(|code| code.starts_with("E1")).count() > 35, "{codes:?}");
 }
