@@ -4,7 +4,7 @@ use super::super::decide::why_new;
 use super::super::table::{Id, SpaceId, sysctl_link};
 use super::{Builder, Draft, Subject, route_rank, sysctl_rank};
 use netloom_compile::object::{Key, LinkKind, Operation, Spec, needs};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 impl Builder<'_, '_> {
@@ -25,9 +25,10 @@ impl Builder<'_, '_> {
                 made.insert((self.table.space[id as usize], address.addr()), draft);
             }
         }
-        for (id, draft) in placed {
-            self.wait(id, draft, &made);
+        for (id, draft) in &placed {
+            self.wait(*id, *draft, &made);
         }
+        self.tunnels_last(&placed);
         for (subject, draft) in &self.subjects {
             let changes = &mut self.drafts[*draft].changes;
             match subject {
@@ -141,6 +142,43 @@ impl Builder<'_, '_> {
             let Some(lower) = self.table.link(self.table.keys[at as usize].space(), parent) else { return };
             self.after(draft, Subject::Link(self.first_end(lower)));
             at = lower;
+        }
+    }
+
+    /// WireGuard interfaces come after what carries their packets, and one after the other.
+    ///
+    /// An interface that knows its peer greets it as soon as it is up. Two that greet each other at the same moment
+    /// both fail and try again 5 s later, up to a third of a second apart, which is about as fine as a kernel timer of
+    /// 5 s is (`REKEY_TIMEOUT`, drivers/net/wireguard/messages.h): they may fail many times. Of two that come one after
+    /// the other over a network that stands, the second one's greeting is answered at once.
+    fn tunnels_last(&mut self, placed: &[(Id, usize)]) {
+        let is_tunnel = |id: Id| {
+            self.table.desired_link(id).is_some_and(|link| matches!(link.kind, LinkKind::Wireguard(_)))
+        };
+        let tunnels: Vec<usize> =
+            placed.iter().filter(|(id, _)| is_tunnel(*id)).map(|(_, draft)| *draft).collect();
+        if tunnels.is_empty() {
+            return;
+        }
+        // Whatever waits for a tunnel itself (what is on it, routes of its space) is no part of what carries it.
+        let mut rests: HashSet<usize> = tunnels.iter().copied().collect();
+        let mut found = 0;
+        while rests.len() > found {
+            found = rests.len();
+            for (_, draft) in placed {
+                if self.drafts[*draft].needs.iter().any(|need| rests.contains(need)) {
+                    rests.insert(*draft);
+                }
+            }
+        }
+        let mut needs: Vec<usize> = placed.iter().map(|(_, draft)| *draft).filter(|d| !rests.contains(d)).collect();
+        needs.sort_unstable();
+        needs.dedup();
+        let mut before = self.drafts.len();
+        self.drafts.push(Draft { needs, ..Draft::default() });
+        for tunnel in tunnels {
+            self.drafts[tunnel].needs.push(before);
+            before = tunnel;
         }
     }
 
