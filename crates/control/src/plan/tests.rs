@@ -3,7 +3,7 @@
 use super::*;
 use netloom_compile::object::{
     BridgeOptions, Link, LinkKind, LinkRef, Mark, NextHop, Object, ObservedObject, Process, Route,
-    RouteAction, Space,
+    RouteAction, Space, WireguardOptions,
 };
 use std::time::Instant;
 
@@ -232,6 +232,50 @@ fn a_circle_is_named() {
     ]);
     let error = Plan::between(&Observed::default(), &wanted, &Memory::default()).unwrap_err();
     assert!(error.to_string().contains("host:a") && error.to_string().contains("host:b"), "{error}");
+}
+
+/// Two ends that greet each other at the same moment both fail, and their kernel timers may keep them in step.
+#[test]
+fn tunnels_rise_one_by_one_when_what_carries_them_stands() {
+    let tunnel = |key: u8| {
+        link(LinkKind::Wireguard(WireguardOptions {
+            private_key: [key; 32],
+            listen_port: Some(51820),
+            mark: None,
+            peers: Vec::new(),
+        }))
+    };
+    let mut entries = small();
+    for (at, key) in [("h", 1), ("r", 2)] {
+        entries.push((link_key(at, "wg0"), tunnel(key)));
+        entries.push((address_key(at, "wg0", &format!("10.9.0.{key}/24")), Spec::Address));
+    }
+    entries.push((route_key("r", "10.8.0.0/16"), via("wg0", None)));
+    let plan = plan(&Observed::default(), &desired(entries), None);
+    let step =
+        |key: &Key| plan.steps.iter().find(|step| step.changes.iter().any(|c| c.key() == key)).unwrap();
+    // All that a step waits for, directly or not.
+    let waits_for = |of: &Step, for_whom: &Step| {
+        let mut reached = of.needs.clone();
+        let mut at = 0;
+        while at < reached.len() {
+            let next = reached[at];
+            reached.extend(plan.steps.iter().filter(|s| s.id == next).flat_map(|s| s.needs.clone()));
+            at += 1;
+        }
+        reached.contains(&for_whom.id)
+    };
+    let (first, second) = (step(&link_key("h", "wg0")), step(&link_key("r", "wg0")));
+    assert!(waits_for(second, first) != waits_for(first, second));
+    for below in [
+        link_key("host", "h"),
+        link_key("r", "eth0"),
+        address_key("h", "eth0", "10.0.0.2/24"),
+        address_key("r", "eth0", "10.0.0.1/24"),
+    ] {
+        assert!(waits_for(first, step(&below)) && waits_for(second, step(&below)), "{below}");
+    }
+    assert!(waits_for(step(&route_key("r", "10.8.0.0/16")), second));
 }
 
 /// 1,000 nodes on one bridge, 10,000 link ends, 10,000 addresses, 10,000 routes.

@@ -171,7 +171,8 @@ impl Builder<'_, '_> {
                 }
             }
         }
-        let mut needs: Vec<usize> = placed.iter().map(|(_, draft)| *draft).filter(|d| !rests.contains(d)).collect();
+        let mut needs: Vec<usize> =
+            placed.iter().map(|(_, draft)| *draft).filter(|d| !rests.contains(d)).collect();
         needs.sort_unstable();
         needs.dedup();
         let mut before = self.drafts.len();
