@@ -10,7 +10,11 @@
 
 pub mod classifier;
 pub mod key;
+pub mod lpm;
 pub mod megaflow;
+pub mod wheel;
 
 pub use classifier::{Classifier, Rule};
 pub use key::{Field, Key, Mask};
+pub use lpm::Lpm;
+pub use wheel::Wheel;
