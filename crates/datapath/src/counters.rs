@@ -1,5 +1,6 @@
 //! What a worker counts. One worker writes, everybody may read.
 
+use crate::links::LinkCounters;
 use netloom_mem::Counter;
 use netloom_nf::Reason;
 
@@ -18,6 +19,8 @@ pub struct PortCounters {
     pub dropped: [Counter; Reason::ALL.len()],
     /// Packets that should have gone out here and were dropped (queue full, too long, port gone).
     pub unsent: Counter,
+    /// Its simulated link, inwards and outwards.
+    pub links: [LinkCounters; 2],
 }
 
 impl PortCounters {

@@ -4,7 +4,9 @@
 //! sent at once, after what was staged for the port before.
 
 use crate::counters::PortCounters;
+use crate::links::{Links, Side};
 use netloom_mem::{BATCH, Batch, PortNumber, Segmentation, SendQueue};
+use netloom_nf::link::Cable;
 use netloom_nf::{
     Action, Bucket, Program, Rate, Reason, Segmenter, Shape, complete_checksum, pop_vlan, push_vlan, set_vlan,
 };
@@ -20,6 +22,8 @@ struct Output {
     staged: [u8; BATCH],
     count: u8,
     dirty: bool,
+    /// Not everything that is for it leaves at once: it has a limit or a simulated link.
+    special: bool,
     limit: Option<Bucket>,
 }
 
@@ -36,6 +40,8 @@ pub(crate) struct Exit {
     meters: HashMap<u32, (Bucket, Reason)>,
     /// Limits of ports, also of those that are not there (yet).
     limits: HashMap<PortNumber, Rate>,
+    /// Frames under way on simulated links.
+    pub(crate) links: Links,
     /// Packets for the brain.
     pub(crate) copies: Vec<Vec<u8>>,
 }
@@ -64,8 +70,9 @@ impl Exit {
             self.outputs.resize_with(index + 1, || None);
         }
         let limit = self.limits.get(&number).map(|rate| Bucket::new(*rate, 0));
+        let special = limit.is_some() || self.links.has(number, Side::Out);
         self.outputs[index] =
-            Some(Output { queue, counters, staged: [0; BATCH], count: 0, dirty: false, limit });
+            Some(Output { queue, counters, staged: [0; BATCH], count: 0, dirty: false, special, limit });
         true
     }
 
@@ -85,6 +92,28 @@ impl Exit {
         };
         if let Some(Some(output)) = self.outputs.get_mut(port as usize) {
             output.limit = rate.map(|rate| Bucket::new(rate, now));
+        }
+        self.mark(port);
+    }
+
+    /// Simulates a link at a port.
+    pub(crate) fn link(&mut self, port: PortNumber, cable: &Cable, seed: u64) {
+        self.links.set(port, cable, seed);
+        self.mark(port);
+    }
+
+    /// Publishes what is under way at a port, and ends its link if that does nothing any more.
+    pub(crate) fn sweep_link(&mut self, port: PortNumber) {
+        if let Some(Some(output)) = self.outputs.get_mut(port as usize) {
+            self.links.publish(port, &output.counters);
+        }
+        self.links.sweep(port);
+    }
+
+    /// Notes whether a port needs more than a look.
+    pub(crate) fn mark(&mut self, port: PortNumber) {
+        if let Some(Some(output)) = self.outputs.get_mut(port as usize) {
+            output.special = output.limit.is_some() || self.links.has(port, Side::Out);
         }
     }
 
@@ -164,10 +193,10 @@ impl Exit {
     }
 
     /// Sends a frame of ours, whatever the limit of its port: protocols must not starve when stations fill it.
-    pub(crate) fn send_own(&mut self, batch: &mut Batch, index: usize, port: PortNumber) {
+    pub(crate) fn send_own(&mut self, batch: &mut Batch, index: usize, port: PortNumber, now: u64) {
         if let Some(Some(output)) = self.outputs.get_mut(port as usize) {
             let limit = output.limit.take();
-            self.stage(batch, index, port, 0);
+            self.stage(batch, index, port, now);
             if let Some(Some(output)) = self.outputs.get_mut(port as usize) {
                 output.limit = limit;
             }
@@ -180,12 +209,20 @@ impl Exit {
         let Some(Some(output)) = self.outputs.get_mut(port as usize) else {
             return Outcome::Dropped(Reason::PortGone);
         };
-        if let Some(limit) = &mut output.limit
-            && !limit.take(batch.length(index) as u64, now)
+        if output.special
+            && let Some(outcome) = output.hold(batch, index, port, &mut self.links, now)
         {
-            output.counters.unsent.add(1);
-            return Outcome::Dropped(Reason::Rate);
+            return outcome;
         }
+        self.stage_now(batch, index, port)
+    }
+
+    /// Stages a frame that nothing holds back (any more).
+    #[inline]
+    pub(crate) fn stage_now(&mut self, batch: &mut Batch, index: usize, port: PortNumber) -> Outcome {
+        let Some(Some(output)) = self.outputs.get_mut(port as usize) else {
+            return Outcome::Dropped(Reason::PortGone);
+        };
         if output.count == 0 {
             self.touched.push(port);
         } else if usize::from(output.count) == BATCH {
@@ -233,6 +270,32 @@ impl Exit {
 }
 
 impl Output {
+    /// What becomes of a frame that does not leave at once; none for one that does.
+    #[cold]
+    fn hold(
+        &mut self,
+        batch: &mut Batch,
+        index: usize,
+        port: PortNumber,
+        links: &mut Links,
+        now: u64,
+    ) -> Option<Outcome> {
+        if let Some(limit) = &mut self.limit
+            && !limit.take(batch.length(index) as u64, now)
+        {
+            self.counters.unsent.add(1);
+            return Some(Outcome::Dropped(Reason::Rate));
+        }
+        if !links.has(port, Side::Out) {
+            return None;
+        }
+        let outcome = links.send(batch, index, (port, Side::Out), &self.counters, now);
+        if outcome != Outcome::Sent {
+            self.counters.unsent.add(1);
+        }
+        Some(outcome)
+    }
+
     /// Sends what is staged, after completing what the port can't: checksums that were left open, and large frames.
     #[inline]
     fn send_complete(&mut self, batch: &mut Batch, cut: &mut Batch) {
@@ -305,7 +368,7 @@ impl Output {
 }
 
 /// Where the network header begins, behind up to two VLAN tags.
-fn network(head: &[u8]) -> usize {
+pub(crate) fn network(head: &[u8]) -> usize {
     let tagged = |at: usize| matches!(head.get(at..at + 2), Some([0x81, 0] | [0x88, 0xa8]));
     match (tagged(12), tagged(16)) {
         (false, _) => 14,

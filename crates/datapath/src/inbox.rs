@@ -4,6 +4,7 @@ use crate::brain::Tag;
 use crate::counters::{PortCounters, WorkerCounters};
 use crate::flows::FlowReport;
 use netloom_mem::{Consumer, Full, PortNumber, Producer, ReceiveQueue, SendQueue, ring};
+use netloom_nf::link::Cable;
 use netloom_nf::{Rate, Reason};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,6 +46,9 @@ pub enum Command {
     Meter(u32, Option<(Rate, Reason)>),
     /// How much may go out of a port.
     Limit(PortNumber, Option<Rate>),
+    /// Puts a simulated link at a port, or changes it; one that does nothing takes it away. The number is the seed of its
+    /// chances.
+    Link(PortNumber, Box<Cable>, u64),
     /// Lists the flows.
     Report(Sender<Vec<FlowReport>>),
     /// Ends the loop.

@@ -19,6 +19,7 @@ mod counters;
 mod exit;
 mod flows;
 mod inbox;
+mod links;
 mod pace;
 mod worker;
 
@@ -26,5 +27,6 @@ pub use brain::{Answer, Brain, Question, Tag, Used, Wishes};
 pub use counters::{PortCounters, WorkerCounters};
 pub use flows::{FlowBounds, FlowReport};
 pub use inbox::{Command, Handle, PortQueues, Side, handle};
+pub use links::{LinkCounters, TICK};
 pub use pace::{Pace, run};
 pub use worker::Worker;

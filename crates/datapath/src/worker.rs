@@ -4,7 +4,8 @@ use crate::brain::{Brain, Question, Used};
 use crate::counters::PortCounters;
 use crate::exit::{Exit, Outcome};
 use crate::flows::{FlowBounds, Flows, NONE};
-use crate::inbox::{Command, Inbox, PortQueues, Side};
+use crate::inbox::{self, Command, Inbox, PortQueues};
+use crate::links::Side;
 use netloom_mem::{BATCH, Batch, Offload, PortNumber, ReceiveQueue, Wake};
 use netloom_nf::{Program, Reason};
 use netloom_table::Key;
@@ -22,6 +23,10 @@ const MISS_SHARE: u64 = 10;
 const MISS_CREDIT: u64 = 200_000;
 /// A port that had no packets for so many nanoseconds competes with nobody.
 const ACTIVE: u64 = 1_000_000;
+/// How late the system may wake a sleeper, in nanoseconds.
+const WAKING: u64 = 60_000;
+/// Frames of simulated links that are taken in one turn.
+const ARRIVALS: usize = 1024;
 /// Memory of guests that are gone is let go after so many nanoseconds.
 const RELEASE: u64 = 1_000_000_000;
 
@@ -29,6 +34,8 @@ struct Receiver {
     port: PortNumber,
     queue: Box<dyn ReceiveQueue>,
     counters: Arc<PortCounters>,
+    /// What comes in goes through a simulated link first.
+    linked: bool,
     /// When packets came last.
     active: u64,
     /// Nanoseconds that new flows of this port may still cost.
@@ -62,7 +69,7 @@ impl Worker {
     /// A worker without ports. `clock` gives nanoseconds; `seed` is for the caches' hashes.
     #[must_use]
     pub fn new(
-        side: Side,
+        side: inbox::Side,
         brain: Box<dyn Brain>,
         bounds: FlowBounds,
         seed: u64,
@@ -97,6 +104,9 @@ impl Worker {
         let mut packets = 0;
         let active =
             self.receivers.iter().filter(|receiver| now.saturating_sub(receiver.active) < ACTIVE).count();
+        if !self.exit.links.is_idle() {
+            packets += self.take_arrived(now, active > 1);
+        }
         for place in 0..self.receivers.len() {
             packets += self.serve(place, now, active > 1);
         }
@@ -110,6 +120,10 @@ impl Worker {
             self.released = now;
             self.batch.release();
             self.publish();
+            for port in self.exit.links.ports() {
+                self.exit.sweep_link(port);
+                self.mark_linked(port);
+            }
         }
         self.inbox.counters.turns.add(1);
         self.inbox.counters.busy_turns.add(u64::from(packets > 0));
@@ -136,6 +150,12 @@ impl Worker {
     /// port can only be polled.
     pub fn sleep(&mut self, most: u64) {
         let began = self.now();
+        let most = match self.exit.links.next() {
+            // The system wakes a little late; what remains is spent awake.
+            Some(next) if next <= began + WAKING => return std::thread::yield_now(),
+            Some(next) => most.min(next - began - WAKING),
+            None => most,
+        };
         let mut wait = vec![PollFd::new(&self.inbox.doorbell, PollFlags::IN)];
         let mut polled = false;
         for receiver in &mut self.receivers {
@@ -167,15 +187,80 @@ impl Worker {
             return 0;
         }
         receiver.active = now;
-        let port = receiver.port;
-        let mut octets = 0;
-        for index in 0..count {
-            let length = self.batch.length(index);
-            octets += length as u64;
-            self.layers[index] = extract(self.batch.head(index), length, port, &mut self.keys[index]);
-        }
+        let octets = (0..count).map(|index| self.batch.length(index) as u64).sum();
         receiver.counters.received.add(count as u64);
         receiver.counters.received_octets.add(octets);
+        if receiver.linked {
+            self.delay(place, count, now);
+        } else {
+            self.process(place, count, now, contended);
+        }
+        if let Some(receiver) = self.receivers.get_mut(place) {
+            receiver.queue.complete();
+        }
+        self.finish(place, now);
+        count
+    }
+
+    /// Sends what came through a port on its simulated link.
+    #[cold]
+    fn delay(&mut self, place: usize, count: usize, now: u64) {
+        let Some(receiver) = self.receivers.get(place) else { return };
+        let (port, counters) = (receiver.port, receiver.counters.clone());
+        for index in 0..count {
+            let outcome = self.exit.links.send(&mut self.batch, index, (port, Side::In), &counters, now);
+            self.conclude(place, outcome);
+        }
+    }
+
+    /// Deals with frames that have arrived over simulated links, and gives their number.
+    #[cold]
+    fn take_arrived(&mut self, now: u64, contended: bool) -> usize {
+        let mut count = 0;
+        while count < ARRIVALS
+            && let Some(first) = self.exit.links.arrived(now)
+        {
+            let (port, side) = (first.port, first.side);
+            let mut next = Some(first);
+            // What comes in is dealt with port by port, what goes out is staged for each port.
+            while let Some(held) = next.take() {
+                let fits = held.side == side && (side == Side::Out || held.port == port);
+                if !fits || self.batch.room() == 0 {
+                    self.exit.links.put_back(held);
+                    break;
+                }
+                let index = self.batch.len();
+                if self.batch.push(held.port, &held.octets, held.offload) && side == Side::Out {
+                    self.exit.stage_now(&mut self.batch, index, held.port);
+                }
+                self.exit.links.give_back(held.octets);
+                next = self.exit.links.arrived(now);
+            }
+            count += self.batch.len();
+            let place = self.receivers.iter().position(|receiver| receiver.port == port);
+            match (side, place) {
+                (Side::Out, _) => {
+                    self.exit.send(&mut self.batch);
+                    self.batch.clear();
+                }
+                (Side::In, Some(place)) => {
+                    self.process(place, self.batch.len(), now, contended);
+                    self.finish(place, now);
+                }
+                // The port is gone, and its counters with it.
+                (Side::In, None) => self.batch.clear(),
+            }
+        }
+        count
+    }
+
+    /// Decides about a batch of frames that came in through a port, and sends them.
+    fn process(&mut self, place: usize, count: usize, now: u64, contended: bool) {
+        let Some(port) = self.receivers.get(place).map(|receiver| receiver.port) else { return };
+        for index in 0..count {
+            let length = self.batch.length(index);
+            self.layers[index] = extract(self.batch.head(index), length, port, &mut self.keys[index]);
+        }
         let mut found = [NONE; BATCH];
         self.flows.find_batch(&self.keys, count, &mut found);
         if found[..count].contains(&NONE) {
@@ -197,14 +282,16 @@ impl Worker {
             }
         }
         self.exit.send(&mut self.batch);
-        if let Some(receiver) = self.receivers.get_mut(place) {
-            receiver.queue.complete();
-        }
+    }
+
+    /// Ends a batch that was dealt with.
+    fn finish(&mut self, place: usize, now: u64) {
         self.batch.clear();
-        if !self.exit.copies.is_empty() {
-            self.tell_brain(port, now);
+        if !self.exit.copies.is_empty()
+            && let Some(receiver) = self.receivers.get(place)
+        {
+            self.tell_brain(receiver.port, now);
         }
-        count
     }
 
     #[cold]
@@ -226,15 +313,15 @@ impl Worker {
                 self.flows.clear();
             }
             for (port, octets) in wishes.send {
-                self.inject(port, &octets);
+                self.inject(port, &octets, now);
             }
         }
     }
 
     /// Sends a frame of ours. The batch must be empty.
-    fn inject(&mut self, port: PortNumber, octets: &[u8]) {
+    fn inject(&mut self, port: PortNumber, octets: &[u8], now: u64) {
         if self.batch.is_empty() && self.batch.push(0, octets, Offload::NONE) {
-            self.exit.send_own(&mut self.batch, 0, port);
+            self.exit.send_own(&mut self.batch, 0, port, now);
             self.batch.clear();
         }
     }
@@ -321,9 +408,13 @@ impl Worker {
                     self.flows.changed(tag);
                 }
                 Command::ChangedAll => self.flows.clear(),
-                Command::Inject(port, octets) => self.inject(port, &octets),
+                Command::Inject(port, octets) => self.inject(port, &octets, now),
                 Command::Meter(number, rate) => self.exit.meter(number, rate, now),
                 Command::Limit(port, rate) => self.exit.limit(port, rate, now),
+                Command::Link(port, cable, seed) => {
+                    self.exit.link(port, &cable, seed);
+                    self.mark_linked(port);
+                }
                 Command::Report(to) => {
                     let _ = to.send(self.flows.report(now));
                 }
@@ -332,13 +423,24 @@ impl Worker {
         }
     }
 
+    /// Notes whether what comes in through a port goes through a simulated link.
+    fn mark_linked(&mut self, port: PortNumber) {
+        let linked = self.exit.links.has(port, Side::In);
+        for receiver in self.receivers.iter_mut().filter(|receiver| receiver.port == port) {
+            receiver.linked = linked;
+        }
+        self.exit.mark(port);
+    }
+
     fn add(&mut self, port: PortQueues) {
         let PortQueues { number, receive, send, counters } = port;
+        let linked = self.exit.links.has(number, Side::In);
         for queue in receive {
             self.receivers.push(Receiver {
                 port: number,
                 queue,
                 counters: counters.clone(),
+                linked,
                 active: 0,
                 credit: MISS_CREDIT,
                 credited: 0,

@@ -6,6 +6,7 @@
 
 mod action;
 mod checksum;
+pub mod link;
 mod meter;
 mod reason;
 mod segment;

@@ -54,11 +54,15 @@ pub enum Reason {
     TooManyStations,
     /// It came in where only copies of a mirror go out.
     MirrorOutput,
+    /// A simulated link has as much under way as it holds.
+    LinkFull,
+    /// A simulated link carries nothing in this direction.
+    Simplex,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::Malformed,
         Self::VlanNotAllowed,
         Self::Tagged,
@@ -84,6 +88,8 @@ impl Reason {
         Self::RogueRouter,
         Self::TooManyStations,
         Self::MirrorOutput,
+        Self::LinkFull,
+        Self::Simplex,
     ];
 
     /// Its short name, for counters.
@@ -115,6 +121,8 @@ impl Reason {
             Self::RogueRouter => "rogue-router",
             Self::TooManyStations => "too-many-stations",
             Self::MirrorOutput => "mirror-output",
+            Self::LinkFull => "link-full",
+            Self::Simplex => "simplex",
         }
     }
 
@@ -147,6 +155,8 @@ impl Reason {
             Self::RogueRouter => "is from an IPv6 router on a port where none may be",
             Self::TooManyStations => "is from one station too many behind its port",
             Self::MirrorOutput => "came through a port that is the way out of a mirror",
+            Self::LinkFull => "found a simulated link's queue full",
+            Self::Simplex => "went against the direction of a simplex link",
         }
     }
 }
