@@ -50,6 +50,7 @@ struct Simulated {
     lines: [Line; 2],
     occupied: [Occupied; 2],
     half_duplex: bool,
+    seed: u64,
 }
 
 impl Simulated {
@@ -62,6 +63,11 @@ impl Simulated {
     fn is_over(&self) -> bool {
         !self.has(Side::In) && !self.has(Side::Out)
     }
+}
+
+/// The seed of the way out.
+const fn other(seed: u64) -> u64 {
+    seed.rotate_left(32) ^ 1
 }
 
 /// What is under way at a worker.
@@ -95,16 +101,20 @@ impl Links {
         match self.by_port.get_mut(&port) {
             None if cable.is_nothing() => {}
             None => {
-                let lines =
-                    [Line::new(cable.inward, seed), Line::new(cable.outward, seed.rotate_left(32) ^ 1)];
+                let lines = [Line::new(cable.inward, seed), Line::new(cable.outward, other(seed))];
                 let half_duplex = cable.half_duplex;
-                self.by_port
-                    .insert(port, Simulated { lines, occupied: [Occupied::default(); 2], half_duplex });
+                let occupied = [Occupied::default(); 2];
+                self.by_port.insert(port, Simulated { lines, occupied, half_duplex, seed });
             }
             Some(there) => {
                 there.lines[0].set(cable.inward);
                 there.lines[1].set(cable.outward);
                 there.half_duplex = cable.half_duplex;
+                if there.seed != seed {
+                    there.seed = seed;
+                    there.lines[0].seed(seed);
+                    there.lines[1].seed(other(seed));
+                }
                 self.sweep(port);
             }
         }

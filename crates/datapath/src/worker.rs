@@ -23,8 +23,8 @@ const MISS_SHARE: u64 = 10;
 const MISS_CREDIT: u64 = 200_000;
 /// A port that had no packets for so many nanoseconds competes with nobody.
 const ACTIVE: u64 = 1_000_000;
-/// How late the system may wake a sleeper, in nanoseconds.
-const WAKING: u64 = 60_000;
+/// Nanoseconds for which it is not worth to sleep.
+const WAKING: u64 = 5_000;
 /// Frames of simulated links that are taken in one turn.
 const ARRIVALS: usize = 1024;
 /// Memory of guests that are gone is let go after so many nanoseconds.
@@ -146,14 +146,20 @@ impl Worker {
         set(&counters.masks, masks as u64);
     }
 
+    /// Whether frames are under way on simulated links.
+    #[must_use]
+    pub const fn waits(&self) -> bool {
+        !self.exit.links.is_idle()
+    }
+
     /// Sleeps until a port has packets, a command comes, or `most` nanoseconds have passed. Does not sleep if some
     /// port can only be polled.
     pub fn sleep(&mut self, most: u64) {
         let began = self.now();
         let most = match self.exit.links.next() {
-            // The system wakes a little late; what remains is spent awake.
-            Some(next) if next <= began + WAKING => return std::thread::yield_now(),
-            Some(next) => most.min(next - began - WAKING),
+            // The system wakes a little late: a short wait is spent awake.
+            Some(next) if next <= began + WAKING => return std::hint::spin_loop(),
+            Some(next) => most.min(next - began),
             None => most,
         };
         let mut wait = vec![PollFd::new(&self.inbox.doorbell, PollFlags::IN)];

@@ -248,7 +248,7 @@ fn a_large_frame_travels_as_packets_and_an_open_checksum_stays_open() {
     rig.cable(2, Cable { outward: Medium { delay: 1_000_000, ..Medium::NOTHING }, ..Cable::default() });
     // IPv4 and TCP, three segments.
     let mut octets = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
-    octets.extend([0x45, 0, (40 + 3000_u32 >> 8) as u8, (40 + 3000_u32) as u8, 0, 0, 0x40, 0, 64, 6, 0, 0]);
+    octets.extend([0x45, 0, (3040_u32 >> 8) as u8, 3040_u32 as u8, 0, 0, 0x40, 0, 64, 6, 0, 0]);
     octets.extend([10, 0, 0, 1, 10, 0, 0, 2]);
     octets.extend([0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0x10, 1, 0, 0, 0, 0, 0]);
     octets.resize(54 + 3000, 1);

@@ -3,6 +3,10 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
+mod switch;
+
+pub use switch::{Assignment, FdbCommand, LinkCommand, MirrorCommand, PortCommand, SwitchCommand};
+
 /// Linux networks from one file: describe, plan, apply, verify, undo.
 #[derive(Debug, Parser)]
 #[command(
@@ -217,6 +221,12 @@ pub enum Command {
         #[command(subcommand)]
         command: PortCommand,
     },
+    /// Simulate links at ports: rate, delay, jitter, loss, reordering, duplicates, errors.
+    Link {
+        /// What to do.
+        #[command(subcommand)]
+        command: LinkCommand,
+    },
     /// Copy packets of a switch for somebody who watches.
     Mirror {
         /// What to do.
@@ -285,194 +295,3 @@ pub struct SwitchdArgs {
     #[arg(long, hide = true)]
     pub on_demand: bool,
 }
-
-/// A `name=value`.
-pub type Assignment = (String, String);
-
-fn assignment(text: &str) -> Result<Assignment, String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("an option is NAME=VALUE".to_owned()),
-    }
-}
-
-/// What can be done with switches.
-#[derive(Debug, Clone, Subcommand)]
-pub enum SwitchCommand {
-    /// Make a switch.
-    #[command(after_help = SWITCH_HELP)]
-    Add {
-        /// Its name.
-        name: String,
-        /// Its options.
-        #[arg(value_parser = assignment, value_name = "OPTION=VALUE")]
-        options: Vec<Assignment>,
-    },
-    /// Change options of a switch (an empty value takes one away).
-    #[command(after_help = SWITCH_HELP)]
-    Set {
-        /// Its name.
-        name: String,
-        /// Its options.
-        #[arg(value_parser = assignment, value_name = "OPTION=VALUE", required = true)]
-        options: Vec<Assignment>,
-    },
-    /// Take a switch and its ports away.
-    #[command(visible_alias = "delete")]
-    Del {
-        /// Its name.
-        name: String,
-    },
-    /// List switches.
-    #[command(visible_alias = "show")]
-    List,
-    /// End the daemon; its ports and switches come back when it is started again.
-    Stop,
-}
-
-/// What can be done with ports.
-#[derive(Debug, Clone, Subcommand)]
-pub enum PortCommand {
-    /// Add a port to a switch.
-    #[command(after_help = PORT_HELP)]
-    Add {
-        /// The switch.
-        switch: String,
-        /// The port.
-        name: String,
-        /// Its options.
-        #[arg(value_parser = assignment, value_name = "OPTION=VALUE")]
-        options: Vec<Assignment>,
-    },
-    /// Change options of a port (an empty value takes one away).
-    #[command(after_help = PORT_HELP)]
-    Set {
-        /// The port.
-        name: String,
-        /// Its options.
-        #[arg(value_parser = assignment, value_name = "OPTION=VALUE", required = true)]
-        options: Vec<Assignment>,
-    },
-    /// Take a port away.
-    #[command(visible_alias = "delete")]
-    Del {
-        /// The port.
-        name: String,
-    },
-    /// List ports with what they counted.
-    #[command(visible_alias = "show")]
-    List {
-        /// Of this switch only.
-        switch: Option<String>,
-    },
-}
-
-/// What can be done with mirrors.
-#[derive(Debug, Clone, Subcommand)]
-pub enum MirrorCommand {
-    /// Add a mirror, or change one (an empty value takes an option away).
-    #[command(visible_alias = "set", after_help = MIRROR_HELP)]
-    Add {
-        /// The switch.
-        switch: String,
-        /// The mirror.
-        name: String,
-        /// Its options.
-        #[arg(value_parser = assignment, value_name = "OPTION=VALUE", required = true)]
-        options: Vec<Assignment>,
-    },
-    /// Take a mirror away.
-    #[command(visible_alias = "delete")]
-    Del {
-        /// The switch.
-        switch: String,
-        /// The mirror.
-        name: String,
-    },
-    /// List mirrors.
-    #[command(visible_alias = "show")]
-    List,
-}
-
-/// What can be done with stations.
-#[derive(Debug, Clone, Subcommand)]
-pub enum FdbCommand {
-    /// List stations.
-    #[command(visible_alias = "list")]
-    Show {
-        /// Of this switch.
-        switch: String,
-    },
-    /// List members of multicast groups and ports of multicast routers.
-    Groups {
-        /// Of this switch.
-        switch: String,
-    },
-    /// Fix a station to a port.
-    Add {
-        /// The switch.
-        switch: String,
-        /// The station.
-        mac: String,
-        /// The port.
-        port: String,
-        /// Its VLAN.
-        #[arg(long, default_value_t = 0, env = "NETLOOM_VLAN")]
-        vlan: u16,
-    },
-    /// Forget a station, or without one all that were learned.
-    #[command(visible_aliases = ["delete", "flush"])]
-    Del {
-        /// The switch.
-        switch: String,
-        /// The station.
-        mac: Option<String>,
-        /// Its VLAN.
-        #[arg(long, default_value_t = 0, env = "NETLOOM_VLAN")]
-        vlan: u16,
-    },
-}
-
-const SWITCH_HELP: &str = "\
-Options:
-  stations=8192        most stations               ageing=300s        when a silent one is forgotten
-  flooded=99           VLANs without learning (those of remote mirrors)
-  forward-link-local=true  frames to 01:80:c2:00:00:0x too
-  address=02:..:01     its own address             snooping=true      IGMP and MLD: groups to members only
-  querier=0,10         VLANs in which it asks for members while no router does  [query-interval=125s]
-  lldp=true            neighbours name themselves (`port list -o wide`)
-  rstp=true            rapid spanning tree         priority=32768     smaller becomes the root
-  hello=2  max-age=20  forward-delay=15";
-
-const MIRROR_HELP: &str = "\
-Options:
-  ports=a,b|all        what comes and goes there   from=a  to=b       one direction only
-  vlan=10,20-29        in these VLANs only
-  output=p9            copies go to this port, which carries nothing else
-  output-vlan=99       or into this VLAN (which is to be `flooded` in each switch on the way)";
-
-const PORT_HELP: &str = "\
-Options of every port:
-  vlan=10              one VLAN, untagged          native=10         untagged VLAN of a trunk
-  trunk=10,20-29|all   these VLANs, tagged         tunnel=10         customer frames under one more tag
-  isolated=true        talks to others only        stations=100      most stations behind it
-  learning=false       flooding=false              enabled=false
-Security:
-  mac=02:..:01,..      its addresses: it sends from no other, nobody else sends from them
-  forged=true          it may send from others     promiscuous=false  it gets frames for its own only
-  ip=10.0.0.5,fd00::/64  it sends from these only, also in ARP and neighbour discovery
-  macs=5               more stations are dropped   dhcp-server=false  router=false  none behind it
-Multicast (with snooping=true at the switch):
-  multicast-router=true  gets all groups           fast-leave=true    one listener only behind it
-Spanning tree (with rstp=true at the switch):
-  edge=true|false      no bridge behind it (found out without)  bpdu-guard=true  shut when one is heard
-  stp=false            no part in the tree         cost=2000          stp-priority=128
-  lldp=false           neither speaks nor hears LLDP (with lldp=true at the switch)
-Rates (of packets like 1000pps, or of bits like 10mbit):
-  rate=.. [burst=..]   what may come in            rate-out=.. [burst-out=..]  what may go out
-  storm=.. [storm-burst=..]  what may come in for unknown stations and groups
-Types:
-  type=vhost-user path=FILE [mode=client|server] [queues=N]    a virtual machine
-  type=tap [dev=NAME] [queues=N]                               an interface of this host
-  type=afpacket dev=NAME                                       an existing interface
-  type=pcap [record=FILE] [replay=FILE] [paced=true]           files of frames";

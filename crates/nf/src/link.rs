@@ -278,6 +278,11 @@ impl Line {
         self.early = u128::from(medium.burst) * u128::from(self.per_octet);
     }
 
+    /// Begins its chances anew.
+    pub const fn seed(&mut self, seed: u64) {
+        self.random = Random::new(seed);
+    }
+
     /// What it is like.
     #[must_use]
     pub const fn medium(&self) -> &Medium {

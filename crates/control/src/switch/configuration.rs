@@ -34,7 +34,7 @@ pub struct PortConfiguration {
 }
 
 /// Options that the bridge understands; all others are the driver's.
-pub(super) const BRIDGE_OPTIONS: &[&str] = &[
+const BRIDGE_OPTIONS: &[&str] = &[
     "vlan",
     "trunk",
     "native",
@@ -67,6 +67,11 @@ pub(super) const BRIDGE_OPTIONS: &[&str] = &[
     "rate-out",
     "burst-out",
 ];
+
+/// Whether an option is the driver's: neither the bridge's nor of a simulated link.
+pub(super) fn is_drivers(option: &str) -> bool {
+    !BRIDGE_OPTIONS.contains(&option) && !super::links::is_link(option)
+}
 
 /// Options of a switch.
 const SWITCH_OPTIONS: &[&str] = &[

@@ -1,6 +1,7 @@
 //! What the switch knows, as replies.
 
 use super::configuration::Options;
+use super::links;
 use super::protocol::{GroupStatus, PortStatus, Reply, Row, StationStatus, SwitchStatus, WorkerStatus};
 use super::state::{NOT_OPEN, PATIENCE, Switch, SwitchError};
 use netloom_datapath::{Command, FlowReport, PortCounters};
@@ -82,6 +83,7 @@ impl Switch {
                 sent: counters.sent.get(),
                 sent_octets: counters.sent_octets.get(),
                 unsent: counters.unsent.get(),
+                links: links::status(&port.options, counters),
                 dropped: dropped
                     .filter(|(_, counter)| counter.get() > 0)
                     .map(|(reason, counter)| (reason.name().to_owned(), counter.get()))

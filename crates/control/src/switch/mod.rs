@@ -13,6 +13,7 @@
 
 mod brain;
 mod configuration;
+mod links;
 mod lists;
 mod mirrors;
 mod protocol;
@@ -21,8 +22,9 @@ mod state;
 mod words;
 
 pub use configuration::{Options, PortConfiguration, SwitchConfiguration};
+pub use links::is_link as link_option;
 pub use protocol::{
-    MirrorStatus, PortStatus, Reply, Request, Row, StationStatus, SwitchStatus, WorkerStatus,
+    LinkStatus, MirrorStatus, PortStatus, Reply, Request, Row, StationStatus, SwitchStatus, WorkerStatus,
 };
 pub use server::{Server, SwitchSocket, ask};
 pub use state::{Doors, GONE, OpenPort, Start, Switch, SwitchError};

@@ -205,6 +205,30 @@ pub struct PortStatus {
     pub unsent: u64,
     /// Packets received and dropped, by reason.
     pub dropped: BTreeMap<String, u64>,
+    /// What its simulated link counted, inwards and outwards; empty without one.
+    #[serde(default)]
+    pub links: Vec<LinkStatus>,
+}
+
+/// One direction of a simulated link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkStatus {
+    /// `in` or `out`.
+    pub direction: String,
+    /// Packets that were sent on it.
+    pub packets: u64,
+    /// Lost by its nature.
+    pub lost: u64,
+    /// Lost since it was full.
+    pub full: u64,
+    /// Arrived twice.
+    pub duplicated: u64,
+    /// Arrived with a wrong bit.
+    pub corrupted: u64,
+    /// Overtook others.
+    pub overtaken: u64,
+    /// Under way, as of the last second.
+    pub under_way: u64,
 }
 
 /// A station.

@@ -1,10 +1,12 @@
 //! The switch: requests carried out on bridges, ports and workers.
 
 use super::brain::Shared;
-use super::configuration::{self, BRIDGE_OPTIONS, Options, PortConfiguration, SwitchConfiguration};
+use super::configuration::{self, Options, PortConfiguration, SwitchConfiguration, is_drivers};
+use super::links;
 use super::protocol::{Reply, Request};
 use netloom_datapath::{Brain, Command, FlowBounds, Handle, Pace, PortCounters, PortQueues, Worker, run};
 use netloom_mem::{ReceiveQueue, SendQueue};
+use netloom_nf::link::Cable;
 use netloom_nf::{Rate, Reason, Unit};
 use netloom_vswitch::{Bridge, BridgeOptions, Effects, MeterKind, Port};
 use netloom_wire::MacAddr;
@@ -434,13 +436,15 @@ impl Switch {
 
     fn set_port(&mut self, name: String, options: Options) -> Result<Reply, SwitchError> {
         let mut port = self.configured(&name)?.clone();
-        if let Some(fixed) = options.keys().find(|option| !BRIDGE_OPTIONS.contains(&option.as_str())) {
+        if let Some(fixed) = options.keys().find(|option| is_drivers(option)) {
             return Err(SwitchError::Fixed(name, fixed.clone()));
         }
         merge(&mut port.options, options);
-        let bridged = configuration::port(port.number, &name, &port.options)
-            .map_err(|text| SwitchError::Option(name.clone(), text))?;
+        let wrong = |text| SwitchError::Option(name.clone(), text);
+        let bridged = configuration::port(port.number, &name, &port.options).map_err(wrong)?;
+        let cable = links::cable(&port.options).map_err(wrong)?;
         self.apply_rates(&bridged);
+        self.apply_link(port.number, cable, &port.options);
         if let Some(bridge) = self.bridges.lock().by_name.get_mut(&port.switch) {
             // A port that could not be opened is not in its bridge.
             let _ = bridge.set(bridged);
@@ -454,17 +458,14 @@ impl Switch {
     fn open(&mut self, name: &str, port: &PortConfiguration) -> Result<(), SwitchError> {
         let wrong = |text| SwitchError::Option(name.to_owned(), text);
         let bridged = configuration::port(port.number, name, &port.options).map_err(wrong)?;
-        let own: Options = port
-            .options
-            .iter()
-            .filter(|(name, _)| !BRIDGE_OPTIONS.contains(&name.as_str()))
-            .map(owned)
-            .collect();
+        let cable = links::cable(&port.options).map_err(wrong)?;
+        let own: Options = port.options.iter().filter(|(name, _)| is_drivers(name)).map(owned).collect();
         let open = self
             .doors
             .open(port.number, name, &own)
             .map_err(|text| SwitchError::Open(name.to_owned(), text))?;
         self.apply_rates(&bridged);
+        self.apply_link(port.number, cable, &port.options);
         {
             let mut bridges = self.bridges.lock();
             if let Some(bridge) = bridges.by_name.get_mut(&port.switch) {
@@ -501,6 +502,14 @@ impl Switch {
         self.worker.tell(Command::Limit(port.number, port.rate_out));
     }
 
+    /// Gives the worker a port's simulated link.
+    fn apply_link(&self, number: u32, cable: Cable, options: &Options) {
+        // Of each port's own, so that two ports do not lose the same packets.
+        let own = self.seed.rotate_left(number % 64) ^ u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let seed = links::seed(options, own).unwrap_or(own);
+        self.worker.tell(Command::Link(number, Box::new(cable), seed));
+    }
+
     /// Takes a port from the worker and the bridge.
     fn close(&mut self, name: &str) -> Result<(), SwitchError> {
         let Some(port) = self.configuration.ports.get(name) else { return Ok(()) };
@@ -517,6 +526,7 @@ impl Switch {
         }
         drop(bridges);
         self.apply_rates(&Port::new(port.number, name));
+        self.apply_link(port.number, Cable::default(), &Options::new());
         self.ports.remove(name);
         Ok(())
     }

@@ -9,6 +9,7 @@ mod exec;
 mod graph;
 mod history;
 mod inspect;
+mod link;
 mod load;
 mod ping;
 mod plan;
@@ -57,6 +58,7 @@ pub fn run(cli: &Cli, printer: &Printer) -> Result<u8, Failure> {
         Command::Switchd(arguments) => return switchd::run(cli.run.as_deref(), arguments),
         Command::Switch { command } => return switch::switch(cli.run.as_deref(), printer, command),
         Command::Port { command } => return switch::port(cli.run.as_deref(), printer, command),
+        Command::Link { command } => return link::link(cli.run.as_deref(), printer, command),
         Command::Mirror { command } => return switch::mirror(cli.run.as_deref(), printer, command),
         Command::Fdb { command } => return switch::fdb(cli.run.as_deref(), printer, command),
         Command::Flows => return switch::flows(cli.run.as_deref(), printer),
@@ -93,6 +95,7 @@ fn in_realm(cli: &Cli, printer: &Printer, realm: &Realm) -> Result<u8, Failure> 
         | Command::Switchd(_)
         | Command::Switch { .. }
         | Command::Port { .. }
+        | Command::Link { .. }
         | Command::Mirror { .. }
         | Command::Fdb { .. }
         | Command::Flows

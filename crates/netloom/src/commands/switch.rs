@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Asks the daemon; its refusals become failures.
-fn request(run: Option<&Path>, request: &Request) -> Result<Reply, Failure> {
+pub(super) fn request(run: Option<&Path>, request: &Request) -> Result<Reply, Failure> {
     let directory = directory(run);
     let socket = SwitchSocket::within(&directory);
     match ask(&socket, request) {
@@ -20,11 +20,11 @@ fn request(run: Option<&Path>, request: &Request) -> Result<Reply, Failure> {
     }
 }
 
-fn options(assignments: &[Assignment]) -> Options {
+pub(super) fn options(assignments: &[Assignment]) -> Options {
     assignments.iter().cloned().collect()
 }
 
-fn words(options: &Options) -> String {
+pub(super) fn words(options: &Options) -> String {
     options.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
 }
 
@@ -78,6 +78,7 @@ pub fn port(run: Option<&Path>, printer: &Printer, command: &PortCommand) -> Res
         }
         PortCommand::Del { name } => request(run, &Request::PortDelete { name: name.clone() })?,
         PortCommand::List { switch } => request(run, &Request::PortList { switch: switch.clone() })?,
+        PortCommand::Show { name } => return show_port(run, printer, name),
     };
     let Reply::Ports(ports) = reply else { return Ok(0) };
     if printer.is_machine() {
@@ -122,6 +123,42 @@ pub fn port(run: Option<&Path>, printer: &Printer, command: &PortCommand) -> Res
             put(&printer.rows(heads, ports.iter().map(row)))?;
         }
     }
+    Ok(0)
+}
+
+/// The port of a name.
+pub(super) fn find_port(run: Option<&Path>, name: &str) -> Result<PortStatus, Failure> {
+    let Reply::Ports(ports) = request(run, &Request::PortList { switch: None })? else {
+        return Err(Failure::new("the switch gave another answer than the list of its ports"));
+    };
+    let known: Vec<String> = ports.iter().map(|port| port.name.clone()).collect();
+    let found = ports.into_iter().find(|port| port.name == name);
+    found.ok_or_else(|| {
+        Failure::new(format!("there is no port `{name}`")).help(format!("ports: {}", known.join(", ")))
+    })
+}
+
+fn show_port(run: Option<&Path>, printer: &Printer, name: &str) -> Result<u8, Failure> {
+    let port = find_port(run, name)?;
+    if printer.is_machine() {
+        printer.machine(&port)?;
+        return Ok(0);
+    }
+    let mut rows = vec![
+        ("port", format!("{} (number {})", port.name, port.number)),
+        ("switch", port.switch.clone()),
+        ("state", port.state.clone()),
+        ("tree", port.tree.clone()),
+        ("neighbours", port.neighbours.join(", ")),
+        ("received", format!("{} packets, {} octets", port.received, port.received_octets)),
+        ("sent", format!("{} packets, {} octets", port.sent, port.sent_octets)),
+        ("not sent", format!("{} packets", port.unsent)),
+    ];
+    rows.extend(port.dropped.iter().map(|(reason, count)| ("dropped", format!("{count} {reason}"))));
+    rows.extend(port.links.iter().map(|link| ("link", super::link::sentence(link))));
+    rows.extend(port.options.iter().map(|(name, value)| ("option", format!("{name}={value}"))));
+    let rows = rows.into_iter().filter(|(_, text)| !text.is_empty());
+    put(&rows.map(|(name, text)| format!("{name:<12}{text}\n")).collect::<String>())?;
     Ok(0)
 }
 

@@ -163,7 +163,6 @@ fn bursts_of_loss_have_the_length_and_the_share_of_gilberts_model() {
     assert!((count as f64 / MANY as f64 - 1.0 / 6.0).abs() < 6.0 * deviation, "{count}");
     let length = count as f64 / bursts as f64;
     assert!((length - 5.0).abs() < 6.0 * (20.0 / bursts as f64).sqrt(), "{length}");
-    // Independent losses of the same share come in bursts of 1.2.
 }
 
 #[test]
