@@ -29,6 +29,6 @@ impl Platform for Kernel {
 }
 
 /// The kernel's errors name the object themselves.
-fn refusal(error: &KernelError) -> PlatformError {
+pub(crate) fn refusal(error: &KernelError) -> PlatformError {
     PlatformError::new(None, error.to_string())
 }

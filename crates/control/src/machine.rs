@@ -9,6 +9,7 @@
 //! Invariants: observing starts nothing. A daemon that was killed leaves its configuration, so that what it carried is
 //! seen as not running and is mended by starting it again; the interfaces persist meanwhile.
 
+use crate::linux;
 use crate::platform::{Missing, Platform, PlatformError};
 use crate::switch::{
     self, GONE, NOT_OPEN, Options, PortStatus, Reply, Request, SwitchConfiguration, SwitchSocket, ask,
@@ -16,7 +17,7 @@ use crate::switch::{
 use netloom_compile::object::{
     Desired, Key, Mark, Observed, ObservedObject, Operation, Owner, PortVlan, Space, Spec, Switch, SwitchPort,
 };
-use netloom_kernel::Kernel;
+use netloom_kernel::{Ahead, Kernel};
 use netloom_wire::{InterfaceName, NodeName, VlanId};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -89,6 +90,17 @@ impl Machine {
     #[must_use]
     pub const fn kernel(&self) -> &Kernel {
         &self.kernel
+    }
+
+    /// [`Platform::observe`] with what was looked at already ([`Kernel::look_ahead`]).
+    ///
+    /// # Errors
+    /// As [`Platform::observe`].
+    pub fn observe_after(&self, scope: &Desired, ahead: Option<Ahead>) -> Result<Observed, PlatformError> {
+        let mut observed = self.kernel.observe_after(scope, ahead).map_err(|error| linux::refusal(&error))?;
+        self.observe_switches(scope, &mut observed)
+            .map_err(|error| PlatformError::new(None, format!("the switch can't be looked at: {error}")))?;
+        Ok(observed)
     }
 
     fn socket(&self) -> SwitchSocket {
@@ -413,10 +425,7 @@ fn port_of(switch: &str, options: &Options, open: bool) -> Option<SwitchPort> {
 
 impl Platform for Machine {
     fn observe(&self, scope: &Desired) -> Result<Observed, PlatformError> {
-        let mut observed = Platform::observe(&self.kernel, scope)?;
-        self.observe_switches(scope, &mut observed)
-            .map_err(|error| PlatformError::new(None, format!("the switch can't be looked at: {error}")))?;
-        Ok(observed)
+        self.observe_after(scope, None)
     }
 
     fn execute(&self, owner: &Owner, operations: &[Operation]) -> Result<(), PlatformError> {

@@ -19,6 +19,8 @@
 //!
 //! Deliberately absent: clocks (callers give the time), a database: a few files of a few hundred kilobytes.
 
+mod same;
+
 use netloom_compile::object::{Desired, Key, Spec};
 use netloom_wire::NodeName;
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -206,7 +208,7 @@ impl Store {
     }
 
     fn generation_path(&self, number: u64) -> PathBuf {
-        self.directory.join("generations").join(format!("{number:04}.json"))
+        generation_file(&self.directory, number)
     }
 
     /// The number of the generation that stands.
@@ -366,6 +368,35 @@ pub fn peek(state_dir: &Path, topology: &NodeName) -> Result<Option<Generation>,
     read_generation(&state_dir.join(topology.as_str()))
 }
 
+/// What stood before a plan.
+#[derive(Debug)]
+pub enum Stood {
+    /// Nothing.
+    Nothing,
+    /// The same as is described now.
+    Same,
+    /// Something else.
+    Other(Box<Generation>),
+}
+
+/// What stands, compared with what is described. Without the lock.
+///
+/// # Errors
+/// When it can't be read or is damaged.
+pub fn stood(state_dir: &Path, desired: &Desired) -> Result<Stood, StoreError> {
+    let directory = state_dir.join(desired.topology.as_str());
+    let Some(number) = read_current(&directory)? else { return Ok(Stood::Nothing) };
+    let path = generation_file(&directory, number);
+    if same::holds(&path, desired) {
+        return Ok(Stood::Same);
+    }
+    Ok(read(&path)?.map_or(Stood::Nothing, |generation| Stood::Other(Box::new(generation))))
+}
+
+fn generation_file(directory: &Path, number: u64) -> PathBuf {
+    directory.join("generations").join(format!("{number:04}.json"))
+}
+
 fn read_current(directory: &Path) -> Result<Option<u64>, StoreError> {
     let path = directory.join("current");
     match fs::read_to_string(&path) {
@@ -381,7 +412,7 @@ fn read_current(directory: &Path) -> Result<Option<u64>, StoreError> {
 fn read_generation(directory: &Path) -> Result<Option<Generation>, StoreError> {
     match read_current(directory)? {
         None => Ok(None),
-        Some(number) => read(&directory.join("generations").join(format!("{number:04}.json"))),
+        Some(number) => read(&generation_file(directory, number)),
     }
 }
 
@@ -426,6 +457,7 @@ fn replace(path: &Path, content: &[u8]) -> Result<(), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use netloom_compile::object::{Object, Origin, Owner, Space};
 
     fn generation(number: u64) -> Generation {
         Generation {
@@ -457,6 +489,31 @@ mod tests {
         assert!(matches!(store.generation(1), Err(StoreError::NoGeneration { .. })));
         assert_eq!(store.generation(40).unwrap(), generation(40));
         assert_eq!(peek(&state, &name).unwrap(), Some(generation(53)));
+        let now = generation(53).desired;
+        assert!(matches!(stood(&state, &now), Ok(Stood::Same)));
+        let mut other = now.clone();
+        let key = Key::Namespace { space: Space::Host };
+        let owner = Owner { topology: name.clone(), part: "a".into() };
+        let origin = Origin { file: "a.yaml".into(), line: 1, column: 1 };
+        let object =
+            Object { key: key.clone(), spec: Spec::Namespace, owner, origin, reason: "\"desired\":".into() };
+        other.objects.insert(key, object);
+        let found = stood(&state, &other).unwrap();
+        assert!(matches!(found, Stood::Other(old) if *old == generation(53)));
+        // A text and a variable that look like the field.
+        let mut looks =
+            Generation { desired: other.clone(), text: "\"desired\":{}".into(), ..generation(54) };
+        store.commit(&looks).unwrap();
+        assert!(matches!(stood(&state, &other), Ok(Stood::Same)));
+        assert!(matches!(stood(&state, &now), Ok(Stood::Other(_))));
+        looks.variables.insert("desired".into(), "x".into());
+        store.commit(&looks).unwrap();
+        assert!(matches!(stood(&state, &other), Ok(Stood::Other(old)) if old.desired == other));
+        // Half a file is no generation.
+        let path = store.generation_path(54);
+        let text = fs::read(&path).unwrap();
+        fs::write(&path, &text[..text.len() - 1]).unwrap();
+        assert!(matches!(stood(&state, &other), Err(StoreError::Damaged { .. })));
         fs::write(store.path("current"), "x").unwrap();
         assert!(matches!(store.current(), Err(StoreError::Damaged { .. })));
         store.remove().unwrap();

@@ -1,6 +1,7 @@
 //! The handle on the kernel for one topology: where its namespaces are, and sockets into them.
 
 use crate::error::KernelError;
+use crate::marks;
 use crate::namespace::{Namespace, Namespaces};
 use crate::netlink::{Protocol, Socket};
 use netloom_compile::object::Space;
@@ -8,7 +9,7 @@ use netloom_wire::{InterfaceName, NodeName};
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Most sockets that are kept open, as far as the limit of open files allows.
 const SOCKETS: usize = 4096;
@@ -34,7 +35,7 @@ pub struct KernelConfig {
 pub struct Kernel {
     pub(crate) config: KernelConfig,
     pub(crate) namespaces: Namespaces,
-    pub(crate) host: Namespace,
+    pub(crate) host: Arc<Namespace>,
     sockets: Mutex<HashMap<(Space, Protocol), Kept>>,
     /// Most of them.
     most: usize,
@@ -64,7 +65,7 @@ impl Kernel {
         Ok(Self {
             config,
             namespaces,
-            host: Namespace::current()?,
+            host: Arc::new(Namespace::current()?),
             sockets: Mutex::default(),
             most: most_sockets(),
             primaries: Mutex::default(),
@@ -86,10 +87,7 @@ impl Kernel {
     /// Name of our packet-filter table: a node's namespace is ours alone, the host's is not.
     #[must_use]
     pub fn table(&self, space: &Space) -> String {
-        match space {
-            Space::Host => format!("netloom_{}", self.config.topology),
-            Space::Node(_) => "netloom".to_owned(),
-        }
+        marks::table(space, &self.config.topology)
     }
 
     /// Closes every socket that is kept, so that no namespace lives because of us.

@@ -36,3 +36,4 @@ pub mod wireguard;
 
 pub use error::KernelError;
 pub use kernel::{Kernel, KernelConfig};
+pub use observe::Ahead;

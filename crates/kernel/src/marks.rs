@@ -15,7 +15,7 @@
 //! the same request cannot reach again to set an alias: killed between the two, the end is still known
 //! as ours. The alias is what people read.
 
-use netloom_compile::object::{Mark, Owner};
+use netloom_compile::object::{Mark, Owner, Space};
 use netloom_wire::NodeName;
 use std::sync::OnceLock;
 
@@ -39,6 +39,15 @@ pub fn alias(owner: &Owner) -> String {
 #[must_use]
 pub fn namespace_alias(topology: &NodeName, node: &NodeName) -> String {
     format!("netloom:{topology}:{node}")
+}
+
+/// Name of our packet-filter table: a node's namespace is ours alone, the host's is not.
+#[must_use]
+pub fn table(space: &Space, topology: &NodeName) -> String {
+    match space {
+        Space::Host => format!("netloom_{topology}"),
+        Space::Node(_) => "netloom".to_owned(),
+    }
 }
 
 /// What follows `netloom:TOPOLOGY:` in an alias of this topology.

@@ -2,8 +2,11 @@
 //!
 //! ```text
 //! per namespace, in parallel:  enter -> dump links, addresses, routes, rules, neighbours, ... -> View
-//! then, with all views:        links -> descriptions (peers and parents have names now)
+//! then, with all views:        enter -> ask for what only the description names (sysctls, offloads)
+//!                              links -> descriptions (peers and parents have names now)
 //! ```
+//!
+//! The first half needs no description, so that it can begin while one is still being compiled ([`Ahead`]).
 //!
 //! What: everything in the topology's own namespaces; in the host's only what carries the topology's
 //! mark or what is desired there.
@@ -13,22 +16,22 @@
 //! - The other end of a veth is found by the identity of its namespace (the mark of that namespace's `lo`,
 //!   asked for by identifier), not by guessing from interface numbers.
 //!
-//! Costs: about ten system calls per namespace, no thread per namespace; counters are not asked for.
+//! Costs: about ten system calls per namespace, no thread per namespace; counters are not asked for. Most of the time
+//! is the kernel's, under one lock for all namespaces: two threads are little faster than one.
 
+mod ahead;
 mod host;
 mod view;
 
 use crate::error::KernelError;
 use crate::kernel::Kernel;
-use crate::namespace::Namespace;
-use crate::netlink::NetlinkError;
 use crate::process;
-use crate::tc::TcError;
+pub use ahead::Ahead;
+use ahead::{Looker, Round};
 use netloom_compile::object::{Desired, Key, Link, LinkKind, Mark, Observed, ObservedObject, Space, Spec};
-use netloom_wire::{InterfaceName, NodeName};
+use netloom_wire::InterfaceName;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use view::View;
 
 /// What is desired in one space, as far as it decides what to look at.
 #[derive(Debug, Clone, Default)]
@@ -62,19 +65,40 @@ impl<'a> Wanted<'a> {
 }
 
 impl Kernel {
+    /// Begins to look at the namespaces that there are, in a thread beside the caller's; [`Kernel::observe_after`]
+    /// takes over what it found. What changes after this call may be seen or not.
+    ///
+    /// # Errors
+    /// When their directory cannot be read, or no thread can be started.
+    pub fn look_ahead(&self) -> Result<Ahead, KernelError> {
+        let mut spaces = vec![Space::Host];
+        spaces.extend(self.namespaces.list()?.into_iter().map(Space::Node));
+        Ahead::begin(self.looker(), spaces)
+    }
+
     /// What there is of the topology, and what there is under the names of `desired`.
     ///
     /// # Errors
     /// When a namespace cannot be entered or the kernel does not answer.
     pub fn observe(&self, desired: &Desired) -> Result<Observed, KernelError> {
+        self.observe_after(desired, None)
+    }
+
+    /// The same, with what was looked at already.
+    ///
+    /// # Errors
+    /// As [`Kernel::observe`].
+    pub fn observe_after(&self, desired: &Desired, ahead: Option<Ahead>) -> Result<Observed, KernelError> {
         let mut wanted: HashMap<&Space, Wanted<'_>> = HashMap::new();
         for (key, object) in &desired.objects {
             wanted.entry(key.space()).or_default().add(key, &object.spec);
         }
         let mut spaces: BTreeSet<Space> = wanted.keys().map(|space| (*space).clone()).collect();
-        spaces.extend(self.namespaces.list()?.into_iter().map(Space::Node));
-        spaces.insert(Space::Host);
-        let mut observed = self.look(&spaces.into_iter().collect::<Vec<_>>(), &wanted)?;
+        if ahead.is_none() {
+            spaces.extend(self.namespaces.list()?.into_iter().map(Space::Node));
+            spaces.insert(Space::Host);
+        }
+        let mut observed = self.look(spaces, ahead, &wanted)?;
         for (identity, running) in process::observe(&self.config.netns_dir, &self.config.topology) {
             let key = Key::Process { space: Space::Node(identity.node), name: identity.name };
             observed.insert(key, ObservedObject { spec: Spec::Process(running.process), mark: Mark::Ours });
@@ -96,7 +120,7 @@ impl Kernel {
         }
         let mut wanted: HashMap<&Space, Wanted<'_>> = HashMap::new();
         wanted.entry(key.space()).or_default().add(key, spec);
-        let mut spaces = vec![key.space().clone()];
+        let mut spaces = BTreeSet::from([key.space().clone()]);
         if let Spec::Link(link) = spec {
             spaces.extend(match &link.kind {
                 LinkKind::Veth { peer } => Some(peer.space.clone()),
@@ -105,83 +129,50 @@ impl Kernel {
                 }
                 _ => None,
             });
-            spaces.dedup();
         }
-        Ok(self.look(&spaces, &wanted)?.remove(key))
+        Ok(self.look(spaces, None, &wanted)?.remove(key))
+    }
+
+    fn looker(&self) -> Looker {
+        Looker {
+            namespaces: self.namespaces.clone(),
+            host: self.host.clone(),
+            topology: self.config.topology.clone(),
+            met: Arc::default(),
+        }
     }
 
     fn look(
         &self,
-        spaces: &[Space],
+        mut spaces: BTreeSet<Space>,
+        ahead: Option<Ahead>,
         wanted: &HashMap<&Space, Wanted<'_>>,
     ) -> Result<BTreeMap<Key, ObservedObject>, KernelError> {
         let nothing = Wanted::default();
+        let looker = self.looker();
         let processors = std::thread::available_parallelism().map_or(1, usize::from).min(4);
-        let share = spaces.len().div_ceil(processors).max(4);
-        // The calling thread stays in its namespace, so even one space is looked at by a worker.
-        let views: Vec<View> = in_parallel(spaces, share, |space| {
-            let wanted = wanted.get(space).unwrap_or(&nothing);
-            self.view(space, wanted)
-        })?
-        .into_iter()
-        .flatten()
-        .collect();
+        for known in ahead.iter().flat_map(Ahead::spaces) {
+            spaces.remove(known);
+        }
+        let rest = Round::new(spaces.into_iter().collect());
+        let mut views = match ahead {
+            Some(ahead) => ahead.finish(&rest, processors)?,
+            // The calling thread stays in its namespace, so even one space is looked at by a worker.
+            None => rest.finish(&looker, processors)?,
+        };
+        views.sort_by(|one, other| one.space.cmp(&other.space));
         let names: HashMap<&Space, &HashMap<u32, InterfaceName>> =
             views.iter().map(|view| (&view.space, &view.names)).collect();
         let share = views.len().div_ceil(processors).max(4);
         let parts: Vec<Vec<(Key, ObservedObject)>> = in_parallel(&views, share, |view| {
             let wanted = wanted.get(&view.space).unwrap_or(&nothing);
-            let mut objects = view.objects(&names, wanted, &self.config.topology);
+            let asked = looker.ask(view, wanted)?;
+            let mut objects = view.objects(&names, wanted, &asked, &self.config.topology);
             // Spaces come in order, so that sorted parts are nearly the sorted whole.
             objects.sort_by(|(one, _), (other, _)| one.cmp(other));
             Ok(objects)
         })?;
         Ok(parts.into_iter().flatten().collect())
-    }
-
-    /// Looks into one space from the calling thread, which is in it afterwards.
-    fn view(&self, space: &Space, wanted: &Wanted<'_>) -> Result<Option<View>, KernelError> {
-        let opened;
-        let namespace = match space {
-            Space::Host => &self.host,
-            Space::Node(node) => match self.namespaces.open(node)? {
-                Some(namespace) => {
-                    opened = namespace;
-                    &opened
-                }
-                None => return Ok(None),
-            },
-        };
-        namespace.enter()?;
-        self.view_here(space, wanted, &self.host).map(Some)
-    }
-
-    fn view_here(&self, space: &Space, wanted: &Wanted<'_>, host: &Namespace) -> Result<View, KernelError> {
-        let place = format!("observing {}", named(space, &self.config.topology));
-        View::look(space, wanted, host, &self.table(space), &self.config.topology).map_err(
-            |error| match error {
-                view::LookError::Netlink(source) => KernelError::Netlink { doing: place, source },
-                view::LookError::Queueing(TcError::Netlink(source)) => {
-                    KernelError::Netlink { doing: place, source }
-                }
-                view::LookError::Queueing(source) => KernelError::Netlink {
-                    doing: format!("{place}: {source}"),
-                    source: NetlinkError::Malformed,
-                },
-                view::LookError::Filter(source) => KernelError::Filter {
-                    verb: "observe",
-                    key: Box::new(Key::Firewall { space: space.clone() }),
-                    source: Box::new(source),
-                },
-            },
-        )
-    }
-}
-
-fn named(space: &Space, topology: &NodeName) -> String {
-    match space {
-        Space::Host => "the host's network".to_owned(),
-        Space::Node(node) => format!("the namespace {topology}.{node}"),
     }
 }
 

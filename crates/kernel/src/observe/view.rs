@@ -23,7 +23,7 @@ use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// `IFLA_TARGET_NETNSID` (linux/if_link.h).
 const IFLA_TARGET_NETNSID: u16 = 46;
@@ -71,10 +71,53 @@ pub(super) struct View {
     neighbours: HashMap<i32, Space>,
     vlans: HashMap<u32, BTreeSet<PortVlan>>,
     wireguard: HashMap<u32, WireguardOptions>,
-    offloads: HashMap<InterfaceName, Offloads>,
-    sysctls: Vec<(Arc<str>, String)>,
     firewall: Option<Firewall>,
     queueing: BTreeMap<u32, tc::Found>,
+    /// Whether forwarding entries were asked for.
+    forwards: bool,
+}
+
+/// An interface: its space and its index there.
+type End = (Space, u32);
+
+/// Ends of veth pairs that were seen from their other end, which is the value. It saves half of the questions whose a
+/// namespace is.
+#[derive(Debug, Default)]
+pub(super) struct Met(Mutex<HashMap<End, End>>);
+
+impl Met {
+    fn lock(&self) -> MutexGuard<'_, HashMap<End, End>> {
+        // A thread that panicked left whole entries.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The spaces behind identifiers, of pairs (own index, peer's index, identifier) of a space.
+    fn recall(&self, space: &Space, pairs: &[(u32, u32, i32)]) -> HashMap<i32, Space> {
+        let met = self.lock();
+        let known = |&(own, peer, identifier): &(u32, u32, i32)| {
+            let (far, index) = met.get(&(space.clone(), own))?;
+            // Another pair may have taken the number meanwhile.
+            (*index == peer).then(|| (identifier, far.clone()))
+        };
+        pairs.iter().filter_map(known).collect()
+    }
+
+    fn note(&self, space: &Space, pairs: &[(u32, u32, i32)], neighbours: &HashMap<i32, Space>) {
+        let mut met = self.lock();
+        for (own, peer, identifier) in pairs {
+            if let Some(far) = neighbours.get(identifier) {
+                met.insert((far.clone(), *peer), (space.clone(), *own));
+            }
+        }
+    }
+}
+
+/// What is asked of a namespace because the description names it.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    offloads: HashMap<InterfaceName, Offloads>,
+    sysctls: Vec<(Arc<str>, String)>,
+    entries: Replies,
 }
 
 /// Asks for links; with `index` for one only.
@@ -94,10 +137,9 @@ impl View {
     /// Looks at the calling thread's namespace.
     pub(super) fn look(
         space: &Space,
-        wanted: &Wanted<'_>,
         host: &Namespace,
-        table: &str,
         topology: &NodeName,
+        met: &Met,
     ) -> Result<Self, LookError> {
         let mut socket = Socket::open(Protocol::Route)?;
         let links = dump(&mut socket, |m| drop(link_request(m, 0, libc::NLM_F_DUMP as u16)))?;
@@ -109,13 +151,12 @@ impl View {
             neighbours: HashMap::new(),
             vlans: HashMap::new(),
             wireguard: HashMap::new(),
-            offloads: HashMap::new(),
-            sysctls: Vec::new(),
             firewall: None,
             queueing: BTreeMap::new(),
+            forwards: false,
         };
-        let (mut identifiers, mut filters_vlans, mut forwards) = (BTreeSet::new(), false, wanted.entries);
-        let mut tunnels = Vec::new();
+        let (mut identifiers, mut filters_vlans) = (BTreeSet::new(), false);
+        let (mut tunnels, mut pairs) = (Vec::new(), Vec::new());
         for raw in links.iter().filter_map(|reply| RawLink::read(&reply)) {
             if let Some(name) = raw.interface() {
                 view.names.insert(raw.index, name);
@@ -127,11 +168,12 @@ impl View {
             }
             identifiers.extend(raw.nsid);
             match raw.kind {
+                Some("veth") => pairs.extend(raw.nsid.zip(raw.lower).map(|(id, peer)| (raw.index, peer, id))),
                 Some("bridge") => {
-                    forwards = true;
+                    view.forwards = true;
                     filters_vlans |= link::bridge::filters_vlans(raw.data);
                 }
-                Some("vxlan") => forwards = true,
+                Some("vxlan") => view.forwards = true,
                 Some("wireguard") => tunnels.push(raw.index),
                 _ => {}
             }
@@ -140,12 +182,16 @@ impl View {
         if !view.ours {
             return Ok(view);
         }
-        view.neighbours = whose(&mut socket, identifiers, host, topology)?;
+        // Whoever looked at the other end of a pair knows already whose this end's peer is.
+        view.neighbours = met.recall(space, &pairs);
+        identifiers.retain(|identifier| !view.neighbours.contains_key(identifier));
+        view.neighbours.extend(whose(&mut socket, identifiers, host, topology)?);
+        met.note(space, &pairs, &view.neighbours);
         view.dumps.addresses = dump(&mut socket, address::dump)?;
         view.dumps.routes = dump(&mut socket, route::dump)?;
         view.dumps.rules = dump(&mut socket, rule::dump)?;
         view.dumps.neighbours = dump(&mut socket, neighbour::dump)?;
-        if forwards {
+        if view.forwards {
             view.dumps.entries = dump(&mut socket, neighbour::dump_entries)?;
         }
         if filters_vlans {
@@ -153,34 +199,47 @@ impl View {
             view.vlans = replies.iter().filter_map(|reply| link::read_vlans(&reply)).collect();
         }
         view.queueing = tc::observe(&mut socket, None).map_err(LookError::Queueing)?;
-        view.look_deeper(wanted, &tunnels)?;
-        let value = |path: &Arc<str>| Some((path.clone(), sysctl::ask(&mut socket, path)?));
-        view.sysctls = wanted.sysctls.iter().filter_map(value).collect();
-        view.firewall = filter(table)?;
+        if !tunnels.is_empty() {
+            let mut socket = Socket::open(Protocol::Generic)?;
+            for index in tunnels {
+                if let Some(name) = view.names.get(&index) {
+                    view.wireguard.insert(index, wireguard::observe(&mut socket, name.as_str())?);
+                }
+            }
+        }
+        view.firewall = filter(&marks::table(space, topology))?;
         Ok(view)
     }
 
-    /// What only generic netlink tells.
-    fn look_deeper(&mut self, wanted: &Wanted<'_>, tunnels: &[u32]) -> Result<(), NetlinkError> {
-        if tunnels.is_empty() && wanted.offloads.is_empty() {
-            return Ok(());
+    /// Whether there is anything that [`View::ask`] would ask for.
+    pub(super) fn has_questions(&self, wanted: &Wanted<'_>) -> bool {
+        let entries = wanted.entries && !self.forwards;
+        self.ours && (entries || !wanted.sysctls.is_empty() || !wanted.offloads.is_empty())
+    }
+
+    /// Asks the calling thread's namespace, which must be this one's.
+    pub(super) fn ask(&self, wanted: &Wanted<'_>) -> Result<Asked, NetlinkError> {
+        let mut asked = Asked::default();
+        let mut socket = Socket::open(Protocol::Route)?;
+        if wanted.entries && !self.forwards {
+            asked.entries = dump(&mut socket, neighbour::dump_entries)?;
+        }
+        let value = |path: &Arc<str>| Some((path.clone(), sysctl::ask(&mut socket, path)?));
+        asked.sysctls = wanted.sysctls.iter().filter_map(value).collect();
+        if wanted.offloads.is_empty() {
+            return Ok(asked);
         }
         let mut socket = Socket::open(Protocol::Generic)?;
-        for index in tunnels {
-            if let Some(name) = self.names.get(index) {
-                self.wireguard.insert(*index, wireguard::observe(&mut socket, name.as_str())?);
-            }
-        }
         for (name, link) in &wanted.offloads {
             if self.names.values().any(|there| there == *name) {
                 let active = ethtool::features(&mut socket, name.as_str())?;
                 let features =
                     link.features.keys().map(|feature| (feature.clone(), active.contains(feature)));
                 let channels = ethtool::channels(&mut socket, name.as_str())?;
-                self.offloads.insert((*name).clone(), (features.collect(), channels));
+                asked.offloads.insert((*name).clone(), (features.collect(), channels));
             }
         }
-        Ok(())
+        Ok(asked)
     }
 
     /// The objects, once the names in all namespaces are known.
@@ -188,6 +247,7 @@ impl View {
         &self,
         names: &HashMap<&Space, &HashMap<u32, InterfaceName>>,
         wanted: &Wanted<'_>,
+        asked: &Asked,
         topology: &NodeName,
     ) -> Vec<(Key, ObservedObject)> {
         let mut found = Vec::new();
@@ -215,7 +275,7 @@ impl View {
             let key = Key::Link { space: self.space.clone(), name: name.clone() };
             let existing = wanted.existing.contains(name);
             let mark = if existing { Mark::Unmarkable } else { mark };
-            let link = self.link(&raw, &lookup, name);
+            let link = self.link(&raw, &lookup, asked, name);
             if let LinkKind::Vxlan(options) = &link.kind
                 && let Some(remote) = options.remote
             {
@@ -229,7 +289,7 @@ impl View {
         }
         self.on_links(&filter, &owners, &mut found);
         self.routing(&filter, &lookup, &owners, &mut found);
-        self.forwarding(wanted, &owners, &own_macs, &default_remotes, &mut found);
+        self.forwarding(wanted, asked, &owners, &own_macs, &default_remotes, &mut found);
         for (index, queueing) in &self.queueing {
             let Some(link) = self.names.get(index).cloned() else { continue };
             let key = Key::Shaper { space: self.space.clone(), link };
@@ -242,7 +302,7 @@ impl View {
                 ));
             }
         }
-        for (path, value) in &self.sysctls {
+        for (path, value) in &asked.sysctls {
             let key = Key::Sysctl { space: self.space.clone(), path: path.clone() };
             let spec = Spec::Sysctl { value: value.clone() };
             found.push((key, ObservedObject { spec, mark: Mark::Unmarkable }));
@@ -261,12 +321,14 @@ impl View {
     fn forwarding(
         &self,
         wanted: &Wanted<'_>,
+        asked: &Asked,
         owners: &HashMap<u32, Mark>,
         own_macs: &HashSet<MacAddr>,
         default_remotes: &HashMap<u32, IpAddr>,
         found: &mut Vec<(Key, ObservedObject)>,
     ) {
-        let entries = || self.dumps.entries.iter().filter_map(|reply| neighbour::read_entry(&reply));
+        let replies = || self.dumps.entries.iter().chain(asked.entries.iter());
+        let entries = || replies().filter_map(|reply| neighbour::read_entry(&reply));
         let all: HashSet<(u32, MacAddr, Option<IpAddr>)> = entries()
             .filter(|(_, entry, _)| entry.vlan.is_none())
             .map(|(index, entry, _)| (index, entry.mac, entry.remote))
@@ -291,7 +353,7 @@ impl View {
     }
 
     /// A link with what was asked for separately.
-    fn link(&self, raw: &RawLink<'_>, lookup: &Lookup<'_>, name: &InterfaceName) -> Link {
+    fn link(&self, raw: &RawLink<'_>, lookup: &Lookup<'_>, asked: &Asked, name: &InterfaceName) -> Link {
         let mut link = link::observed(raw, lookup);
         if let Some(vlans) = self.vlans.get(&raw.index) {
             if let LinkKind::Bridge(options) = &mut link.kind {
@@ -303,7 +365,7 @@ impl View {
         if let Some(options) = self.wireguard.get(&raw.index) {
             link.kind = LinkKind::Wireguard(options.clone());
         }
-        if let Some((features, channels)) = self.offloads.get(name) {
+        if let Some((features, channels)) = asked.offloads.get(name) {
             link.features = features.clone();
             link.channels = *channels;
         }

@@ -1,7 +1,7 @@
 //! `plan`: what `apply` would change, and why.
 
 use super::load::Loaded;
-use super::session::{Session, remember};
+use super::session::{Session, machine};
 use super::summary;
 use crate::cli::Output;
 use crate::failure::Failure;
@@ -32,11 +32,14 @@ struct Report<'a> {
 /// # Errors
 /// When the description can't be realized here, or foreign objects are in the way.
 pub fn run(realm: &Realm, printer: &Printer, loaded: &Loaded, destroy: bool) -> Result<u8, Failure> {
-    let last = remember(realm, loaded);
-    let session = Session::open(realm, loaded)?;
-    let desired = if destroy { Desired::new(session.name.clone()) } else { session.compiled.desired.clone() };
+    let machine = machine(realm, &loaded.model.validated.topology().name)?;
+    // The kernel answers while the file is compiled.
+    let ahead = machine.kernel().look_ahead().map_err(Failure::new)?;
+    let session = Session::on(machine, realm, loaded)?;
+    let nothing = Desired::new(session.name.clone());
+    let desired = if destroy { &nothing } else { &session.compiled.desired };
     session.print_notes(printer);
-    let missing = session.missing(&desired);
+    let missing = session.missing(desired);
     if !missing.is_empty() {
         if printer.is_machine() {
             printer.machine(&Report {
@@ -48,7 +51,7 @@ pub fn run(realm: &Realm, printer: &Printer, loaded: &Loaded, destroy: bool) -> 
         }
         return Err(lacks(&missing));
     }
-    let plan = session.plan(&desired, last)?;
+    let plan = session.plan(realm, desired, ahead)?;
     if printer.is_machine() {
         let drift = plan.has_drift();
         printer.machine(&Report { topology: loaded.name(), missing: &[], plan: Some(&plan), drift })?;
@@ -57,7 +60,7 @@ pub fn run(realm: &Realm, printer: &Printer, loaded: &Loaded, destroy: bool) -> 
     }
     let status = status(&plan);
     // The program ends now: to free a hundred thousand objects one by one first would only keep the user waiting.
-    std::mem::forget((session, desired, plan));
+    std::mem::forget((session, plan));
     Ok(status)
 }
 

@@ -11,11 +11,11 @@ use netloom_control::machine::Machine;
 use netloom_control::plan::{Memory, Plan};
 use netloom_control::platform::{Missing, Platform};
 use netloom_control::realm::Realm;
-use netloom_control::store::{self, Generation, StoreError};
-use netloom_kernel::{Kernel, KernelConfig, capability, tc};
+use netloom_control::store::{self, Stood};
+use netloom_kernel::{Ahead, Kernel, KernelConfig, capability, tc};
 use netloom_wire::NodeName;
+use std::borrow::Cow;
 use std::path::Path;
-use std::thread::JoinHandle;
 
 /// A compiled file and the machine it is for.
 pub struct Session {
@@ -27,16 +27,6 @@ pub struct Session {
     pub keep: Keep,
     /// The kernel and the switch.
     pub machine: Machine,
-}
-
-/// What stood before, being read.
-pub type Remembered = JoinHandle<Result<Option<Generation>, StoreError>>;
-
-/// Begins to read what stands: a large topology's generation is megabytes, so it is read while others work.
-pub fn remember(realm: &Realm, loaded: &Loaded) -> Remembered {
-    let name = loaded.model.validated.topology().name.value.clone();
-    let directory = realm.state_dir.clone();
-    std::thread::spawn(move || store::peek(&directory, &name))
 }
 
 /// The kernel and the switch as one topology of a realm sees them.
@@ -89,8 +79,18 @@ impl Session {
     /// When it can't be compiled, or the store is damaged.
     pub fn open(realm: &Realm, loaded: &Loaded) -> Result<Self, Failure> {
         let name = loaded.model.validated.topology().name.value.clone();
+        let machine = machine(realm, &name)?;
+        Self::on(machine, realm, loaded)
+    }
+
+    /// The same, on a machine that is known already.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub fn on(machine: Machine, realm: &Realm, loaded: &Loaded) -> Result<Self, Failure> {
+        let name = loaded.model.validated.topology().name.value.clone();
         let (compiled, keep) = compile(realm, loaded)?;
-        Ok(Self { machine: machine(realm, &name)?, name, compiled, keep })
+        Ok(Self { machine, name, compiled, keep })
     }
 
     /// What this system lacks.
@@ -99,15 +99,27 @@ impl Session {
         Platform::missing(&self.machine, desired)
     }
 
-    /// The plan from what is to `desired`.
+    /// The plan from what is to `desired`, with a look that has begun.
     ///
     /// # Errors
     /// When the system can't be looked at, the store is damaged, or foreign objects are in the way.
-    pub fn plan(&self, desired: &Desired, last: Remembered) -> Result<Plan, Failure> {
-        let observed = Platform::observe(&self.machine, desired).map_err(Failure::new)?;
-        let last = last.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let last = last.map_err(Failure::new)?.map(|generation| generation.desired);
-        Plan::between(&observed, desired, &Memory::of(last.as_ref())).map_err(Failure::new)
+    pub fn plan(&self, realm: &Realm, desired: &Desired, ahead: Ahead) -> Result<Plan, Failure> {
+        let (stood, observed) = std::thread::scope(|scope| {
+            // A large topology's generation is megabytes, so it is read while the kernel answers.
+            let stood = scope.spawn(|| store::stood(&realm.state_dir, desired));
+            let observed = self.machine.observe_after(desired, Some(ahead));
+            (stood.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), observed)
+        });
+        let last = match stood.map_err(Failure::new)? {
+            Stood::Nothing => None,
+            Stood::Same => Some(Cow::Borrowed(desired)),
+            Stood::Other(generation) => Some(Cow::Owned(generation.desired)),
+        };
+        let observed = observed.map_err(Failure::new)?;
+        let plan = Plan::between(&observed, desired, &Memory::of(last.as_deref())).map_err(Failure::new);
+        // Only for a moment: to free a hundred thousand objects would keep the user waiting.
+        std::mem::forget((last, observed));
+        plan
     }
 
     /// Prints what the user should know, to standard error.
