@@ -1,15 +1,10 @@
 //! Checksums that a sender left open, completed in software (RFC 1071).
 
 use netloom_mem::{Batch, Offload};
+use netloom_wire::checksum::Sum;
 
-/// How many octets are summed at a time.
+/// How many octets are summed at a time; even, so that words stay words.
 const PIECE: usize = 2048;
-
-fn add(sum: u64, octets: &[u8]) -> u64 {
-    let (words, rest) = octets.as_chunks::<2>();
-    let last = rest.first().map_or(0, |last| u64::from(*last) << 8);
-    words.iter().fold(sum, |sum, word| sum + u64::from(u16::from_be_bytes(*word))) + last
-}
 
 /// Writes the checksum that the frame's offload leaves open, and takes the offload away. What is to be cut stays to be
 /// cut. A checksum that lies outside the head stays open.
@@ -24,23 +19,17 @@ pub fn complete_checksum(batch: &mut Batch, index: usize) {
         return;
     }
     // The field holds the sum of the pseudo-header, so that it counts like everything else.
-    let (mut from, mut sum, mut piece) = (start, 0, [0; PIECE]);
+    let (mut from, mut sum, mut piece) = (start, Sum::ZERO, [0; PIECE]);
     loop {
         let count = batch.copy(index, from, &mut piece);
-        sum = add(sum, &piece[..count]);
+        sum = sum.bytes(&piece[..count]);
         from += count;
         if count < PIECE {
             break;
         }
     }
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
     // Zero means "none" to UDP; all ones is the same number.
-    let value = match !(sum as u16) {
-        0 => u16::MAX,
-        value => value,
-    };
+    let value = sum.udp_checksum();
     if let Some(field) = batch.head_mut(index).get_mut(place..place + 2) {
         field.copy_from_slice(&value.to_be_bytes());
     }
