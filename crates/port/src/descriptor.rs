@@ -153,10 +153,10 @@ impl ReceiveQueue for DescriptorReceive {
 }
 
 /// An outer VLAN tag as it stands in a frame: EtherType, then priority and VLAN.
-type TagOctets = [u8; 4];
+pub(crate) type TagOctets = [u8; 4];
 
 /// Puts a tag behind the two addresses of a frame.
-fn put_back(batch: &mut Batch, index: usize, tag: TagOctets) {
+pub(crate) fn put_back(batch: &mut Batch, index: usize, tag: TagOctets) {
     const ADDRESSES: usize = 12;
     if batch.head(index).len() < ADDRESSES {
         return;

@@ -3,6 +3,7 @@
 //! - [`tap`]: interfaces of this host whose other end is a port.
 //! - [`packet`]: existing interfaces, by packet sockets.
 //! - [`pcap`]: files of captured frames.
+//! - [`xdp`]: existing interfaces, by AF_XDP sockets.
 //! - [`vhost`]: virtual machines and other programs that speak vhost-user.
 //!
 //! Invariants:
@@ -15,7 +16,9 @@
 #![deny(unsafe_code)]
 
 mod descriptor;
+mod device;
 pub mod packet;
 pub mod pcap;
 pub mod tap;
 pub mod vhost;
+pub mod xdp;

@@ -5,7 +5,7 @@
 
 use crate::descriptor::{DescriptorReceive, DescriptorSend, queues};
 use netloom_mem::{PortNumber, ReceiveQueue, SendQueue};
-use rustix::fd::{FromRawFd, OwnedFd};
+use rustix::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::io;
 
 const PACKET_AUXDATA: i32 = 8;
@@ -49,13 +49,8 @@ pub fn open_packet(port: PortNumber, index: u32) -> io::Result<PacketSocket> {
 }
 
 fn open(index: u32) -> io::Result<OwnedFd> {
-    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-    // SAFETY: no memory is involved. Protocol 0 receives nothing until the socket is bound.
-    #[allow(unsafe_code)]
-    let socket = check(unsafe { libc::socket(libc::AF_PACKET, kind, 0) })?;
-    // SAFETY: the descriptor was just made and is nobody else's.
-    #[allow(unsafe_code)]
-    let owned = unsafe { OwnedFd::from_raw_fd(socket) };
+    let owned = socket()?;
+    let socket = owned.as_raw_fd();
     option(socket, PACKET_VNET_HDR, 1)?;
     option(socket, PACKET_IGNORE_OUTGOING, 1)?;
     option(socket, PACKET_AUXDATA, 1)?;
@@ -63,6 +58,25 @@ fn open(index: u32) -> io::Result<OwnedFd> {
     let _ = option(socket, PACKET_QDISC_BYPASS, 1);
     let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&owned, 8 << 20);
     let _ = rustix::net::sockopt::set_socket_send_buffer_size(&owned, 8 << 20);
+    join(socket, index)?;
+    let address = libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as u16,
+        sll_protocol: (libc::ETH_P_ALL as u16).to_be(),
+        sll_ifindex: index as i32,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    let size = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+    // SAFETY: the address is a `struct sockaddr_ll`, which lives during the call.
+    #[allow(unsafe_code)]
+    check(unsafe { libc::bind(socket, (&raw const address).cast(), size) })?;
+    Ok(owned)
+}
+
+/// Has the interface take frames for all addresses as long as the socket lives.
+fn join(socket: i32, index: u32) -> io::Result<()> {
     let promiscuous = libc::packet_mreq {
         mr_ifindex: index as i32,
         mr_type: libc::PACKET_MR_PROMISC as u16,
@@ -80,19 +94,24 @@ fn open(index: u32) -> io::Result<OwnedFd> {
             (&raw const promiscuous).cast(),
             size,
         )
-    })?;
-    let address = libc::sockaddr_ll {
-        sll_family: libc::AF_PACKET as u16,
-        sll_protocol: (libc::ETH_P_ALL as u16).to_be(),
-        sll_ifindex: index as i32,
-        sll_hatype: 0,
-        sll_pkttype: 0,
-        sll_halen: 0,
-        sll_addr: [0; 8],
-    };
-    let size = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
-    // SAFETY: the address is a `struct sockaddr_ll`, which lives during the call.
+    })
+    .map(drop)
+}
+
+/// A socket that receives nothing and only has an interface take frames for all addresses.
+pub(crate) fn promiscuous(index: u32) -> io::Result<OwnedFd> {
+    let socket = socket()?;
+    join(socket.as_raw_fd(), index)?;
+    Ok(socket)
+}
+
+/// A packet socket. Without a protocol it receives nothing until it is bound.
+fn socket() -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: no memory is involved.
     #[allow(unsafe_code)]
-    check(unsafe { libc::bind(socket, (&raw const address).cast(), size) })?;
-    Ok(owned)
+    let socket = check(unsafe { libc::socket(libc::AF_PACKET, kind, 0) })?;
+    // SAFETY: the descriptor was just made and is nobody else's.
+    #[allow(unsafe_code)]
+    Ok(unsafe { OwnedFd::from_raw_fd(socket) })
 }

@@ -30,7 +30,7 @@ mod handover;
 mod inflight;
 mod log;
 mod memory;
-mod moves;
+pub(crate) mod moves;
 mod packed;
 mod port;
 mod protocol;

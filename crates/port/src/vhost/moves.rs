@@ -23,7 +23,7 @@ unsafe fn block<const N: usize>(from: *const u8, to: *mut u8) {
 /// `from` must be readable and `to` writable for `length` octets, and they must not overlap.
 #[allow(unsafe_code)]
 #[inline(always)]
-pub(super) unsafe fn copy_small(from: *const u8, to: *mut u8, length: usize) {
+pub(crate) unsafe fn copy_small(from: *const u8, to: *mut u8, length: usize) {
     // SAFETY: every block below starts and ends within the first `length` octets.
     unsafe {
         if length >= 64 {
@@ -55,7 +55,7 @@ pub(super) unsafe fn copy_small(from: *const u8, to: *mut u8, length: usize) {
 /// `from` must be readable and `to` writable for `length` octets, and they must not overlap.
 #[allow(unsafe_code)]
 #[inline(always)]
-pub(super) unsafe fn copy(from: *const u8, to: *mut u8, length: usize) {
+pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, length: usize) {
     // SAFETY: as the caller promises.
     unsafe {
         if length <= 256 {
