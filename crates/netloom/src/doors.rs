@@ -1,21 +1,35 @@
 //! The drivers that this program has, by the `type` of a port.
 
+mod interface;
+
 use netloom_control::switch::{Doors, GONE, OpenPort, Options};
 use netloom_mem::{ReceiveQueue, SendQueue};
 use netloom_port::vhost::{Config, Mode, Port};
 use netloom_port::{packet, pcap, tap};
+use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// What a port tells about itself; nothing when it is closed.
+type Told = Box<dyn Fn() -> Option<BTreeMap<String, String>> + Send>;
+
 /// All drivers.
-#[derive(Debug)]
-pub struct Drivers {}
+pub struct Drivers {
+    /// Ports that have more to tell than their state, by number.
+    told: BTreeMap<u32, Told>,
+}
+
+impl std::fmt::Debug for Drivers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Drivers").finish_non_exhaustive()
+    }
+}
 
 /// The types of ports, for messages.
-const TYPES: &str = "vhost-user, tap, afpacket, pcap";
+const TYPES: &str = "vhost-user, tap, afxdp, afpacket, pcap";
 
 impl Drivers {
     /// Drivers that hold nothing yet.
@@ -23,7 +37,13 @@ impl Drivers {
     /// # Errors
     /// When the system lacks what they share.
     pub fn new() -> std::io::Result<Self> {
-        Ok(Self {})
+        Ok(Self { told: BTreeMap::new() })
+    }
+
+    /// Has a port tell about itself as long as it is open.
+    fn tell(&mut self, number: u32, told: impl Fn() -> Option<BTreeMap<String, String>> + Send + 'static) {
+        self.told.retain(|_, told| told().is_some());
+        self.told.insert(number, Box::new(told));
     }
 }
 
@@ -66,11 +86,16 @@ impl Doors for Drivers {
         match given.get("type") {
             Some("vhost-user") => vhost(number, given),
             Some("tap") => tap(number, name, given),
+            Some("afxdp") => interface::afxdp(self, number, given),
             Some("afpacket") => packet(number, given),
             Some("pcap") => pcap(number, given),
             Some(other) => Err(format!("there is no type `{other}`; there are {TYPES}")),
             None => Err(format!("`type` is missing; there are {TYPES}")),
         }
+    }
+
+    fn details(&self, number: u32) -> BTreeMap<String, String> {
+        self.told.get(&number).and_then(|told| told()).unwrap_or_default()
     }
 }
 

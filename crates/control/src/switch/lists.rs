@@ -76,6 +76,7 @@ impl Switch {
                 number: port.number,
                 options: port.options.clone(),
                 state: carried.map_or_else(|| NOT_OPEN.to_owned(), |carried| (carried.state)()),
+                details: carried.map(|_| self.doors.details(port.number)).unwrap_or_default(),
                 neighbours: neighbours.remove(&port.number).unwrap_or_default(),
                 tree: trees.get(&port.number).copied().map(tree).unwrap_or_default(),
                 received: counters.received.get(),

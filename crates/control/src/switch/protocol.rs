@@ -187,6 +187,9 @@ pub struct PortStatus {
     pub options: Options,
     /// How it is: `up`, or what keeps it from that.
     pub state: String,
+    /// What its driver tells beside that, by name.
+    #[serde(default)]
+    pub details: BTreeMap<String, String>,
     /// What it is in the spanning tree; empty without one.
     #[serde(default)]
     pub tree: String,

@@ -97,6 +97,12 @@ pub trait Doors: Send {
     /// # Errors
     /// A sentence with the value and the way out.
     fn open(&mut self, number: u32, name: &str, options: &Options) -> Result<OpenPort, String>;
+
+    /// What an open port has to tell beside its state and its counters, by name.
+    fn details(&self, number: u32) -> BTreeMap<String, String> {
+        let _ = number;
+        BTreeMap::new()
+    }
 }
 
 pub(super) struct Carried {
@@ -111,7 +117,7 @@ pub struct Switch {
     pub(super) configuration: SwitchConfiguration,
     pub(super) bridges: Shared,
     pub(super) ports: BTreeMap<String, Carried>,
-    doors: Box<dyn Doors>,
+    pub(super) doors: Box<dyn Doors>,
     pub(super) worker: Handle,
     thread: Option<std::thread::JoinHandle<()>>,
     pub(super) core: Option<usize>,

@@ -226,6 +226,8 @@ A simulated link (`netloom help link add` says more):
 Types:
   type=vhost-user path=FILE [mode=client|server] [queues=N]    a virtual machine
   type=tap [dev=NAME] [queues=N]                               an interface of this host
+  type=afxdp dev=NAME [mode=auto|zero-copy|copy|generic] [queues=N] [descriptors=2048] [netns=FILE]
+      [multi-buffer=false] [open-checksums=true|false]         an existing interface, before the host's stack
   type=afpacket dev=NAME                                       an existing interface
   type=pcap [record=FILE] [replay=FILE] [paced=true]           files of frames";
 

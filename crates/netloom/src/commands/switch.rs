@@ -103,7 +103,8 @@ pub fn port(run: Option<&Path>, printer: &Printer, command: &PortCommand) -> Res
                 let why: Vec<String> =
                     port.dropped.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
                 let (why, neighbours) = (why.join(", "), port.neighbours.join(", "));
-                [name, switch, state, tree, received, sent, lost, why, neighbours, options]
+                let details = words(&port.details);
+                [name, switch, state, tree, received, sent, lost, why, neighbours, options, details]
             });
             let heads = [
                 "port",
@@ -116,6 +117,7 @@ pub fn port(run: Option<&Path>, printer: &Printer, command: &PortCommand) -> Res
                 "dropped",
                 "neighbours",
                 "options",
+                "details",
             ];
             put(&printer.rows(heads, rows))?;
         } else {

@@ -357,10 +357,10 @@ impl Port {
         }
     }
 
-    /// Whether the interface is there.
+    /// Whether the interface is there. Also notices a changed MTU.
     #[must_use]
     pub fn presence(&self) -> Presence {
-        self.device.presence()
+        self.measure()
     }
 
     /// Counters by queue.

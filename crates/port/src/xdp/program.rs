@@ -226,7 +226,7 @@ impl Attached {
             && let Ok(program) = load(&with_tag(sockets.0.as_raw_fd(), function), wanted, true)
             && let Ok(link) = attach(program.as_fd(), wanted)
         {
-            return Ok(Self { link: link, tags: true });
+            return Ok(Self { link, tags: true });
         }
         let program = load(&redirect(sockets.0.as_raw_fd(), 1), wanted, false)?;
         Ok(Self { link: attach(program.as_fd(), wanted)?, tags: false })

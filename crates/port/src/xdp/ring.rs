@@ -144,7 +144,7 @@ impl<T: Copy> Producer<T> {
 
     fn free(&self) -> u32 {
         // A consumer that is ahead of us, or too far behind, leaves no room.
-        self.place.size.checked_sub(self.next.wrapping_sub(self.seen)).unwrap_or(0)
+        self.place.size.saturating_sub(self.next.wrapping_sub(self.seen))
     }
 
     /// How many entries fit; looks again only if fewer than `wanted` did at the last look.

@@ -1,5 +1,7 @@
 //! Queues whose kernel is a test: one that keeps to the rules now and then, and lies otherwise.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use super::counters::QueueCounters;
 use super::receive::{FromInterface, Treatment};
 use super::ring::memory::RingMemory;

@@ -1,0 +1,224 @@
+//! AF_XDP ports of the switch daemon: namespaces talk through them by ping, UDP and TCP, and nothing stays on an interface
+//! when a port or the daemon ends, however it ends.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
+use netloom_testkit::rig::{self, Rig};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+struct Daemon<'a> {
+    directory: &'a Path,
+    child: Child,
+}
+
+impl Drop for Daemon<'_> {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl<'a> Daemon<'a> {
+    fn start(directory: &'a Path) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_netloom"))
+            .args(["--run", directory.to_str().unwrap(), "switchd"])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let daemon = Self { directory, child };
+        until("the daemon answers", || daemon.ask("switch list").is_ok());
+        daemon
+    }
+
+    /// What a command prints; its complaint if it fails.
+    fn ask(&self, words: &str) -> Result<String, String> {
+        let output = Command::new(env!("CARGO_BIN_EXE_netloom"))
+            .args(["--run", self.directory.to_str().unwrap()])
+            .args(words.split_whitespace())
+            .output()
+            .unwrap();
+        let text = |octets| String::from_utf8(octets).unwrap();
+        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+    }
+
+    fn port(&self, name: &str) -> serde_json::Value {
+        let ports: serde_json::Value = serde_json::from_str(&self.ask("port list -o json").unwrap()).unwrap();
+        ports.as_array().unwrap().iter().find(|port| port["name"] == name).unwrap().clone()
+    }
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < PATIENCE, "{what} does not come true");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn ip(rig: &Rig, words: &str) -> bool {
+    let words: Vec<&str> = words.split_whitespace().collect();
+    rig.run("ip", &words).is_some_and(|done| done.status.success())
+}
+
+fn has_program(rig: &Rig, name: &str) -> bool {
+    let shown = rig.run("ip", &["-d", "link", "show", name]).unwrap();
+    let text = String::from_utf8(shown.stdout).unwrap();
+    assert!(text.contains(name), "{text}");
+    text.contains("prog/xdp")
+}
+
+/// A namespace with an interface `eth0`, whose other end is `end` here.
+fn node(rig: &Rig, name: &str, end: &str, address: &str) -> bool {
+    let path = rig.netns_dir.join(name);
+    std::fs::write(&path, "").unwrap();
+    let path = path.to_str().unwrap();
+    let made = rig.run("unshare", &[&format!("--net={path}"), "true"]);
+    made.is_some_and(|done| done.status.success())
+        && ip(rig, &format!("link add {end} type veth peer name eth0 netns {path}"))
+        && ip(rig, &format!("link set {end} up"))
+        && inside(rig, name, address)
+}
+
+fn ip_in(rig: &Rig, name: &str, words: &str) -> bool {
+    let words: Vec<&str> = words.split_whitespace().collect();
+    rig.run_in(name, "ip", &words).is_some_and(|done| done.status.success())
+}
+
+fn inside(rig: &Rig, name: &str, address: &str) -> bool {
+    ip_in(rig, name, "link set lo up")
+        && ip_in(rig, name, "link set eth0 up")
+        && ip_in(rig, name, &format!("addr add {address}/24 dev eth0"))
+}
+
+/// One megabyte of TCP from one namespace to the other and back.
+fn talk(rig: &Rig, from: &str, to: &str, address: &str) {
+    let listener = rig.within(to, || TcpListener::bind("0.0.0.0:7000").unwrap());
+    let all: Vec<u8> = (0..1_000_000_u32).map(|number| (number / 7) as u8).collect();
+    std::thread::scope(|scope| {
+        let server = scope.spawn(|| {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            let mut came = vec![0; all.len()];
+            stream.read_exact(&mut came).unwrap();
+            stream.write_all(&came).unwrap();
+        });
+        let mut stream = rig.within(from, || {
+            let address = format!("{address}:7000").parse().unwrap();
+            TcpStream::connect_timeout(&address, PATIENCE).unwrap()
+        });
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(&all).unwrap();
+        let mut came = vec![0; all.len()];
+        stream.read_exact(&mut came).unwrap();
+        server.join().unwrap();
+        assert!(came == all, "the stream is damaged");
+    });
+}
+
+#[test]
+fn namespaces_talk_and_nothing_stays_behind() {
+    rig::isolated(|rig| {
+        if !ip(rig, "-V") || !node(rig, "a", "na", "10.3.0.1") || !node(rig, "b", "nb", "10.3.0.2") {
+            netloom_testkit::skip!("no ip, or no veth pairs between namespaces");
+            return;
+        }
+        let directory = rig.state_dir.join("switch");
+        let daemon = Daemon::start(&directory);
+        daemon.ask("switch add br0").unwrap();
+        if let Err(complaint) = daemon.ask("port add br0 p0 type=afxdp dev=na") {
+            // Without the right to load programs the way out is named.
+            assert!(complaint.contains("CAP_BPF") && complaint.contains("afpacket"), "{complaint}");
+            netloom_testkit::skip!("{complaint}");
+            return;
+        }
+        for (wrong, why) in [
+            ("p1 type=afxdp", "`dev` is missing"),
+            ("p1 type=afxdp dev=nx", "no interface `nx`"),
+            ("p1 type=afxdp dev=nb mode=fast", "auto, zero-copy, copy or generic"),
+            ("p1 type=afxdp dev=nb queues=9", "9 queues"),
+            ("p1 type=afxdp dev=nb queues=0", "from 1 to 64"),
+            ("p1 type=afxdp dev=nb descriptors=100", "power of two"),
+            ("p1 type=afxdp dev=nb colour=red", "no option `colour`"),
+            ("p1 type=afxdp dev=na", "another XDP program"),
+            ("p1 type=afxdp dev=nb mode=zero-copy", "zero-copy: queue 0"),
+        ] {
+            let complaint = daemon.ask(&format!("port add br0 {wrong}")).unwrap_err();
+            assert!(complaint.contains(why), "{wrong}: {complaint}");
+        }
+        assert!(has_program(rig, "na") && !has_program(rig, "nb"));
+        daemon.ask("port add br0 p1 type=afxdp dev=nb queues=1 mode=copy").unwrap();
+        let port = daemon.port("p0");
+        assert_eq!((&port["state"], &port["details"]["mode"]), (&"up".into(), &"copy".into()), "{port}");
+        assert!(port["details"]["better-modes"].as_str().unwrap().starts_with("zero-copy: "), "{port}");
+        // Checksums are left open by the senders and completed on the way out.
+        talk(rig, "a", "b", "10.3.0.2");
+        talk(rig, "b", "a", "10.3.0.1");
+        let port = daemon.port("p0");
+        assert!(port["received"].as_u64() > Some(500) && port["sent"].as_u64() > Some(500), "{port}");
+        assert!(port["details"]["open-checksums"].is_string(), "{port}");
+        assert!(port["details"]["invalid"].is_null() && port["details"]["unsendable"].is_null(), "{port}");
+        // The other end goes down and comes back.
+        assert!(ip_in(rig, "b", "link set eth0 down"));
+        until("the port is down", || daemon.port("p1")["state"] == "nb is down");
+        assert!(ip_in(rig, "b", "link set eth0 up"));
+        until("the port is up", || daemon.port("p1")["state"] == "up");
+        talk(rig, "a", "b", "10.3.0.2");
+
+        // A closed port leaves no program, and can be opened again at once.
+        daemon.ask("port del p1").unwrap();
+        assert!(!has_program(rig, "nb"));
+        daemon.ask("port add br0 p1 type=afxdp dev=nb mode=generic").unwrap();
+        assert_eq!(daemon.port("p1")["details"]["mode"], "generic");
+        assert!(daemon.port("p1")["details"]["vlan-tags"].is_string());
+        // Nobody keeps the sender from handing over uncut segments in this mode, but its user.
+        assert!(daemon.port("p1")["details"]["large-segments"].as_str().unwrap().contains("gso_max_segs 1"));
+        assert!(ip_in(rig, "b", "link set eth0 gso_max_segs 1"));
+        talk(rig, "a", "b", "10.3.0.2");
+
+        // Killed: nothing stays. Started again: everything is there.
+        drop(daemon);
+        until("no program is left", || !has_program(rig, "na") && !has_program(rig, "nb"));
+        let daemon = Daemon::start(&directory);
+        assert!(has_program(rig, "na") && has_program(rig, "nb"));
+        talk(rig, "b", "a", "10.3.0.1");
+        // An interface that is gone is noticed.
+        assert!(ip(rig, "link del nb"));
+        until("the port is gone", || daemon.port("p1")["state"].as_str().unwrap().starts_with("gone"));
+        daemon.ask("switch stop").unwrap();
+        until("the daemon has ended", || !directory.join("switch.sock").exists());
+        until("no program is left", || !has_program(rig, "na"));
+    });
+}
+
+#[test]
+fn open_checksums_travel_to_a_tap() {
+    rig::isolated(|rig| {
+        if !ip(rig, "-V") || !node(rig, "a", "na", "10.3.0.1") || !Path::new("/dev/net/tun").exists() {
+            netloom_testkit::skip!("no ip, no /dev/net/tun, or no veth pairs between namespaces");
+            return;
+        }
+        let directory = rig.state_dir.join("switch");
+        let daemon = Daemon::start(&directory);
+        daemon.ask("switch add br0").unwrap();
+        if let Err(complaint) = daemon.ask("port add br0 p0 type=afxdp dev=na") {
+            netloom_testkit::skip!("{complaint}");
+            return;
+        }
+        let path = rig.netns_dir.join("b");
+        std::fs::write(&path, "").unwrap();
+        let path = path.to_str().unwrap();
+        assert!(rig.run("unshare", &[&format!("--net={path}"), "true"]).unwrap().status.success());
+        daemon.ask("port add br0 nt0 type=tap").unwrap();
+        assert!(ip(rig, &format!("link set nt0 netns {path} name eth0")));
+        assert!(inside(rig, "b", "10.3.0.2"));
+        // The TAP interface sends large segments, which are cut for the other port.
+        talk(rig, "a", "b", "10.3.0.2");
+        talk(rig, "b", "a", "10.3.0.1");
+    });
+}
