@@ -9,12 +9,14 @@
 #![forbid(unsafe_code)]
 
 pub mod classifier;
+pub mod filter;
 pub mod key;
 pub mod lpm;
 pub mod megaflow;
 pub mod wheel;
 
 pub use classifier::{Classifier, Rule};
+pub use filter::Filter;
 pub use key::{Field, Key, Mask};
 pub use lpm::Lpm;
 pub use wheel::Wheel;

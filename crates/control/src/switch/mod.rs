@@ -13,6 +13,7 @@
 
 mod brain;
 mod configuration;
+mod filter;
 mod links;
 mod lists;
 mod mirrors;
@@ -22,6 +23,7 @@ mod state;
 mod words;
 
 pub use configuration::{Options, PortConfiguration, SwitchConfiguration};
+pub use filter::{FilterError, parse as parse_filter};
 pub use links::is_link as link_option;
 pub use protocol::{
     LinkStatus, MirrorStatus, PortStatus, Reply, Request, Row, StationStatus, SwitchStatus, WorkerStatus,
