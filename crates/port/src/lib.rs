@@ -2,7 +2,7 @@
 //!
 //! - [`tap`]: interfaces of this host whose other end is a port.
 //! - [`packet`]: existing interfaces, by packet sockets.
-//! - [`pcap`]: files of captured frames.
+//! - [`pcap`]: files of captured frames; [`pcapng`] with comments, for captures of a switch.
 //! - [`xdp`]: existing interfaces, by AF_XDP sockets.
 //! - [`vhost`]: virtual machines and other programs that speak vhost-user.
 //!
@@ -19,6 +19,7 @@ mod descriptor;
 mod device;
 pub mod packet;
 pub mod pcap;
+pub mod pcapng;
 pub mod tap;
 pub mod vhost;
 pub mod xdp;
