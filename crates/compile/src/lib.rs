@@ -75,7 +75,7 @@ pub fn compile_topology(
     context: &Context,
 ) -> Result<Compiled, CompileError> {
     let mut report = Report::new(locate);
-    let mut inventory = Inventory::gather(topology, context.bridging, &mut report);
+    let mut inventory = Inventory::gather(topology, context, &mut report);
     let allocations = addressing::assign(&mut inventory, context, &mut report);
     identity::assign(&mut inventory);
     tunnel::find_outer(&mut inventory, &mut report);

@@ -393,9 +393,13 @@ fn bridge_options(port: &SwitchPort) -> Options {
         }
     }
     let isolated = if port.isolated { "true" } else { "" };
-    [("vlan", vlan), ("native", native), ("trunk", trunk), ("isolated", isolated.to_owned())]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into()
+    let mut options: Options =
+        [("vlan", vlan), ("native", native), ("trunk", trunk), ("isolated", isolated.to_owned())]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into();
+    options.extend(switch::link_options().map(|name| (name, String::new())));
+    options.extend(port.link.clone());
+    options
 }
 
 /// The interface behind a port.
@@ -419,6 +423,11 @@ fn port_of(switch: &str, options: &Options, open: bool) -> Option<SwitchPort> {
         network: network.parse().ok()?,
         isolated: get("isolated") == Some("true"),
         vlans,
+        link: options
+            .iter()
+            .filter(|(name, _)| switch::link_option(name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
         open,
     })
 }

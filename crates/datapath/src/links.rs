@@ -125,6 +125,11 @@ impl Links {
         self.by_port.get(&port).is_some_and(|link| link.has(side))
     }
 
+    /// Whether no port has a link.
+    pub(crate) fn is_none(&self) -> bool {
+        self.by_port.is_empty()
+    }
+
     /// Whether nothing is under way.
     pub(crate) const fn is_idle(&self) -> bool {
         self.wheel.is_empty() && self.returned.is_none()

@@ -146,6 +146,8 @@ pub struct Medium {
     pub rate: u64,
     /// Octets that may leave at once though the rate would let them wait; 0 for a plain line.
     pub burst: u64,
+    /// Bits in a second that even a burst does not exceed; 0 is no limit.
+    pub peak: u64,
     /// What is lost.
     pub loss: Loss,
     /// Millionths that arrive twice.
@@ -169,6 +171,7 @@ impl Medium {
         distribution: Distribution::Uniform,
         rate: 0,
         burst: 0,
+        peak: 0,
         loss: Loss::Random(0),
         duplicate: 0,
         corrupt: 0,
@@ -180,8 +183,8 @@ impl Medium {
     /// Whether packets pass as if it were not there.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
-        let Self { packets, octets, distribution, burst, .. } = *self;
-        *self == Self { packets, octets, distribution, burst, ..Self::NOTHING }
+        let Self { packets, octets, distribution, burst, peak, .. } = *self;
+        *self == Self { packets, octets, distribution, burst, peak, ..Self::NOTHING }
     }
 }
 
@@ -212,7 +215,12 @@ impl Cable {
 
 /// Until when a line is occupied, in parts of nanoseconds (2^-32).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Occupied(u128);
+pub struct Occupied {
+    /// By the rate.
+    rate: u128,
+    /// By the peak.
+    peak: u128,
+}
 
 /// What becomes of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,6 +249,8 @@ pub struct Line {
     bad: bool,
     /// Parts of nanoseconds that an octet occupies the line.
     per_octet: u64,
+    /// The same at the peak.
+    per_octet_at_peak: u64,
     /// Parts of nanoseconds that a burst may be early.
     early: u128,
     /// When the last packet arrives that has not overtaken.
@@ -259,6 +269,7 @@ impl Line {
             random: Random::new(seed),
             bad: false,
             per_octet: 0,
+            per_octet_at_peak: 0,
             early: 0,
             last: 0,
             now: 0,
@@ -272,9 +283,11 @@ impl Line {
     /// Makes it another medium. What is under way arrives as it would have, before what follows.
     pub fn set(&mut self, medium: Medium) {
         self.medium = medium;
-        self.per_octet = (u128::from(8 * SECOND) << 32)
-            .checked_div(u128::from(medium.rate))
-            .map_or(0, |parts| u64::try_from(parts).unwrap_or(u64::MAX));
+        let per_octet = |rate: u64| {
+            let parts = (u128::from(8 * SECOND) << 32).checked_div(u128::from(rate));
+            parts.map_or(0, |parts| u64::try_from(parts).unwrap_or(u64::MAX))
+        };
+        (self.per_octet, self.per_octet_at_peak) = (per_octet(medium.rate), per_octet(medium.peak));
         self.early = u128::from(medium.burst) * u128::from(self.per_octet);
     }
 
@@ -346,10 +359,15 @@ impl Line {
         let mut sent = self.now;
         if self.per_octet > 0 {
             let now = u128::from(self.now) << 32;
-            occupied.0 = occupied.0.max(now) + octets as u128 * u128::from(self.per_octet);
+            let takes = |per_octet: u64| octets as u128 * u128::from(per_octet);
+            occupied.rate = occupied.rate.max(now) + takes(self.per_octet);
+            let mut free = occupied.rate.saturating_sub(self.early).max(now);
+            if self.per_octet_at_peak > 0 {
+                occupied.peak = occupied.peak.max(now) + takes(self.per_octet_at_peak);
+                free = free.max(occupied.peak);
+            }
             // To the next whole nanosecond, so that nothing is early.
-            let over = occupied.0.saturating_sub(self.early).max(now) + u128::from(u32::MAX);
-            sent = u64::try_from(over >> 32).unwrap_or(u64::MAX);
+            sent = u64::try_from((free + u128::from(u32::MAX)) >> 32).unwrap_or(u64::MAX);
         }
         if overtakes {
             return Some(sent);

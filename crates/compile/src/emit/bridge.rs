@@ -1,7 +1,7 @@
 //! Bridges, their ports and their VLANs.
 
 use crate::inventory::{Device, Inventory, Make, Port, PortRole, Segment};
-use crate::object::{BridgeOptions, BridgePort, PortVlan, SwitchPort};
+use crate::object::{BridgeOptions, BridgePort, LinkRef, PortVlan, SwitchPort};
 use crate::report::Report;
 use netloom_model::document::Spanned;
 use netloom_model::scalar::TimeSpan;
@@ -38,18 +38,25 @@ fn own_vlans(segment: &Segment<'_>) -> BTreeSet<PortVlan> {
 }
 
 /// The port of Netloom's own switch that an interface is, with the reason for it.
-pub(super) fn switch_port(inventory: &Inventory<'_>, device: &Device<'_>) -> Option<(SwitchPort, String)> {
+pub(super) fn switch_port(
+    inventory: &Inventory<'_>,
+    at: &LinkRef,
+    device: &Device<'_>,
+    report: &mut Report<'_>,
+) -> Option<(SwitchPort, String)> {
     let (Make::Port { network } | Make::Bridge { network }) = &device.make else { return None };
     let segment = inventory.segments.get(network).filter(|segment| segment.carrier.is_switch())?;
     let open = |isolated, vlans: BTreeSet<PortVlan>| {
         let vlans = segment.filters_vlans.then_some(vlans);
-        SwitchPort { network: network.clone(), isolated, vlans, open: true }
+        let link = Default::default();
+        SwitchPort { network: network.clone(), isolated, vlans, link, open: true }
     };
     Some(match &device.make {
         Make::Port { .. } => {
             let port = Port { network: network.clone(), settings: device.settings, role: PortRole::Member };
             let port = self::port(inventory, segment, &port);
-            (open(port.isolated, port.vlans), device.reason.to_string())
+            let link = crate::shape::switch_link(inventory, at, device, segment, report);
+            (SwitchPort { link, ..open(port.isolated, port.vlans) }, device.reason.to_string())
         }
         _ => (open(false, own_vlans(segment)), format!("is network {network}'s own port")),
     })

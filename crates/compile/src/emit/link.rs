@@ -39,7 +39,7 @@ pub(super) fn emit(inventory: &Inventory<'_>, context: &Context, table: &mut Tab
         }
         set_offloads(inventory, at, device, &mut link);
         table.want(Key::link(at), Spec::Link(Box::new(link)), &wish, device.reason.clone(), report);
-        if let Some((port, reason)) = bridge::switch_port(inventory, device) {
+        if let Some((port, reason)) = bridge::switch_port(inventory, at, device, report) {
             let key = Key::SwitchPort { space: at.space.clone(), link: at.name.clone() };
             table.want(key, Spec::SwitchPort(port), &wish, reason, report);
         }

@@ -14,7 +14,7 @@ mod links;
 mod uplink;
 mod via;
 
-use crate::compiled::{Bridging, ProblemKind};
+use crate::compiled::{Context, ProblemKind};
 use crate::names::Names;
 use crate::object::{LinkRef, Space};
 use crate::report::Report;
@@ -247,7 +247,7 @@ pub(crate) struct Cable<'a> {
 
 impl<'a> Inventory<'a> {
     /// Finds everything that `topology` asks for, down to addresses, names and MTUs.
-    pub(crate) fn gather(topology: &'a Topology, bridging: Bridging, report: &mut Report<'_>) -> Self {
+    pub(crate) fn gather(topology: &'a Topology, context: &Context, report: &mut Report<'_>) -> Self {
         let mut inventory = Self {
             topology,
             nodes: BTreeMap::new(),
@@ -260,7 +260,7 @@ impl<'a> Inventory<'a> {
         };
         inventory.list_nodes();
         inventory.list_segments();
-        inventory.choose_carriers(bridging, report);
+        inventory.choose_carriers(context, report);
         inventory.claim_names(report);
         inventory.make_bridges(report);
         inventory.make_links(report);

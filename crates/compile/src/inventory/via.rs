@@ -4,11 +4,11 @@
 //! What the switch lacks is listed in one place, [`Inventory::obstacle`], and nothing is left out silently.
 
 use super::Inventory;
-use crate::compiled::{Bridging, ProblemKind};
+use crate::compiled::{Bridging, Context, ProblemKind};
 use crate::report::{Report, first_span};
 use netloom_model::scalar::InterfaceRef;
 use netloom_model::topology::{
-    BridgeSettings, Interface, LinkKind, Medium, Network, NetworkMode, Uplink, Via,
+    BridgeSettings, Duplex, Interface, LinkKind, Medium, Network, NetworkMode, Uplink, Via,
 };
 use netloom_wire::{InterfaceName, NodeName};
 
@@ -30,8 +30,8 @@ impl Carrier {
 
 impl<'a> Inventory<'a> {
     /// Decides for each network.
-    pub(super) fn choose_carriers(&mut self, bridging: Bridging, report: &mut Report<'_>) {
-        let topology = self.topology;
+    pub(super) fn choose_carriers(&mut self, context: &Context, report: &mut Report<'_>) {
+        let (topology, bridging, queueing) = (self.topology, context.bridging, &context.queueing);
         for (name, network) in &topology.networks {
             let said = network.via.as_ref().map(|via| via.value);
             let span = first_span(&[network.via.as_ref().map(|via| via.span).unwrap_or_default(), name.span]);
@@ -39,6 +39,9 @@ impl<'a> Inventory<'a> {
                 Bridging { bridges: false, .. } => Some("since this kernel has no bridges"),
                 Bridging { vlans: false, .. } if self.names_vlans(&name.value, network) => {
                     Some("since this kernel's bridges can't keep VLANs apart")
+                }
+                _ if !queueing.netem && self.needs_netem(&name.value, network) => {
+                    Some("since this kernel can't do what the media of its cables do (it has no netem)")
                 }
                 _ => None,
             };
@@ -103,6 +106,18 @@ impl<'a> Inventory<'a> {
             .unwrap_or_else(|| named || self.attached(name).any(by_port))
     }
 
+    /// Whether a cable of the network does more than hold packets to a rate.
+    fn needs_netem(&self, name: &NodeName, network: &Network) -> bool {
+        let usual = network.medium.as_ref().or(self.topology.defaults.medium.as_ref());
+        self.attached(name).any(|(_, _, settings)| {
+            settings.medium.as_ref().or(usual).is_some_and(|medium| {
+                let half = medium.duplex.as_ref().is_some_and(|duplex| duplex.value == Duplex::Half);
+                let rate_only = Medium { rate: medium.rate, duplex: medium.duplex, ..Medium::default() };
+                half || *medium != rate_only
+            })
+        })
+    }
+
     /// What the network asks for that Netloom's own switch does not have, in words.
     fn obstacle(&self, name: &NodeName, network: &Network) -> Option<String> {
         let topology = self.topology;
@@ -127,11 +142,7 @@ impl<'a> Inventory<'a> {
         if network.bridge.as_deref().is_some_and(beyond_vlans) {
             return Some("`bridge` sets more than VLANs".to_owned());
         }
-        let usual = network.medium.as_ref().or(topology.defaults.medium.as_ref());
         for (node, interface, settings) in self.attached(name) {
-            if settings.medium.as_ref().or(usual).is_some_and(|medium| *medium != Medium::default()) {
-                return Some(format!("the cable of {node}:{interface} has a medium"));
-            }
             let tuned = !settings.offloads.is_empty() || settings.queues.is_some();
             if tuned || !topology.defaults.offloads.is_empty() {
                 return Some(format!("offloads or queues of {node}:{interface} are set"));

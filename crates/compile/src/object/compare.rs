@@ -118,6 +118,7 @@ pub fn compare(observed: &Spec, desired: &Spec) -> Comparison {
             differences.fixed("network", &from.network, &to.network);
             differences.field("isolated", &from.isolated, &to.isolated);
             differences.field("vlans", &from.vlans_in_words(), &to.vlans_in_words());
+            differences.field("link", &from.link_in_words(), &to.link_in_words());
             differences.field("open", &(from.open || !to.open), &true);
         }
         (Spec::Process(from), Spec::Process(to)) => {

@@ -5,7 +5,7 @@
 use super::PortVlan;
 use netloom_wire::NodeName;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A switch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,11 +23,21 @@ pub struct SwitchPort {
     pub isolated: bool,
     /// Its VLANs, if the switch keeps VLANs apart. At most one is for frames without a tag, in both directions.
     pub vlans: Option<BTreeSet<PortVlan>>,
+    /// Its simulated link, as options of the port; empty without one.
+    #[serde(default)]
+    pub link: BTreeMap<String, String>,
     /// It holds its interface now. Wanted always.
     pub open: bool,
 }
 
 impl SwitchPort {
+    /// `delay-in=20ms loss-out=1%`, or `none`.
+    #[must_use]
+    pub fn link_in_words(&self) -> String {
+        let words: Vec<String> = self.link.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        if words.is_empty() { "none".to_owned() } else { words.join(" ") }
+    }
+
     /// `10 untagged, 20, 21`, or `not kept apart`.
     #[must_use]
     pub fn vlans_in_words(&self) -> String {

@@ -8,6 +8,7 @@ use crate::object::shaper::media::{self, Direction};
 use crate::object::shaper::{BitRate, Netem, NetemReorder, PartsPerMillion, Qdisc, Support, Tbf};
 use crate::report::{Report, first_span};
 use crate::table::Wish;
+use netloom_model::source::Span;
 use netloom_model::topology::{self, Duplex};
 use std::time::Duration;
 
@@ -27,7 +28,20 @@ pub(super) fn add(
         let wish = Wish::new(cable.part.clone(), cable.span);
         // The first end is the endpoint's: what it sends goes up.
         for (at, direction) in [(&cable.a, Direction::Up), (&cable.b, Direction::Down)] {
-            let Some(netem) = faults(inventory, cable, at, medium, direction, report) else { continue };
+            let Some((netem, half_duplex)) = faults(inventory, at, (medium, cable.span), direction, report)
+            else {
+                continue;
+            };
+            if half_duplex && *at == cable.a {
+                let text = format!(
+                    "{} and {} share no rate though their medium is half duplex: the kernel shapes each direction by itself",
+                    cable.a, cable.b
+                );
+                report.warning(cable.span, text);
+            }
+            if netem == Netem::default() {
+                continue;
+            }
             let Some(realized) = realize(inventory, cable, at, netem, support, report) else { continue };
             let other = if *at == cable.a { &cable.b } else { &cable.a };
             shapers.at(at, &wish, format!("is what the medium does to packets to {other}")).medium =
@@ -36,19 +50,19 @@ pub(super) fn add(
     }
 }
 
-/// Delay, faults and rate of one direction: those of the profile, overridden one by one.
-fn faults(
+/// Delay, faults and rate of one direction: those of the profile, overridden one by one; and whether both directions
+/// share the rate.
+pub(super) fn faults(
     inventory: &Inventory<'_>,
-    cable: &Cable<'_>,
     at: &LinkRef,
-    medium: &topology::Medium,
+    (medium, cable): (&topology::Medium, Span),
     direction: Direction,
     report: &mut Report<'_>,
-) -> Option<Netem> {
+) -> Option<(Netem, bool)> {
     let mut netem = Netem::default();
     let mut duplex = medium.duplex.as_ref().map(|duplex| duplex.value);
     if let Some(name) = &medium.profile {
-        let span = first_span(&[name.span, cable.span]);
+        let span = first_span(&[name.span, cable]);
         let Some(profile) = media::profile(&name.value) else {
             let known: Vec<&str> = media::PROFILES.iter().map(|profile| profile.name).collect();
             let problem = ProblemKind::Word {
@@ -100,19 +114,12 @@ fn faults(
         netem.reorder =
             Some(NetemReorder { share: share(&reorder.value), correlation: PartsPerMillion(0), gap: 1 });
     }
-    if duplex == Some(Duplex::Half) && *at == cable.a {
-        let text = format!(
-            "{} and {} share no rate though their medium is half duplex: the kernel shapes each direction by itself",
-            cable.a, cable.b
-        );
-        report.warning(cable.span, text);
-    }
     if netem.reorder.is_some() && netem.delay.is_zero() {
         let text = format!("packets of {at} can't overtake each other without a delay: give the medium one");
-        report.warning(cable.span, text);
+        report.warning(cable, text);
         netem.reorder = None;
     }
-    (netem != Netem::default()).then_some(netem)
+    Some((netem, duplex == Some(Duplex::Half)))
 }
 
 /// As much of it as this kernel can do.

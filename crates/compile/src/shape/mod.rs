@@ -2,10 +2,14 @@
 //!
 //! What: wishes for an interface are collected first and put together last, since a medium and a class
 //! tree may meet on one interface: then the tree stands above and the medium's delay and faults in its
-//! leaves.
+//! leaves. At ports of Netloom's own switch there is no queueing of the kernel: the switch simulates the link
+//! (`switched`).
 
 mod medium;
 mod qos;
+mod switched;
+
+pub(crate) use switched::link as switch_link;
 
 use crate::compiled::{Context, ProblemKind};
 use crate::inventory::{DEFAULT_MTU, Inventory};

@@ -44,23 +44,53 @@ pub(super) fn add(inventory: &Inventory<'_>, shapers: &mut Shapers, report: &mut
             let reason = format!("shares {} among classes", wanted.rate.value);
             set_root(shapers, &at, &wish, reason, Qdisc::Htb(htb), report);
         }
+        if is_switched(inventory, &at) {
+            // The switch does the rest.
+            continue;
+        }
         if let Some(wanted) = &qos.tbf {
-            let rate = BitRate(wanted.rate.bits_per_second());
-            let mtu = mtu(inventory, &at);
-            let latency = wanted.latency.as_ref().map_or(LATENCY, |latency| latency.duration());
-            let mut tbf = Tbf::new(rate, mtu, latency);
-            if let Some(burst) = &wanted.burst {
-                // Less than a packet would stop everything.
-                let size = u32::try_from(burst.bytes()).unwrap_or(u32::MAX);
-                tbf.burst = size.max(mtu.saturating_add(14));
-                tbf.limit = limit_for_latency(rate, tbf.burst, latency);
-            }
+            let tbf = tbf(wanted, mtu(inventory, &at));
             let reason = format!("holds what leaves to {}", wanted.rate.value);
             set_root(shapers, &at, &wish, reason, Qdisc::Tbf(tbf), report);
         }
         if let Some(wanted) = &qos.bandwidth {
             bandwidth(inventory, &at, wanted, &wish, shapers, report);
         }
+    }
+}
+
+/// Whether an interface is a port of Netloom's own switch, which simulates its link.
+pub(super) fn is_switched(inventory: &Inventory<'_>, at: &LinkRef) -> bool {
+    inventory.devices.get(at).is_some_and(|device| matches!(device.make, Make::Port { .. }))
+}
+
+pub(super) fn tbf(wanted: &topology::Tbf, mtu: u32) -> Tbf {
+    let rate = BitRate(wanted.rate.bits_per_second());
+    let latency = wanted.latency.as_ref().map_or(LATENCY, |latency| latency.duration());
+    let mut tbf = Tbf::new(rate, mtu, latency);
+    if let Some(burst) = &wanted.burst {
+        // Less than a packet would stop everything.
+        let size = u32::try_from(burst.bytes()).unwrap_or(u32::MAX);
+        tbf.burst = size.max(mtu.saturating_add(14));
+        tbf.limit = limit_for_latency(rate, tbf.burst, latency);
+    }
+    tbf
+}
+
+/// One side of libvirt's element: average and peak, and octets that may go at the peak.
+pub(super) fn side(side: &BandwidthSide) -> (BitRate, Option<BitRate>, Option<u32>) {
+    let rate = |kilobytes: u64| BitRate::from_octets(kilobytes.saturating_mul(KILOBYTE));
+    let octets = |kibibytes: u64| u32::try_from(kibibytes.saturating_mul(1024)).unwrap_or(u32::MAX);
+    (rate(side.average), side.peak.map(rate), side.burst.map(octets))
+}
+
+/// `floor` is a share of what a network's own shaper has, and no network has one.
+pub(super) fn note_floor(wanted: &BandwidthSide, at: &LinkRef, span: Span, report: &mut Report<'_>) {
+    if wanted.floor.is_some() {
+        let text = format!(
+            "`floor` of {at} is not guaranteed: the network has no shaper of its own to take it from"
+        );
+        report.warning(span, text);
     }
 }
 
@@ -200,40 +230,31 @@ fn bandwidth(
     shapers: &mut Shapers,
     report: &mut Report<'_>,
 ) {
-    let rate = |kilobytes: u64| BitRate::from_octets(kilobytes.saturating_mul(KILOBYTE));
-    let burst = |side: &BandwidthSide| {
-        side.burst.map(|kibibytes| u32::try_from(kibibytes.saturating_mul(1024)).unwrap_or(u32::MAX))
+    let single = |wanted: &BandwidthSide, at: &LinkRef| {
+        let (average, peak, burst) = side(wanted);
+        (average, Qdisc::Htb(Htb::single(average, peak, burst, mtu(inventory, at))))
     };
-    let single = |side: &BandwidthSide, at: &LinkRef| {
-        let average = rate(side.average);
-        Qdisc::Htb(Htb::single(average, side.peak.map(rate), burst(side), mtu(inventory, at)))
-    };
-    if let Some(side) = &wanted.outbound {
-        let reason = format!("holds what leaves to {}", rate(side.average));
-        set_root(shapers, at, wish, reason, single(side, at), report);
+    if let Some(wanted) = &wanted.outbound {
+        let (average, root) = single(wanted, at);
+        set_root(shapers, at, wish, format!("holds what leaves to {average}"), root, report);
     }
-    let Some(side) = &wanted.inbound else { return };
-    if side.floor.is_some() {
-        let text = format!(
-            "`floor` of {at} is not guaranteed: the network has no shaper of its own to take it from"
-        );
-        report.warning(wish.span, text);
-    }
-    let reason = format!("holds what goes to {at} to {}", rate(side.average));
+    let Some(wanted) = &wanted.inbound else { return };
+    note_floor(wanted, at, wish.span, report);
+    let (average, _, burst) = side(wanted);
+    let reason = format!("holds what goes to {at} to {average}");
     let port = match inventory.devices.get(at).map(|device| &device.make) {
         Some(Make::Cable { peer, .. }) => Some(peer),
         _ => None,
     };
     match port {
         Some(port) if inventory.devices.get(port).is_some_and(|device| device.port.is_some()) => {
-            set_root(shapers, port, wish, reason, single(side, port), report);
+            set_root(shapers, port, wish, reason, single(wanted, port).1, report);
         }
         // Nothing of ours sends there, so what is too much can only be dropped on arrival.
         _ => {
-            let average = rate(side.average);
             // Virtual interfaces hand over whole segments of up to 64 KiB, which no smaller bucket lets pass.
             let least = burst_for(average, mtu(inventory, at)).max(1 << 16);
-            let size = burst(side).unwrap_or(0).max(least);
+            let size = burst.unwrap_or(0).max(least);
             shapers.at(at, wish, reason).ingress = Some(Ingress::Police { rate: average, burst: size });
         }
     }

@@ -114,7 +114,12 @@ fn spec(object: &Object) -> String {
         Spec::Switch(_) => String::new(),
         Spec::SwitchPort(port) => {
             let isolated = if port.isolated { "isolated, " } else { "" };
-            format!("of {}, {isolated}VLANs: {}", port.network, port.vlans_in_words())
+            let link = if port.link.is_empty() {
+                String::new()
+            } else {
+                format!(", link: {}", port.link_in_words())
+            };
+            format!("of {}, {isolated}VLANs: {}{link}", port.network, port.vlans_in_words())
         }
         Spec::Neighbour(neighbour) => neighbour.mac.to_string(),
         Spec::FdbEntry(_) => String::new(),

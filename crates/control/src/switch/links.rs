@@ -11,23 +11,33 @@ use netloom_model::scalar::{Percent, Rate, Size};
 use netloom_nf::link::{Cable, Distribution, LONGEST, Loss, MILLION, Medium};
 
 /// Options of one direction.
-const ONE_WAY: [&str; 11] = [
+const ONE_WAY: [&str; 13] = [
     "delay",
     "jitter",
     "distribution",
     "link-rate",
     "link-burst",
+    "link-peak",
     "loss",
     "loss-burst",
     "duplicate",
     "corrupt",
     "reorder",
     "link-packets",
+    "link-octets",
 ];
 /// Options of both.
 const WHOLE: [&str; 3] = ["duplex", "simplex", "link-seed"];
 /// Most packets of one link.
 const MOST_PACKETS: usize = 1 << 17;
+/// Most octets of one link.
+const MOST_OCTETS: usize = 256 << 20;
+
+/// All options of a simulated link.
+pub fn all() -> impl Iterator<Item = String> {
+    let one_way = ONE_WAY.iter().flat_map(|name| ["", "-in", "-out"].map(|way| format!("{name}{way}")));
+    one_way.chain(WHOLE.map(str::to_owned))
+}
 
 /// Whether an option of a port is one of its simulated link.
 #[must_use]
@@ -77,12 +87,19 @@ fn medium(options: &Options, side: &str) -> Result<Medium, String> {
         let rate: Rate = text.parse().map_err(|error| format!("`{name}`: {error}"))?;
         medium.rate = rate.bits_per_second();
     }
-    if let Some((name, text)) = get("link-burst") {
-        let burst: Size = text.parse().map_err(|error| format!("`{name}`: {error}"))?;
-        medium.burst = burst.bytes();
-        if medium.rate == 0 {
-            return Err(format!("`{name}` needs `link-rate`"));
+    let size = |(name, text): (&String, &String)| {
+        text.parse().map(Size::bytes).map_err(|error| format!("`{name}`: {error}"))
+    };
+    medium.burst = get("link-burst").map_or(Ok(0), size)?;
+    if let Some((name, text)) = get("link-peak") {
+        let peak: Rate = text.parse().map_err(|error| format!("`{name}`: {error}"))?;
+        medium.peak = peak.bits_per_second();
+        if medium.peak < medium.rate {
+            return Err(format!("`{name}` is below `link-rate`"));
         }
+    }
+    if medium.rate == 0 && (medium.burst > 0 || medium.peak > 0) {
+        return Err("`link-burst` and `link-peak` need `link-rate`".to_owned());
     }
     medium.loss = match (get("loss"), get("loss-burst")) {
         (Some(_), Some(_)) => return Err("`loss` and `loss-burst` exclude each other".to_owned()),
@@ -95,16 +112,16 @@ fn medium(options: &Options, side: &str) -> Result<Medium, String> {
         medium.packets =
             packets.ok_or_else(|| format!("`{name}={text}`: a number from 1 to {MOST_PACKETS}"))?;
         // Room for as many of any size that is not cut.
-        medium.octets = medium.packets.saturating_mul(9216).clamp(1 << 20, 256 << 20);
+        medium.octets = medium.packets.saturating_mul(9216).clamp(1 << 20, MOST_OCTETS);
+    }
+    if let Some(octets) = get("link-octets").map(size).transpose()? {
+        medium.octets = usize::try_from(octets).unwrap_or(usize::MAX).min(MOST_OCTETS);
     }
     if medium.reorder > 0 && medium.delay == 0 {
         return Err("packets can't overtake each other without a delay: `reorder` needs `delay`".to_owned());
     }
     if medium.delay > LONGEST || medium.jitter > LONGEST {
         return Err("a delay and its jitter are at most an hour each".to_owned());
-    }
-    if medium.jitter > 0 && medium.delay == 0 {
-        return Err("`jitter` needs `delay`: no packet comes before it was sent".to_owned());
     }
     Ok(medium)
 }
@@ -195,11 +212,11 @@ mod tests {
             ("loss=1% loss-burst=1%,2%", "exclude"),
             ("loss-burst=1%", "two to four"),
             ("loss=200%", "`loss`"),
-            ("jitter=1ms", "needs `delay`"),
             ("reorder=1%", "needs `delay`"),
             ("delay=2h", "hour"),
             ("distribution=gauss delay=1ms", "uniform, normal"),
-            ("link-burst=4k", "needs `link-rate`"),
+            ("link-burst=4k", "need `link-rate`"),
+            ("link-rate=2mbit link-peak=1mbit", "below"),
             ("link-packets=0", "from 1"),
             ("link-seed=x", "a number"),
         ] {

@@ -24,7 +24,7 @@ mod words;
 
 pub use configuration::{Options, PortConfiguration, SwitchConfiguration};
 pub use filter::{FilterError, parse as parse_filter};
-pub use links::is_link as link_option;
+pub use links::{all as link_options, is_link as link_option};
 pub use protocol::{
     LinkStatus, MirrorStatus, PortStatus, Reply, Request, Row, StationStatus, SwitchStatus, WorkerStatus,
 };

@@ -236,6 +236,7 @@ Options, for both directions; with `-in` or `-out` behind the name for what come
   delay=20ms           time under way              jitter=2ms         how much it varies
   distribution=uniform|normal|pareto|paretonormal  how the jitter is spread
   rate=10mbit          of the line                 burst=16k          octets that may leave at once
+  peak=20mbit          even of a burst             octets=64k         most that wait or are under way
   loss=1%              each packet by itself       loss-burst=1%,20%  good to bad, bad to good [, lost while bad,
                                                    lost while good]: the model of Gilbert and Elliott
   duplicate=1%         arrive twice                corrupt=0.1%       arrive with one bit wrong

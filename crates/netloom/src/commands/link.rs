@@ -8,7 +8,7 @@ use netloom_control::switch::{LinkStatus, Options, PortStatus, Reply, Request, l
 use std::path::Path;
 
 /// Names that are shorter here than among a port's options.
-const SHORT: [&str; 4] = ["rate", "burst", "packets", "seed"];
+const SHORT: [&str; 6] = ["rate", "burst", "peak", "packets", "octets", "seed"];
 
 /// The port's name of an option.
 fn long(name: &str) -> String {

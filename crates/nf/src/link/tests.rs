@@ -1,3 +1,5 @@
+//! What the module promises, for any medium and any packets, and the figures of chance.
+
 use super::*;
 use proptest::prelude::*;
 
@@ -26,7 +28,7 @@ prop_compose! {
         loss in loss(), duplicate in share(), corrupt in share(), reorder in share(),
         packets in prop_oneof![0..10_usize, Just(1000)], octets in prop_oneof![0..5000_usize, Just(1 << 20)],
     ) -> Medium {
-        Medium { closed: false, delay, jitter, distribution, rate, burst, loss, duplicate, corrupt, reorder, packets, octets }
+        Medium { closed: false, delay, jitter, distribution, rate, burst, peak: 0, loss, duplicate, corrupt, reorder, packets, octets }
     }
 }
 
@@ -212,6 +214,16 @@ fn a_burst_leaves_at_once_and_then_the_rate_holds() {
         })
         .collect();
     assert_eq!(times, [0, 0, 0, 1_000_000, 2_000_000]);
+    // With a peak of twice the rate.
+    line.set(Medium { peak: 16_000_000, ..medium });
+    let mut occupied = Occupied::default();
+    let mut at = |now| match line.send(1000, now, &mut occupied) {
+        Fate::Arrives { at, .. } => at / 1000,
+        Fate::Lost(reason) => panic!("{reason:?}"),
+    };
+    let start = 10_000_000;
+    let times: Vec<u64> = (0..7).map(|_| at(start) - start / 1000).collect();
+    assert_eq!(times, [500, 1000, 1500, 2000, 2500, 3000, 4000]);
 }
 
 #[test]
