@@ -224,13 +224,27 @@ fn pcap(number: u32, mut given: Given<'_>) -> Result<OpenPort, String> {
 
 fn packet(number: u32, mut given: Given<'_>) -> Result<OpenPort, String> {
     let device = given.get("dev").ok_or("`dev` is missing: the interface to be used")?;
+    let ring = match given.get("ring") {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(other) => return Err(format!("`ring={other}`: true or false")),
+    };
+    let queues = given.number("queues", 1, packet::RINGS)?;
+    if queues > 1 && !ring {
+        return Err("`queues` needs `ring=true`".to_owned());
+    }
     given.end()?;
     // Not by /sys, which may be that of another namespace.
     let index = interface_index(device)
         .map_err(|error| format!("there is no interface `{device}` here ({error}); `ip link` lists them"))?;
-    let socket = packet::open_packet(number, index)
-        .map_err(|error| format!("{device}: {error} (it needs CAP_NET_RAW)"))?;
+    let wrong = |error| format!("{device}: {error} (it needs CAP_NET_RAW)");
     let state = carrier(device.to_owned());
+    if ring {
+        let mut rings = packet::open_rings(number, index, queues).map_err(wrong)?;
+        let send = Some(rings.send.swap_remove(0));
+        return Ok(OpenPort { receive: rings.receive, send, state, keep: Box::new(()) });
+    }
+    let socket = packet::open_packet(number, index).map_err(wrong)?;
     Ok(OpenPort { receive: vec![socket.receive], send: Some(socket.send), state, keep: Box::new(()) })
 }
 

@@ -222,3 +222,25 @@ fn open_checksums_travel_to_a_tap() {
         talk(rig, "b", "a", "10.3.0.1");
     });
 }
+
+#[test]
+fn packet_sockets_with_rings_carry_a_stream() {
+    rig::isolated(|rig| {
+        if !ip(rig, "-V") || !node(rig, "a", "na", "10.3.0.1") || !node(rig, "b", "nb", "10.3.0.2") {
+            netloom_testkit::skip!("no ip, or no veth pairs between namespaces");
+            return;
+        }
+        let directory = rig.state_dir.join("switch");
+        let daemon = Daemon::start(&directory);
+        daemon.ask("switch add br0").unwrap();
+        if let Err(complaint) = daemon.ask("port add br0 p0 type=afpacket dev=na ring=true") {
+            netloom_testkit::skip!("{complaint}");
+            return;
+        }
+        let complaint = daemon.ask("port add br0 p1 type=afpacket dev=nb queues=2").unwrap_err();
+        assert!(complaint.contains("needs `ring=true`"), "{complaint}");
+        daemon.ask("port add br0 p1 type=afpacket dev=nb ring=true queues=2").unwrap();
+        talk(rig, "a", "b", "10.3.0.2");
+        talk(rig, "b", "a", "10.3.0.1");
+    });
+}

@@ -76,7 +76,12 @@ pub(crate) fn queues(
         skip: 0,
         next_skip: 0,
     };
-    (receive, DescriptorSend { descriptor, offloads, longest: FRAME })
+    (receive, sender(descriptor, offloads))
+}
+
+/// The way out alone.
+pub(crate) fn sender(descriptor: Arc<OwnedFd>, offloads: bool) -> DescriptorSend {
+    DescriptorSend { descriptor, offloads, longest: FRAME }
 }
 
 fn system(doing: &'static str, errno: Errno) -> PortError {

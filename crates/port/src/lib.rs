@@ -3,6 +3,8 @@
 //! - [`tap`]: interfaces of this host whose other end is a port.
 //! - [`packet`]: existing interfaces, by packet sockets.
 //! - [`pcap`]: files of captured frames; [`pcapng`] with comments, for captures of a switch.
+//! - [`memory`]: two ports that are each other's other side, in this program.
+//! - [`wrap`]: queues around queues, which trace or make faults.
 //! - [`xdp`]: existing interfaces, by AF_XDP sockets.
 //! - [`vhost`]: virtual machines and other programs that speak vhost-user.
 //!
@@ -17,9 +19,12 @@
 
 mod descriptor;
 mod device;
+pub mod memory;
 pub mod packet;
+mod packet_ring;
 pub mod pcap;
 pub mod pcapng;
 pub mod tap;
 pub mod vhost;
+pub mod wrap;
 pub mod xdp;

@@ -228,7 +228,7 @@ Types:
   type=tap [dev=NAME] [queues=N]                               an interface of this host
   type=afxdp dev=NAME [mode=auto|zero-copy|copy|generic] [queues=N] [descriptors=2048] [netns=FILE]
       [multi-buffer=false] [open-checksums=true|false]         an existing interface, before the host's stack
-  type=afpacket dev=NAME                                       an existing interface
+  type=afpacket dev=NAME [ring=true [queues=N]]                an existing interface, beside the host's stack
   type=pcap [record=FILE] [replay=FILE] [paced=true]           files of frames";
 
 const LINK_HELP: &str = "\

@@ -31,6 +31,19 @@ impl Veth {
     }
 }
 
+impl Veth {
+    /// The number of our end.
+    pub(crate) fn index_of_ours(&self, rig: &Rig) -> u32 {
+        index(rig, &self.ours)
+    }
+}
+
+fn index(rig: &Rig, name: &str) -> u32 {
+    let shown = rig.run("ip", &["-o", "link", "show", name]).unwrap();
+    let text = String::from_utf8(shown.stdout).unwrap();
+    text.split(':').next().unwrap().trim().parse().unwrap()
+}
+
 /// Makes a pair, up and with this MTU; says why it can't.
 pub(crate) fn veth(rig: &Rig, queues: &str, mtu: u32) -> Option<Veth> {
     let (ours, theirs) = ("nxa".to_owned(), "nxb".to_owned());
@@ -51,9 +64,7 @@ pub(crate) fn veth(rig: &Rig, queues: &str, mtu: u32) -> Option<Veth> {
         // Without addresses of its own the host is silent.
         assert!(ip(&format!("link set {name} mtu {mtu} addrgenmode none up")));
     }
-    let shown = rig.run("ip", &["-o", "link", "show", &theirs]).unwrap();
-    let text = String::from_utf8(shown.stdout).unwrap();
-    let index = text.split(':').next().unwrap().trim().parse().unwrap();
+    let index = index(rig, &theirs);
     Some(Veth { ours, theirs, index })
 }
 
