@@ -135,6 +135,10 @@ fn settle(value: &mut Value, known: &BTreeSet<String>) {
                 // A bridge of a spanning tree shows the root's times, and others while the tree changes.
                 members.retain(|key, _| !TREE.contains(&key.as_str()));
             }
+            if members.get("link_type").is_some_and(|kind| *kind == "tunnel6" || *kind == "gre6") {
+                // IPv6 tunnels have a random number of their own, also those that the kernel puts everywhere.
+                members.remove("permaddr");
+            }
             if let Some(Value::Object(port)) = members.get_mut("info_slave_data") {
                 // A bridge numbers its ports as they come.
                 port.retain(|key, _| !["state", "no", "id"].contains(&key.as_str()));
