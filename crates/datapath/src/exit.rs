@@ -1,23 +1,33 @@
 //! The way out: frames are staged for each port while programs run, and sent port by port.
 //!
 //! Invariants: frames leave a port in the order in which their programs sent them. A frame that will still be changed is
-//! sent at once, after what was staged for the port before.
+//! sent at once, after what was staged for the port before. What another worker has to send is brought to it as it is:
+//! that worker knows what the port takes, and keeps its limit and its simulated link.
 
 use crate::counters::PortCounters;
+use crate::crossing::Crossing;
+use crate::inbox::Way;
 use crate::links::{Links, Side};
-use netloom_mem::{BATCH, Batch, PortNumber, Segmentation, SendQueue};
+use netloom_mem::{BATCH, Batch, Label, PortError, PortNumber, Segmentation, SendQueue};
 use netloom_nf::link::Cable;
 use netloom_nf::{
     Action, Bucket, Program, Rate, Reason, Segmenter, Shape, complete_checksum, pop_vlan, push_vlan, set_vlan,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Most ports of a data path.
 const PORTS: usize = 65_536;
 
 struct Output {
+    number: PortNumber,
     queue: Box<dyn SendQueue>,
+    /// Who sends when the queue can't, or when the port has a limit or a link; none if we are that worker.
+    through: Option<usize>,
+    /// The port has a limit or a link, which another worker keeps.
+    elsewhere: bool,
+    /// What is staged is ours: no limit concerns it.
+    unlimited: bool,
     counters: Arc<PortCounters>,
     staged: [u8; BATCH],
     count: u8,
@@ -27,9 +37,24 @@ struct Output {
     limit: Option<Bucket>,
 }
 
+/// A queue where there is none.
+struct Nothing;
+
+impl SendQueue for Nothing {
+    fn send(&mut self, _: &Batch, _: &[u8]) -> Result<usize, PortError> {
+        Err(PortError::Gone)
+    }
+
+    fn is_ready(&mut self) -> bool {
+        false
+    }
+}
+
 /// All ports' ways out.
 #[derive(Default)]
 pub(crate) struct Exit {
+    /// Ways to other workers.
+    pub(crate) crossing: Crossing,
     outputs: Vec<Option<Output>>,
     /// Those with something staged.
     touched: Vec<PortNumber>,
@@ -40,6 +65,8 @@ pub(crate) struct Exit {
     meters: HashMap<u32, (Bucket, Reason)>,
     /// Limits of ports, also of those that are not there (yet).
     limits: HashMap<PortNumber, Rate>,
+    /// Ports whose simulated link another worker has.
+    linked: HashSet<PortNumber>,
     /// Frames under way on simulated links.
     pub(crate) links: Links,
     /// Packets for the brain.
@@ -56,24 +83,41 @@ pub(crate) enum Outcome {
 }
 
 impl Exit {
-    pub(crate) fn add(
-        &mut self,
-        number: PortNumber,
-        queue: Box<dyn SendQueue>,
-        counters: Arc<PortCounters>,
-    ) -> bool {
+    pub(crate) fn new(crossing: Crossing) -> Self {
+        Self { crossing, ..Self::default() }
+    }
+
+    pub(crate) fn add(&mut self, way: Way) {
+        let Way { number, queue, through, counters } = way;
         let index = number as usize;
         if index >= PORTS {
-            return false;
+            return;
         }
         if self.outputs.len() <= index {
             self.outputs.resize_with(index + 1, || None);
         }
-        let limit = self.limits.get(&number).map(|rate| Bucket::new(*rate, 0));
-        let special = limit.is_some() || self.links.has(number, Side::Out);
-        self.outputs[index] =
-            Some(Output { queue, counters, staged: [0; BATCH], count: 0, dirty: false, special, limit });
-        true
+        let limit = self.limits.get(&number).filter(|_| through.is_none());
+        if let Some(place) = self.outputs.get_mut(index) {
+            *place = Some(Output {
+                number,
+                queue: queue.unwrap_or_else(|| Box::new(Nothing)),
+                through,
+                elsewhere: false,
+                unlimited: false,
+                counters,
+                staged: [0; BATCH],
+                count: 0,
+                dirty: false,
+                special: false,
+                limit: limit.map(|rate| Bucket::new(*rate, 0)),
+            });
+        }
+        self.mark(number);
+    }
+
+    /// Where a port's packets are counted.
+    pub(crate) fn counters(&self, number: PortNumber) -> Option<&Arc<PortCounters>> {
+        Some(&self.outputs.get(number as usize)?.as_ref()?.counters)
     }
 
     /// Makes, changes or takes away a token bucket.
@@ -91,7 +135,7 @@ impl Exit {
             None => self.limits.remove(&port),
         };
         if let Some(Some(output)) = self.outputs.get_mut(port as usize) {
-            output.limit = rate.map(|rate| Bucket::new(rate, now));
+            output.limit = rate.filter(|_| output.through.is_none()).map(|rate| Bucket::new(rate, now));
         }
         self.mark(port);
     }
@@ -99,6 +143,16 @@ impl Exit {
     /// Simulates a link at a port.
     pub(crate) fn link(&mut self, port: PortNumber, cable: &Cable, seed: u64) {
         self.links.set(port, cable, seed);
+        self.mark(port);
+    }
+
+    /// Notes whether another worker simulates a link at a port.
+    pub(crate) fn link_elsewhere(&mut self, port: PortNumber, there: bool) {
+        if there {
+            self.linked.insert(port);
+        } else {
+            self.linked.remove(&port);
+        }
         self.mark(port);
     }
 
@@ -114,6 +168,8 @@ impl Exit {
     pub(crate) fn mark(&mut self, port: PortNumber) {
         if let Some(Some(output)) = self.outputs.get_mut(port as usize) {
             output.special = output.limit.is_some() || self.links.has(port, Side::Out);
+            output.elsewhere =
+                output.through.is_some() && (self.limits.contains_key(&port) || self.linked.contains(&port));
         }
     }
 
@@ -193,14 +249,41 @@ impl Exit {
     }
 
     /// Sends a frame of ours, whatever the limit of its port: protocols must not starve when stations fill it.
-    pub(crate) fn send_own(&mut self, batch: &mut Batch, index: usize, port: PortNumber, now: u64) {
+    pub(crate) fn send_own(
+        &mut self,
+        batch: &mut Batch,
+        index: usize,
+        port: PortNumber,
+        now: u64,
+    ) -> Outcome {
+        self.send(batch);
+        let Some(Some(output)) = self.outputs.get_mut(port as usize) else {
+            return Outcome::Dropped(Reason::PortGone);
+        };
+        let limit = output.limit.take();
+        output.unlimited = true;
+        let outcome = self.stage(batch, index, port, now);
+        self.send(batch);
         if let Some(Some(output)) = self.outputs.get_mut(port as usize) {
-            let limit = output.limit.take();
-            self.stage(batch, index, port, now);
-            if let Some(Some(output)) = self.outputs.get_mut(port as usize) {
-                output.limit = limit;
-            }
-            self.send(batch);
+            output.limit = limit;
+            output.unlimited = false;
+        }
+        outcome
+    }
+
+    /// Stages a frame that another worker brought.
+    #[inline(never)]
+    pub(crate) fn stage_brought(
+        &mut self,
+        batch: &mut Batch,
+        index: usize,
+        label: Label,
+        now: u64,
+    ) -> Outcome {
+        if label.unlimited {
+            self.send_own(batch, index, label.to, now)
+        } else {
+            self.stage(batch, index, label.to, now)
         }
     }
 
@@ -227,7 +310,7 @@ impl Exit {
             self.touched.push(port);
         } else if usize::from(output.count) == BATCH {
             // A program may send one frame to one port more than once.
-            output.send_complete(batch, &mut self.cut);
+            output.send_complete(batch, &mut self.cut, &mut self.crossing);
         }
         if let Some(place) = output.staged.get_mut(usize::from(output.count)) {
             *place = index as u8;
@@ -242,7 +325,7 @@ impl Exit {
 
     fn send_port(&mut self, batch: &mut Batch, port: PortNumber) {
         if let Some(Some(output)) = self.outputs.get_mut(port as usize) {
-            output.send_complete(batch, &mut self.cut);
+            output.send_complete(batch, &mut self.cut, &mut self.crossing);
             self.touched.retain(|touched| *touched != port);
         }
     }
@@ -252,7 +335,7 @@ impl Exit {
     pub(crate) fn send(&mut self, batch: &mut Batch) {
         for port in self.touched.drain(..) {
             if let Some(Some(output)) = self.outputs.get_mut(port as usize) {
-                output.send_complete(batch, &mut self.cut);
+                output.send_complete(batch, &mut self.cut, &mut self.crossing);
             }
         }
     }
@@ -266,6 +349,7 @@ impl Exit {
                 output.queue.flush();
             }
         }
+        self.crossing.flush();
     }
 }
 
@@ -298,7 +382,12 @@ impl Output {
 
     /// Sends what is staged, after completing what the port can't: checksums that were left open, and large frames.
     #[inline]
-    fn send_complete(&mut self, batch: &mut Batch, cut: &mut Batch) {
+    fn send_complete(&mut self, batch: &mut Batch, cut: &mut Batch, crossing: &mut Crossing) {
+        if let Some(worker) = self.through
+            && (self.elsewhere || !self.queue.is_ready())
+        {
+            return self.cross(batch, crossing, worker);
+        }
         if !self.queue.takes_offloads() {
             let staged = self.staged;
             let mut large = false;
@@ -318,6 +407,18 @@ impl Output {
             }
         }
         self.send(batch);
+    }
+
+    /// Brings what is staged to the worker that sends.
+    fn cross(&mut self, batch: &Batch, crossing: &mut Crossing, worker: usize) {
+        let label = Label { to: self.number, unlimited: self.unlimited };
+        let staged = self.staged;
+        for index in &staged[..usize::from(self.count)] {
+            if !crossing.push(worker, batch, usize::from(*index), label) {
+                self.counters.unsent.add(1);
+            }
+        }
+        self.count = 0;
     }
 
     /// Sends what is staged one by one, large frames in pieces.

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Invariants:
-//! - A worker is one thread's. It shares counters (written by it only) and an inbox of commands, no lock.
+//! - A worker is one thread's. It shares counters (written by it only), an inbox of commands, lanes to the other workers
+//!   and the log of what changed; a lock only when something changed.
 //! - For a packet whose flow is known there is no allocation, no lock and no system call of ours.
 //! - Packets of one flow leave in the order they came.
 //! - Whatever is lost has a [`netloom_nf::Reason`] and is counted at the port it came in.
@@ -14,8 +15,12 @@
 //! Deliberately absent: drivers (it sees `mem`'s traits), decisions (it asks a [`Brain`]), threads (its owner runs it).
 #![forbid(unsafe_code)]
 
+mod balance;
 mod brain;
+mod changes;
 mod counters;
+mod crew;
+mod crossing;
 mod exit;
 mod flows;
 mod inbox;
@@ -24,9 +29,10 @@ mod pace;
 mod worker;
 
 pub use brain::{Answer, Brain, Question, Tag, Used, Wishes};
-pub use counters::{PortCounters, WorkerCounters};
+pub use counters::{PortTotals, WorkerCounters};
+pub use crew::{Crew, Move, PortQueues, QueueStatus, Stuck, WORKERS, crew};
 pub use flows::{FlowBounds, FlowReport};
-pub use inbox::{Command, Handle, PortQueues, Side, handle};
-pub use links::{LinkCounters, TICK};
+pub use inbox::Side;
+pub use links::{LinkTotals, TICK};
 pub use pace::{Pace, run};
 pub use worker::Worker;

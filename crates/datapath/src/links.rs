@@ -299,21 +299,45 @@ impl Links {
     }
 }
 
-/// What one direction of a simulated link counts.
+/// What one direction of a simulated link counts at one worker.
 #[derive(Debug, Default)]
-pub struct LinkCounters {
+pub(crate) struct LinkCounters {
+    packets: Counter,
+    lost: Counter,
+    full: Counter,
+    duplicated: Counter,
+    corrupted: Counter,
+    overtaken: Counter,
+    under_way: Counter,
+}
+
+/// What was counted of one direction of a simulated link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LinkTotals {
     /// Packets that were sent on it.
-    pub packets: Counter,
+    pub packets: u64,
     /// Lost by its nature.
-    pub lost: Counter,
+    pub lost: u64,
     /// Lost since it was full.
-    pub full: Counter,
+    pub full: u64,
     /// Arrived twice.
-    pub duplicated: Counter,
+    pub duplicated: u64,
     /// Arrived with a wrong bit.
-    pub corrupted: Counter,
+    pub corrupted: u64,
     /// Overtook others.
-    pub overtaken: Counter,
+    pub overtaken: u64,
     /// Under way, as of the last second.
-    pub under_way: Counter,
+    pub under_way: u64,
+}
+
+impl LinkTotals {
+    pub(crate) fn add(&mut self, counters: &LinkCounters) {
+        self.packets += counters.packets.get();
+        self.lost += counters.lost.get();
+        self.full += counters.full.get();
+        self.duplicated += counters.duplicated.get();
+        self.corrupted += counters.corrupted.get();
+        self.overtaken += counters.overtaken.get();
+        self.under_way += counters.under_way.get();
+    }
 }

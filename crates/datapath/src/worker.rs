@@ -1,19 +1,20 @@
 //! One worker's turn.
 
-use crate::brain::{Brain, Question, Used};
-use crate::counters::PortCounters;
+use crate::brain::{Brain, Question, Tag, Used};
+use crate::changes::Missed;
+use crate::counters::{PortCounters, QueueLoad};
 use crate::exit::{Exit, Outcome};
 use crate::flows::{FlowBounds, Flows, NONE};
-use crate::inbox::{self, Command, Inbox, PortQueues};
+use crate::inbox::{self, Closed, Command, Inbox, Serving};
 use crate::links::Side;
-use netloom_mem::{BATCH, Batch, Offload, PortNumber, ReceiveQueue, Wake};
+use netloom_mem::{BATCH, Batch, Label, Offload, PortNumber, ReceiveQueue, Wake};
 use netloom_nf::{Program, Reason};
 use netloom_table::Key;
 use netloom_table::key::{Layers, extract};
 use netloom_table::megaflow::Flow;
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fd::AsFd;
 use std::sync::Arc;
+use std::sync::mpsc::SendError;
 
 /// Commands that are taken in one turn.
 const COMMANDS: usize = 64;
@@ -27,13 +28,22 @@ const ACTIVE: u64 = 1_000_000;
 const WAKING: u64 = 5_000;
 /// Frames of simulated links that are taken in one turn.
 const ARRIVALS: usize = 1024;
+/// Of so many turns one is measured.
+const MEASURED: u64 = 16;
+/// Batches that are taken from one lane in one turn.
+const LANE_BATCHES: usize = 8;
+/// So many turns take everything that a full lane holds.
+const LANE_ROUNDS: usize = 64;
 /// Memory of guests that are gone is let go after so many nanoseconds.
 const RELEASE: u64 = 1_000_000_000;
 
 struct Receiver {
     port: PortNumber,
+    /// Its place among the port's queues.
+    index: usize,
     queue: Box<dyn ReceiveQueue>,
     counters: Arc<PortCounters>,
+    load: Arc<QueueLoad>,
     /// What comes in goes through a simulated link first.
     linked: bool,
     /// When packets came last.
@@ -56,6 +66,10 @@ pub struct Worker {
     used: Vec<Used>,
     clock: Box<dyn Fn() -> u64 + Send>,
     released: u64,
+    /// The version of the changes that the flows know.
+    seen: u64,
+    turns: u64,
+    labels: [Label; BATCH],
     stop: bool,
 }
 
@@ -75,18 +89,23 @@ impl Worker {
         seed: u64,
         clock: Box<dyn Fn() -> u64 + Send>,
     ) -> Self {
+        let mut inbox = side.0;
+        let exit = Exit::new(std::mem::take(&mut inbox.crossing));
         Self {
-            inbox: side.0,
+            seen: inbox.changes.version(),
+            inbox,
             brain,
             batch: Batch::new(),
             keys: Box::new(std::array::from_fn(|_| Key::default())),
             layers: [Layers::default(); BATCH],
             flows: Flows::new(bounds, seed),
             receivers: Vec::new(),
-            exit: Exit::default(),
+            exit,
             used: Vec::new(),
             clock,
             released: 0,
+            turns: 0,
+            labels: [Label::default(); BATCH],
             stop: false,
         }
     }
@@ -100,15 +119,25 @@ impl Worker {
     /// One turn over all ports; gives the number of packets that came.
     pub fn turn(&mut self) -> usize {
         let now = self.now();
+        if self.inbox.changes.version() != self.seen {
+            self.catch_up();
+        }
         self.take_commands(now);
-        let mut packets = 0;
+        self.turns += 1;
+        let measured = self.turns.is_multiple_of(MEASURED);
+        let mut packets = if self.inbox.alone { 0 } else { self.serve_lanes(now, measured) };
         let active =
             self.receivers.iter().filter(|receiver| now.saturating_sub(receiver.active) < ACTIVE).count();
         if !self.exit.links.is_idle() {
             packets += self.take_arrived(now, active > 1);
         }
         for place in 0..self.receivers.len() {
-            packets += self.serve(place, now, active > 1);
+            let began = if measured { self.now() } else { 0 };
+            let count = self.serve(place, now, active > 1);
+            if count > 0 {
+                packets += count;
+                self.note(place, count, measured.then_some(began));
+            }
         }
         self.exit.flush();
         self.flows.sweep(now, &mut self.used);
@@ -144,6 +173,7 @@ impl Worker {
         set(&counters.misses, statistics.misses);
         set(&counters.flows, flows as u64);
         set(&counters.masks, masks as u64);
+        set(&counters.crossed, self.exit.crossing.crossed);
     }
 
     /// Whether frames are under way on simulated links.
@@ -162,7 +192,12 @@ impl Worker {
             Some(next) => most.min(next - began),
             None => most,
         };
-        let mut wait = vec![PollFd::new(&self.inbox.doorbell, PollFlags::IN)];
+        self.publish();
+        self.inbox.bell.fall_asleep();
+        if self.inbox.lanes.iter_mut().any(|lane| !lane.is_empty()) {
+            return self.inbox.bell.wake_up();
+        }
+        let mut wait = vec![PollFd::new(&*self.inbox.bell, PollFlags::IN)];
         let mut polled = false;
         for receiver in &mut self.receivers {
             match receiver.queue.wake(true) {
@@ -177,7 +212,7 @@ impl Worker {
             Timespec { tv_sec: (most / 1_000_000_000) as i64, tv_nsec: (most % 1_000_000_000) as i64 };
         let _ = rustix::event::poll(&mut wait, Some(&timeout));
         drop(wait);
-        let _ = rustix::io::read(self.inbox.doorbell.as_fd(), &mut [0_u8; 8]);
+        self.inbox.bell.wake_up();
         for receiver in &mut self.receivers {
             receiver.queue.wake(false);
         }
@@ -185,6 +220,67 @@ impl Worker {
         self.inbox.counters.asleep.add(self.now().saturating_sub(began));
     }
 
+    /// Takes back what rests on changes that others told of.
+    #[cold]
+    fn catch_up(&mut self) {
+        match self.inbox.changes.read(self.inbox.number, &mut self.seen) {
+            Missed::All => self.flows.clear(),
+            Missed::Tags(tags) => {
+                for tag in tags {
+                    self.flows.changed(tag);
+                }
+            }
+        }
+    }
+
+    /// Sends what other workers brought.
+    #[inline(never)]
+    fn serve_lanes(&mut self, now: u64, measured: bool) -> usize {
+        let mut packets = 0;
+        for lane in &mut self.inbox.lanes {
+            for _ in 0..LANE_BATCHES {
+                let count = lane.receive(&mut self.batch, &mut self.labels);
+                if count == 0 {
+                    break;
+                }
+                packets += count;
+                for (index, label) in self.labels.iter().enumerate().take(count) {
+                    let outcome = self.exit.stage_brought(&mut self.batch, index, *label, now);
+                    if let Outcome::Dropped(reason) = outcome {
+                        match self.exit.counters(self.batch.port(index)) {
+                            Some(counters) => counters.lose(reason, 1),
+                            // The port whose limit or link it is has counted it.
+                            None if reason != Reason::PortGone => {}
+                            None => self.inbox.counters.lost.add(1),
+                        }
+                    }
+                }
+                self.exit.send(&mut self.batch);
+                self.batch.clear();
+                lane.release();
+            }
+        }
+        if measured && packets > 0 {
+            let spent = MEASURED * self.now().saturating_sub(now);
+            self.inbox.counters.brought.add(spent);
+            self.inbox.counters.busy.add(spent);
+        }
+        packets
+    }
+
+    /// Notes what a queue cost.
+    #[inline(never)]
+    fn note(&self, place: usize, count: usize, began: Option<u64>) {
+        let Some(receiver) = self.receivers.get(place) else { return };
+        receiver.load.packets.add(count as u64);
+        if let Some(began) = began {
+            let spent = MEASURED * self.now().saturating_sub(began);
+            receiver.load.nanoseconds.add(spent);
+            self.inbox.counters.busy.add(spent);
+        }
+    }
+
+    #[inline(never)]
     fn serve(&mut self, place: usize, now: u64, contended: bool) -> usize {
         let Some(receiver) = self.receivers.get_mut(place) else { return 0 };
         // A peer that is gone has left what it sent before in the batch; it comes back by itself.
@@ -238,8 +334,11 @@ impl Worker {
                     break;
                 }
                 let index = self.batch.len();
-                if self.batch.push(held.port, &held.octets, held.offload) && side == Side::Out {
-                    self.exit.stage_now(&mut self.batch, index, held.port);
+                if self.batch.push(held.port, &held.octets, held.offload)
+                    && side == Side::Out
+                    && self.exit.stage_now(&mut self.batch, index, held.port) != Outcome::Sent
+                {
+                    self.inbox.counters.lost.add(1);
                 }
                 self.exit.links.give_back(held.octets);
                 next = self.exit.links.arrived(now);
@@ -255,8 +354,14 @@ impl Worker {
                     self.process(place, self.batch.len(), now, contended);
                     self.finish(place, now);
                 }
-                // The port is gone, and its counters with it.
-                (Side::In, None) => self.batch.clear(),
+                // Nobody receives from the port here any more.
+                (Side::In, None) => {
+                    match self.exit.counters(port) {
+                        Some(counters) => counters.lose(Reason::PortGone, self.batch.len() as u64),
+                        None => self.inbox.counters.lost.add(self.batch.len() as u64),
+                    }
+                    self.batch.clear();
+                }
             }
         }
         count
@@ -314,16 +419,28 @@ impl Worker {
     fn tell_brain(&mut self, port: PortNumber, now: u64) {
         for octets in std::mem::take(&mut self.exit.copies) {
             let wishes = self.brain.heard(port, octets, now);
-            for tag in wishes.changed {
-                self.flows.changed(tag);
-            }
             if wishes.changed_all {
                 self.flows.clear();
+                self.inbox.changes.tell_all();
+            } else {
+                self.changed(&wishes.changed);
             }
             for (port, octets) in wishes.send {
                 self.inject(port, &octets, now);
             }
         }
+    }
+
+    /// Takes back what rests on changes that were made here, and tells the others. True if anything was taken back.
+    fn changed(&mut self, tags: &[Tag]) -> bool {
+        let mut lost = false;
+        for tag in tags {
+            lost |= self.flows.changed(*tag);
+        }
+        if !self.inbox.alone {
+            self.inbox.changes.tell(self.inbox.number, tags);
+        }
+        lost
     }
 
     /// Sends a frame of ours. The batch must be empty.
@@ -369,10 +486,8 @@ impl Worker {
             }
             let (key, layers, head) = (&self.keys[this], self.layers[this], self.batch.head(this));
             let mut answer = self.brain.translate(&Question { key, layers, head, length, now });
-            let mut lost = false;
-            for tag in &answer.changed {
-                lost |= self.flows.changed(*tag);
-            }
+            let lost = !answer.changed.is_empty() && self.changed(&answer.changed);
+            let key = &self.keys[this];
             let kept = answer.keep.then(|| self.flows.insert(key, port, &mut answer, now)).flatten();
             match kept {
                 Some(new) => *flow = new,
@@ -407,26 +522,45 @@ impl Worker {
         for _ in 0..COMMANDS {
             let Some(command) = self.inbox.ring.pop() else { return };
             match command {
-                Command::Add(port) => self.add(port),
-                Command::Remove(number, back) => {
+                Command::Open(way) => self.exit.add(way),
+                Command::Serve(serving) => self.serve_more(serving),
+                Command::Release(port, index, back) => {
+                    // Whoever asked may have given up; then the queue stays.
+                    if let Err(SendError(Some(serving))) = back.send(self.release(port, index)) {
+                        self.serve_more(serving);
+                    }
+                }
+                Command::Close(number, back) => {
                     // Whoever asked may have given up; then the queues end here.
-                    let _ = back.send(self.remove(number));
+                    let _ = back.send(self.close(number));
                 }
-                Command::Changed(tag) => {
-                    self.flows.changed(tag);
+                Command::Drain(done) => {
+                    for _ in 0..LANE_ROUNDS {
+                        if self.serve_lanes(now, false) == 0 {
+                            break;
+                        }
+                    }
+                    self.exit.flush();
+                    let _ = done.send(());
                 }
-                Command::ChangedAll => self.flows.clear(),
                 Command::Inject(port, octets) => self.inject(port, &octets, now),
                 Command::Meter(number, rate) => self.exit.meter(number, rate, now),
                 Command::Limit(port, rate) => self.exit.limit(port, rate, now),
-                Command::Link(port, cable, seed) => {
+                Command::Link { port, cable, here: false, .. } => {
+                    self.exit.link_elsewhere(port, !cable.is_nothing());
+                }
+                Command::Link { port, cable, seed, here: true } => {
+                    self.exit.link_elsewhere(port, false);
                     self.exit.link(port, &cable, seed);
                     self.mark_linked(port);
                 }
                 Command::Report(to) => {
                     let _ = to.send(self.flows.report(now));
                 }
-                Command::Stop => self.stop = true,
+                Command::Stop => {
+                    self.publish();
+                    self.stop = true;
+                }
             }
         }
     }
@@ -440,41 +574,40 @@ impl Worker {
         self.exit.mark(port);
     }
 
-    fn add(&mut self, port: PortQueues) {
-        let PortQueues { number, receive, send, counters } = port;
-        let linked = self.exit.links.has(number, Side::In);
-        for queue in receive {
-            self.receivers.push(Receiver {
-                port: number,
-                queue,
-                counters: counters.clone(),
-                linked,
-                active: 0,
-                credit: MISS_CREDIT,
-                credited: 0,
-            });
-        }
-        if let Some(queue) = send {
-            self.exit.add(number, queue, counters);
-        }
+    fn serve_more(&mut self, serving: Serving) {
+        let Serving { port, index, queue, load } = serving;
+        let Some(counters) = self.exit.counters(port).cloned() else { return };
+        self.receivers.push(Receiver {
+            port,
+            index,
+            queue,
+            counters,
+            load,
+            linked: self.exit.links.has(port, Side::In),
+            active: 0,
+            credit: MISS_CREDIT,
+            credited: 0,
+        });
     }
 
-    fn remove(&mut self, number: PortNumber) -> PortQueues {
-        let mut port = PortQueues {
-            number,
-            receive: Vec::new(),
-            send: self.exit.remove(number),
-            counters: Arc::default(),
-        };
-        let (gone, kept) =
-            std::mem::take(&mut self.receivers).into_iter().partition(|known| known.port == number);
-        self.receivers = kept;
-        for receiver in gone {
-            port.counters = receiver.counters;
-            port.receive.push(receiver.queue);
+    /// Gives one queue up. Its flows end by themselves if it does not come back.
+    fn release(&mut self, port: PortNumber, index: usize) -> Option<Serving> {
+        let known = |known: &Receiver| (known.port, known.index) == (port, index);
+        let place = self.receivers.iter().position(known)?;
+        self.batch.release();
+        let Receiver { port, index, queue, load, .. } = self.receivers.remove(place);
+        Some(Serving { port, index, queue, load })
+    }
+
+    /// Gives a port up.
+    fn close(&mut self, number: PortNumber) -> Closed {
+        let mut served = Vec::new();
+        while let Some(place) = self.receivers.iter().position(|known| known.port == number) {
+            let Receiver { port, index, queue, load, .. } = self.receivers.remove(place);
+            served.push(Serving { port, index, queue, load });
         }
         self.flows.clear();
         self.batch.release();
-        port
+        Closed { served, send: self.exit.remove(number) }
     }
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use netloom_datapath::{
-    Answer, Brain, Command, FlowBounds, Handle, PortCounters, PortQueues, Question, TICK, Worker, handle,
+    Answer, Brain, Crew, FlowBounds, LinkTotals, PortQueues, Question, TICK, Worker, crew,
 };
 use netloom_mem::{Batch, Offload, PortError, PortNumber, ReceiveQueue, Segmentation, SendQueue};
 use netloom_nf::link::{Cable, Distribution, Fate, Line, Loss, Medium, Occupied};
@@ -56,34 +56,31 @@ impl Brain for Pair {
 
 struct Rig {
     worker: Worker,
-    handle: Handle,
+    crew: Crew,
     inward: [Frames; 2],
     outward: [Frames; 2],
-    counters: [Arc<PortCounters>; 2],
     time: Arc<AtomicU64>,
 }
 
 impl Rig {
     fn new() -> Self {
-        let (handle, side) = handle().unwrap();
+        let (mut crew, mut sides) = crew(1).unwrap();
         let time = Arc::new(AtomicU64::new(1));
         let clock = time.clone();
         let clock = Box::new(move || clock.load(Ordering::Relaxed));
-        let mut worker = Worker::new(side, Box::new(Pair), FlowBounds::default(), 3, clock);
+        let mut worker = Worker::new(sides.remove(0), Box::new(Pair), FlowBounds::default(), 3, clock);
         let (inward, outward): ([Frames; 2], [Frames; 2]) = Default::default();
-        let counters: [Arc<PortCounters>; 2] = Default::default();
         for (number, place) in [(1, 0), (2, 1)] {
             let receive: Vec<Box<dyn ReceiveQueue>> = vec![Box::new(From(number, inward[place].clone()))];
-            let send: Option<Box<dyn SendQueue>> = Some(Box::new(To(outward[place].clone())));
-            let port = PortQueues { number, receive, send, counters: counters[place].clone() };
-            assert!(handle.tell(Command::Add(port)));
+            let send: Vec<Box<dyn SendQueue>> = vec![Box::new(To(outward[place].clone()))];
+            crew.add(PortQueues { number, receive, send, together: false }).unwrap();
         }
         worker.turn();
-        Self { worker, handle, inward, outward, counters, time }
+        Self { worker, crew, inward, outward, time }
     }
 
     fn cable(&mut self, port: PortNumber, cable: Cable) {
-        self.handle.tell(Command::Link(port, Box::new(cable), SEED));
+        self.crew.link(port, cable, SEED).unwrap();
         self.worker.turn();
     }
 
@@ -95,6 +92,15 @@ impl Rig {
     fn at(&mut self, now: u64) {
         self.time.store(now, Ordering::Relaxed);
         while self.worker.turn() > 0 {}
+    }
+
+    /// What was dropped of a port's packets, for a reason.
+    fn dropped(&self, port: PortNumber, reason: Reason) -> u64 {
+        self.crew.totals(port).unwrap().lost(reason)
+    }
+
+    fn link(&self, port: PortNumber, side: usize) -> LinkTotals {
+        self.crew.totals(port).unwrap().links[side]
     }
 
     fn out(&self, port: usize) -> Vec<(Vec<u8>, Offload)> {
@@ -201,10 +207,9 @@ proptest! {
         due.sort();
         let out: Vec<Vec<u8>> = rig.out(1).into_iter().map(|(octets, _)| octets).collect();
         prop_assert_eq!(out, due.into_iter().map(|(.., octets)| octets).collect::<Vec<_>>());
-        let dropped = |reason: Reason| rig.counters[0].dropped[reason as usize].get();
-        prop_assert_eq!(dropped(Reason::Lossy) + dropped(Reason::LinkFull), lost);
-        let count = &rig.counters[port as usize - 1].links[usize::from(!inward)];
-        prop_assert_eq!(count.lost.get() + count.full.get(), lost);
+        prop_assert_eq!(rig.dropped(1, Reason::Lossy) + rig.dropped(1, Reason::LinkFull), lost);
+        let count = rig.link(port, usize::from(!inward));
+        prop_assert_eq!(count.lost + count.full, lost);
     }
 }
 
@@ -239,7 +244,7 @@ fn a_simplex_link_carries_one_direction() {
     rig.come(1, frame(2, 60), Offload::NONE);
     rig.at(10_000);
     assert_eq!((rig.out(1).len(), rig.out(0).len()), (1, 0));
-    assert_eq!(rig.counters[1].dropped[Reason::Simplex as usize].get(), 1);
+    assert_eq!(rig.dropped(2, Reason::Simplex), 1);
 }
 
 #[test]
@@ -269,7 +274,7 @@ fn a_large_frame_travels_as_packets_and_an_open_checksum_stays_open() {
     rig.at(2_000_000);
     let out = rig.out(1);
     assert_eq!(out.iter().map(|(octets, _)| octets.len()).collect::<Vec<_>>(), [1054, 1054, 1054, 54]);
-    assert_eq!(rig.counters[1].links[1].packets.get(), 4);
+    assert_eq!(rig.link(2, 1).packets, 4);
 }
 
 #[test]
@@ -281,8 +286,8 @@ fn what_is_under_way_is_not_overtaken_when_the_link_goes_and_is_bounded() {
         rig.come(0, frame(number, 60), Offload::NONE);
     }
     rig.at(100);
-    assert_eq!(rig.counters[0].dropped[Reason::LinkFull as usize].get(), 2);
-    assert_eq!(rig.counters[1].unsent.get(), 2);
+    assert_eq!(rig.dropped(1, Reason::LinkFull), 2);
+    assert_eq!(rig.crew.totals(2).unwrap().unsent, 2);
     rig.cable(2, Cable::default());
     rig.at(5_000_000);
     rig.come(0, frame(9, 60), Offload::NONE);
@@ -298,7 +303,7 @@ fn what_is_under_way_is_not_overtaken_when_the_link_goes_and_is_bounded() {
     assert_eq!(rig.out(1).len(), 1);
     // What the switch itself says takes the same way.
     rig.cable(2, Cable { outward, ..Cable::default() });
-    rig.handle.tell(Command::Inject(2, frame(11, 60)));
+    rig.crew.inject(2, frame(11, 60)).unwrap();
     rig.at(1_200_000_100);
     assert!(rig.out(1).is_empty());
     rig.at(1_210_010_000);

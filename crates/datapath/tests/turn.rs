@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use netloom_datapath::{
-    Answer, Brain, Command, FlowBounds, Handle, PortCounters, PortQueues, Question, Wishes, Worker, handle,
-};
+use netloom_datapath::{Answer, Brain, Crew, FlowBounds, PortQueues, Question, Wishes, Worker, crew};
 use netloom_mem::{Batch, Offload, PortError, PortNumber, ReceiveQueue, SendQueue};
 use netloom_nf::{Action, Program, Rate, Reason, Unit};
 use netloom_table::{Field, Mask};
@@ -72,32 +70,56 @@ impl Brain for Simple {
     }
 }
 
+/// A worker that turns when it is waited for, too.
+type Turning = Arc<Mutex<Worker>>;
+
+fn alone(brain: Box<dyn Brain>, time: &Arc<AtomicU64>) -> (Crew, Turning) {
+    let (mut crew, mut sides) = crew(1).unwrap();
+    let clock = time.clone();
+    let clock = Box::new(move || clock.load(Ordering::Relaxed));
+    let worker = Worker::new(sides.remove(0), brain, FlowBounds::default(), 3, clock);
+    let worker = Arc::new(Mutex::new(worker));
+    let turning = worker.clone();
+    crew.meanwhile(move || {
+        turning.lock().unwrap().turn();
+    });
+    (crew, worker)
+}
+
+fn add(crew: &mut Crew, number: PortNumber, room: usize) -> (Line, Line) {
+    let (inward, outward) = (Line::default(), Line::default());
+    let receive: Vec<Box<dyn ReceiveQueue>> = vec![Box::new(From(number, inward.clone()))];
+    let send: Vec<Box<dyn SendQueue>> = vec![Box::new(To(outward.clone(), room))];
+    crew.add(PortQueues { number, receive, send, together: false }).unwrap();
+    (inward, outward)
+}
+
 struct Rig {
-    worker: Worker,
-    handle: Handle,
-    lines: Vec<(Line, Line, Arc<PortCounters>)>,
+    worker: Turning,
+    crew: Crew,
+    lines: Vec<(Line, Line)>,
     asked: Arc<AtomicU64>,
     time: Arc<AtomicU64>,
 }
 
-fn rig(ports: u32, room: usize, keep: bool) -> Rig {
-    let (handle, side) = handle().unwrap();
-    let (asked, time) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(1)));
-    let clock = time.clone();
-    let brain = Box::new(Simple { asked: asked.clone(), keep });
-    let clock = Box::new(move || clock.load(Ordering::Relaxed));
-    let mut worker = Worker::new(side, brain, FlowBounds::default(), 3, clock);
-    let mut lines = Vec::new();
-    for number in 1..=ports {
-        let (inward, outward, counters) =
-            (Line::default(), Line::default(), Arc::new(PortCounters::default()));
-        let receive: Vec<Box<dyn ReceiveQueue>> = vec![Box::new(From(number, inward.clone()))];
-        let send: Option<Box<dyn SendQueue>> = Some(Box::new(To(outward.clone(), room)));
-        assert!(handle.tell(Command::Add(PortQueues { number, receive, send, counters: counters.clone() })));
-        lines.push((inward, outward, counters));
+impl Rig {
+    fn turn(&self) {
+        self.worker.lock().unwrap().turn();
     }
-    worker.turn();
-    Rig { worker, handle, lines, asked, time }
+
+    fn lost(&self, port: PortNumber, reason: Reason) -> u64 {
+        self.crew.totals(port).unwrap().lost(reason)
+    }
+}
+
+fn rig(ports: u32, room: usize, keep: bool) -> Rig {
+    let (asked, time) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(1)));
+    let brain = Box::new(Simple { asked: asked.clone(), keep });
+    let (mut crew, worker) = alone(brain, &time);
+    let lines = (1..=ports).map(|number| add(&mut crew, number, room)).collect();
+    let rig = Rig { worker, crew, lines, asked, time };
+    rig.turn();
+    rig
 }
 
 fn frame(destination: u8, source: u8, number: u16) -> Vec<u8> {
@@ -114,7 +136,7 @@ proptest! {
         keep in any::<bool>(),
         turns in 1_usize..4,
     ) {
-        let mut rig = rig(3, usize::MAX, keep);
+        let rig = rig(3, usize::MAX, keep);
         let mut wanted: Vec<Vec<Vec<u8>>> = vec![Vec::new(); 4];
         let mut lost = 0;
         for (number, (port, destination, source)) in packets.iter().enumerate() {
@@ -130,13 +152,13 @@ proptest! {
                 }
             }
             if number % (packets.len() / turns + 1) == 0 {
-                rig.worker.turn();
+                rig.turn();
             }
         }
         for _ in 0..packets.len() {
-            rig.worker.turn();
+            rig.turn();
         }
-        for (index, (inward, outward, _)) in rig.lines.iter().enumerate() {
+        for (index, (inward, outward)) in rig.lines.iter().enumerate() {
             prop_assert!(inward.lock().unwrap().is_empty());
             let sent = outward.lock().unwrap();
             // All that should come, and within a flow (two addresses and the port of entry) in order.
@@ -161,8 +183,7 @@ proptest! {
             sorted(&mut want);
             prop_assert_eq!(all, want);
         }
-        let dropped: u64 =
-            rig.lines.iter().map(|(.., counters)| counters.dropped[Reason::PortGone as usize].get()).sum();
+        let dropped: u64 = (1..4).map(|port| rig.lost(port, Reason::PortGone)).sum();
         prop_assert_eq!(dropped, lost);
         if keep {
             let flows: std::collections::BTreeSet<_> = packets.iter().map(|(_, to, from)| (*to, *from)).collect();
@@ -173,15 +194,16 @@ proptest! {
 
 #[test]
 fn a_full_receiver_is_counted_and_its_frames_are_not_sent_later() {
-    let mut rig = rig(2, 3, true);
+    let rig = rig(2, 3, true);
     for number in 0..10 {
         rig.lines[0].0.lock().unwrap().push_back(frame(2, 2, number));
     }
-    rig.worker.turn();
+    rig.turn();
     assert_eq!(rig.lines[1].1.lock().unwrap().len(), 3);
-    let counters = &rig.lines[1].2;
-    assert_eq!((counters.sent.get(), counters.sent_octets.get(), counters.unsent.get()), (3, 180, 7));
-    assert_eq!((rig.lines[0].2.received.get(), rig.lines[0].2.received_octets.get()), (10, 600));
+    let totals = rig.crew.totals(2).unwrap();
+    assert_eq!((totals.sent, totals.sent_octets, totals.unsent), (3, 180, 7));
+    let totals = rig.crew.totals(1).unwrap();
+    assert_eq!((totals.received, totals.received_octets), (10, 600));
 }
 
 #[test]
@@ -189,26 +211,21 @@ fn flows_are_taken_back_when_what_they_rest_on_changes_and_when_they_are_idle() 
     let mut rig = rig(2, usize::MAX, true);
     let send = |rig: &mut Rig| {
         rig.lines[0].0.lock().unwrap().push_back(frame(2, 2, 1));
-        rig.worker.turn();
+        rig.turn();
         rig.asked.load(Ordering::Relaxed)
     };
     assert_eq!((send(&mut rig), send(&mut rig)), (1, 1));
-    rig.handle.tell(Command::Changed(8));
+    rig.crew.changed(&[8]);
     assert_eq!(send(&mut rig), 1);
-    rig.handle.tell(Command::Changed(7));
+    rig.crew.changed(&[7]);
     assert_eq!(send(&mut rig), 2);
-    rig.handle.tell(Command::ChangedAll);
+    rig.crew.changed_all();
     assert_eq!(send(&mut rig), 3);
-    let (to, from) = std::sync::mpsc::channel();
-    rig.handle.tell(Command::Report(to.clone()));
-    rig.worker.turn();
-    let flows = from.recv().unwrap();
+    let flows = rig.crew.flows().unwrap().remove(0);
     assert_eq!((flows.len(), flows[0].packets, flows[0].octets), (1, 1, 60));
     rig.time.store(FlowBounds::default().idle + 2_000_000_000, Ordering::Relaxed);
-    rig.worker.turn();
-    rig.handle.tell(Command::Report(to));
-    rig.worker.turn();
-    assert!(from.recv().unwrap().is_empty());
+    rig.turn();
+    assert!(rig.crew.flows().unwrap()[0].is_empty());
 }
 
 /// Meters, copies to the brain, which answers, and a loss that is counted though copies left.
@@ -237,71 +254,54 @@ impl Brain for Protocol {
 
 #[test]
 fn meters_limits_and_what_is_for_the_brain() {
-    let (handle, side) = handle().unwrap();
     let (heard, time) = (Arc::<Mutex<Vec<Vec<u8>>>>::default(), Arc::new(AtomicU64::new(1)));
-    let clock = time.clone();
-    let clock = Box::new(move || clock.load(Ordering::Relaxed));
-    let brain = Box::new(Protocol { heard: heard.clone() });
-    let mut worker = Worker::new(side, brain, FlowBounds::default(), 3, clock);
-    let mut lines = Vec::new();
-    for number in 1..=2 {
-        let (inward, outward, counters) =
-            (Line::default(), Line::default(), Arc::new(PortCounters::default()));
-        let receive: Vec<Box<dyn ReceiveQueue>> = vec![Box::new(From(number, inward.clone()))];
-        let send: Option<Box<dyn SendQueue>> = Some(Box::new(To(outward.clone(), usize::MAX)));
-        handle.tell(Command::Add(PortQueues { number, receive, send, counters: counters.clone() }));
-        lines.push((inward, outward, counters));
-    }
-    let push = |worker: &mut Worker, destination: u8, count: u16| {
+    let (mut crew, worker) = alone(Box::new(Protocol { heard: heard.clone() }), &time);
+    let lines: Vec<_> = (1..=2).map(|number| add(&mut crew, number, usize::MAX)).collect();
+    let push = |crew: &Crew, destination: u8, count: u16| {
         for number in 0..count {
             lines[0].0.lock().unwrap().push_back(frame(destination, 1, number));
         }
-        worker.turn();
-        let lost = |reason: Reason| lines[0].2.dropped[reason as usize].get();
+        worker.lock().unwrap().turn();
+        let lost = |reason: Reason| crew.totals(1).unwrap().lost(reason);
         let out: Vec<Vec<u8>> = lines[1].1.lock().unwrap().drain(..).collect();
-        (out, lost(Reason::Storm), lost(Reason::SamePort), lines[1].2.unsent.get())
+        (out, lost(Reason::Storm), lost(Reason::SamePort), crew.totals(2).unwrap().unsent)
     };
     let rate = |per_second, burst| Rate { unit: Unit::Packets, per_second, burst };
     // No bucket of this number yet.
-    assert_eq!(push(&mut worker, 1, 5).0.len(), 5);
-    handle.tell(Command::Meter(9, Some((rate(1000, 3), Reason::Storm))));
-    let (out, storm, ..) = push(&mut worker, 1, 5);
+    assert_eq!(push(&crew, 1, 5).0.len(), 5);
+    crew.meter(9, Some((rate(1000, 3), Reason::Storm))).unwrap();
+    let (out, storm, ..) = push(&crew, 1, 5);
     assert_eq!((out.len(), storm), (3, 2));
     time.store(2_000_001, Ordering::Relaxed);
-    let (out, storm, ..) = push(&mut worker, 1, 5);
+    let (out, storm, ..) = push(&crew, 1, 5);
     assert_eq!((out.len(), storm), (2, 5));
-    handle.tell(Command::Meter(9, None));
-    assert_eq!(push(&mut worker, 1, 5).0.len(), 5);
+    crew.meter(9, None).unwrap();
+    assert_eq!(push(&crew, 1, 5).0.len(), 5);
     // The brain gets it as it was before the tag; its answer leaves; what it wants taken back is.
-    let (out, ..) = push(&mut worker, 2, 2);
+    let (out, ..) = push(&crew, 2, 2);
     assert!(out.len() == 2 && out.iter().all(|frame| frame[12] == 0x81));
     assert_eq!(*heard.lock().unwrap(), [frame(2, 1, 0), frame(2, 1, 1)]);
     assert_eq!(lines[0].1.lock().unwrap().drain(..).collect::<Vec<_>>(), [frame(0, 0, 77), frame(0, 0, 77)]);
-    let (to, from) = std::sync::mpsc::channel();
-    handle.tell(Command::Report(to));
-    worker.turn();
-    assert!(from.recv().unwrap().is_empty());
-    let (out, _, same, _) = push(&mut worker, 3, 2);
+    assert!(crew.flows().unwrap()[0].is_empty());
+    let (out, _, same, _) = push(&crew, 3, 2);
     assert_eq!((out.len(), same), (2, 2));
-    handle.tell(Command::Limit(2, Some(Rate { unit: Unit::Octets, per_second: 60, burst: 130 })));
-    let (out, .., unsent) = push(&mut worker, 1, 4);
+    crew.limit(2, Some(Rate { unit: Unit::Octets, per_second: 60, burst: 130 })).unwrap();
+    let (out, .., unsent) = push(&crew, 1, 4);
     assert_eq!((out.len(), unsent), (2, 2));
     // What the switch itself says is not held back.
-    handle.tell(Command::Inject(2, frame(2, 2, 5)));
-    assert_eq!(push(&mut worker, 1, 0).0, [frame(2, 2, 5)]);
+    crew.inject(2, frame(2, 2, 5)).unwrap();
+    assert_eq!(push(&crew, 1, 0).0, [frame(2, 2, 5)]);
 }
 
 #[test]
 fn a_port_is_given_back_with_its_queues() {
     let mut rig = rig(2, usize::MAX, true);
-    let (to, from) = std::sync::mpsc::channel();
-    rig.handle.tell(Command::Remove(2, to));
     rig.lines[0].0.lock().unwrap().push_back(frame(2, 2, 1));
-    rig.worker.turn();
-    let port = from.recv().unwrap();
-    assert!(port.number == 2 && port.receive.len() == 1 && port.send.is_some());
-    assert_eq!(rig.lines[0].2.dropped[Reason::PortGone as usize].get(), 1);
-    rig.handle.tell(Command::Stop);
-    rig.worker.turn();
-    assert!(rig.worker.stopped());
+    let (port, _) = rig.crew.remove(2).unwrap();
+    assert!(port.number == 2 && port.receive.len() == 1 && port.send.len() == 1);
+    assert_eq!(rig.crew.totals(2), None);
+    assert_eq!(rig.lost(1, Reason::PortGone), 1);
+    rig.crew.stop();
+    rig.turn();
+    assert!(rig.worker.lock().unwrap().stopped());
 }

@@ -412,6 +412,26 @@ impl Batch {
         at
     }
 
+    /// Copies the whole frame to memory that need not be initialised.
+    ///
+    /// # Safety
+    /// [`Batch::length`] octets are writable there, and not part of the batch.
+    #[allow(unsafe_code)]
+    #[inline]
+    pub(crate) unsafe fn copy_out(&self, index: usize, into: *mut u8) {
+        let head = self.head(index);
+        // SAFETY: as the caller promises for the target; the head is ours, and segments are readable while the batch has
+        // the frame (`commit_with_tail`).
+        unsafe {
+            std::ptr::copy_nonoverlapping(head.as_ptr(), into, head.len());
+            let mut at = head.len();
+            for segment in self.tail(index) {
+                std::ptr::copy_nonoverlapping(segment.pointer, into.add(at), segment.length);
+                at += segment.length;
+            }
+        }
+    }
+
     /// The whole frame as plain octets, for those who keep it.
     #[must_use]
     pub fn octets(&self, index: usize) -> Vec<u8> {

@@ -16,6 +16,7 @@
 
 mod batch;
 mod counter;
+mod lane;
 mod offload;
 mod port;
 mod ring;
@@ -23,6 +24,7 @@ mod snapshot;
 
 pub use batch::{Anchor, BATCH, Batch, FRAME, HEAD, HEADROOM, Segment, Slot};
 pub use counter::Counter;
+pub use lane::{Entrance, Label, Outlet, lane};
 pub use offload::{Offload, Segmentation, VIRTIO_HEADER};
 pub use port::{PortError, PortNumber, ReceiveQueue, SendQueue, Wake};
 pub use ring::{Consumer, Full, Producer, ring};

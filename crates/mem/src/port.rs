@@ -68,6 +68,12 @@ pub trait SendQueue: Send {
     /// Makes everything that was sent visible to the other side, and wakes it where it asked for that.
     fn flush(&mut self) {}
 
+    /// Whether the other side takes frames here at all, for ports of several queues of which some may not be in use.
+    /// [`SendQueue::flush`] is called after it said yes.
+    fn is_ready(&mut self) -> bool {
+        true
+    }
+
     /// Whether all frames may leave as they are, with open checksums and uncut ([`crate::Offload`]).
     fn takes_offloads(&self) -> bool {
         false

@@ -285,7 +285,7 @@ pub enum GraphFormat {
 /// How the switch daemon runs.
 #[derive(Debug, Clone, Args)]
 pub struct SwitchdArgs {
-    /// The processor that carries the packets (like 1); without it the system chooses.
+    /// A worker for each of these processors (like 1 or 0,2-4); without it one, and the system chooses where it runs.
     #[arg(long, value_name = "LIST", env = "NETLOOM_CORES")]
     pub cores: Option<String>,
     /// Never sleep: lowest delay, one processor always busy.

@@ -20,6 +20,8 @@ type Told = Box<dyn Fn() -> Option<BTreeMap<String, String>> + Send>;
 pub struct Drivers {
     /// Ports that have more to tell than their state, by number.
     told: BTreeMap<u32, Told>,
+    /// How many threads send.
+    workers: usize,
 }
 
 impl std::fmt::Debug for Drivers {
@@ -32,12 +34,12 @@ impl std::fmt::Debug for Drivers {
 const TYPES: &str = "vhost-user, tap, afxdp, afpacket, pcap";
 
 impl Drivers {
-    /// Drivers that hold nothing yet.
+    /// Drivers that hold nothing yet, for so many workers.
     ///
     /// # Errors
     /// When the system lacks what they share.
-    pub fn new() -> std::io::Result<Self> {
-        Ok(Self { told: BTreeMap::new() })
+    pub fn new(workers: usize) -> std::io::Result<Self> {
+        Ok(Self { told: BTreeMap::new(), workers })
     }
 
     /// Has a port tell about itself as long as it is open.
@@ -85,9 +87,9 @@ impl Doors for Drivers {
         given.get("node");
         match given.get("type") {
             Some("vhost-user") => vhost(number, given),
-            Some("tap") => tap(number, name, given),
+            Some("tap") => tap(number, name, given, self.workers),
             Some("afxdp") => interface::afxdp(self, number, given),
-            Some("afpacket") => packet(number, given),
+            Some("afpacket") => packet(number, given, self.workers),
             Some("pcap") => pcap(number, given),
             Some(other) => Err(format!("there is no type `{other}`; there are {TYPES}")),
             None => Err(format!("`type` is missing; there are {TYPES}")),
@@ -117,11 +119,10 @@ fn vhost(number: u32, mut given: Given<'_>) -> Result<OpenPort, String> {
     let config = Config { pairs, offloads, packed, ..Config::new(path, mode) };
     let (port, pairs) = Port::open(number, config).map_err(|error| error.to_string())?;
     let mut receive: Vec<Box<dyn ReceiveQueue>> = Vec::new();
-    let mut send: Option<Box<dyn SendQueue>> = None;
+    let mut send: Vec<Box<dyn SendQueue>> = Vec::new();
     for pair in pairs {
         receive.push(Box::new(pair.from_guest));
-        // One worker sends, so that one queue is enough; the guest receives from the first.
-        send.get_or_insert(Box::new(pair.to_guest));
+        send.push(Box::new(pair.to_guest));
     }
     let port = Arc::new(port);
     let status = port.clone();
@@ -137,12 +138,12 @@ fn vhost(number: u32, mut given: Given<'_>) -> Result<OpenPort, String> {
     Ok(OpenPort { receive, send, state: Box::new(state), keep: Box::new(port) })
 }
 
-fn tap(number: u32, name: &str, mut given: Given<'_>) -> Result<OpenPort, String> {
+fn tap(number: u32, name: &str, mut given: Given<'_>, senders: usize) -> Result<OpenPort, String> {
     let device = given.get("dev").unwrap_or(name);
     let namespace = given.get("netns").map(Namespace::open).transpose()?;
     let queues = given.number("queues", 1, 64)?;
     given.end()?;
-    let open = || tap::open_tap(number, device, queues);
+    let open = || tap::open_tap(number, device, queues, senders);
     let opened = match &namespace {
         Some(namespace) => namespace.run(open)?,
         None => open(),
@@ -150,8 +151,7 @@ fn tap(number: u32, name: &str, mut given: Given<'_>) -> Result<OpenPort, String
     let tap = opened.map_err(|error| {
         format!("the TAP interface {device}: {error} (it needs /dev/net/tun and CAP_NET_ADMIN)")
     })?;
-    let name = tap.name.clone();
-    let (receive, send, presence) = tap.split();
+    let tap::Tap { name, receive, send, presence, .. } = tap;
     let usual = carrier(name.clone());
     let state: Box<dyn Fn() -> String + Send + Sync> = Box::new(move || match &namespace {
         _ if !presence.holds() => format!("{GONE}: somebody removed {name}"),
@@ -161,7 +161,7 @@ fn tap(number: u32, name: &str, mut given: Given<'_>) -> Result<OpenPort, String
         Some(_) => "up".to_owned(),
         None => usual(),
     });
-    Ok(OpenPort { receive, send: Some(send), state, keep: Box::new(()) })
+    Ok(OpenPort { receive, send, state, keep: Box::new(()) })
 }
 
 /// A named network namespace.
@@ -215,14 +215,14 @@ fn pcap(number: u32, mut given: Given<'_>) -> Result<OpenPort, String> {
     if let Some(path) = replay {
         receive.push(Box::new(pcap::Replay::open(number, Path::new(path), paced).map_err(of(path))?));
     }
-    let mut send: Option<Box<dyn SendQueue>> = None;
+    let mut send: Vec<Box<dyn SendQueue>> = Vec::new();
     if let Some(path) = record {
-        send = Some(Box::new(pcap::Recorder::create(Path::new(path)).map_err(of(path))?));
+        send.push(Box::new(pcap::Recorder::create(Path::new(path)).map_err(of(path))?));
     }
     Ok(OpenPort { receive, send, state: Box::new(|| "up".to_owned()), keep: Box::new(()) })
 }
 
-fn packet(number: u32, mut given: Given<'_>) -> Result<OpenPort, String> {
+fn packet(number: u32, mut given: Given<'_>, senders: usize) -> Result<OpenPort, String> {
     let device = given.get("dev").ok_or("`dev` is missing: the interface to be used")?;
     let ring = match given.get("ring") {
         None | Some("false") => false,
@@ -240,12 +240,14 @@ fn packet(number: u32, mut given: Given<'_>) -> Result<OpenPort, String> {
     let wrong = |error| format!("{device}: {error} (it needs CAP_NET_RAW)");
     let state = carrier(device.to_owned());
     if ring {
-        let mut rings = packet::open_rings(number, index, queues).map_err(wrong)?;
-        let send = Some(rings.send.swap_remove(0));
-        return Ok(OpenPort { receive: rings.receive, send, state, keep: Box::new(()) });
+        let packet::PacketRings { receive, send } =
+            packet::open_rings(number, index, queues).map_err(wrong)?;
+        return Ok(OpenPort { receive, send, state, keep: Box::new(()) });
     }
-    let socket = packet::open_packet(number, index).map_err(wrong)?;
-    Ok(OpenPort { receive: vec![socket.receive], send: Some(socket.send), state, keep: Box::new(()) })
+    let packet::PacketSocket { receive, send, mut others } =
+        packet::open_packet_for(number, index, senders).map_err(wrong)?;
+    others.push(send);
+    Ok(OpenPort { receive: vec![receive], send: others, state, keep: Box::new(()) })
 }
 
 fn interface_index(device: &str) -> std::io::Result<u32> {

@@ -48,7 +48,8 @@ pub(crate) struct DescriptorReceive {
     next_skip: u32,
 }
 
-/// Sends to a descriptor.
+/// Sends to a descriptor. Several threads may, each with a copy: the kernel takes a frame at a time.
+#[derive(Clone)]
 pub(crate) struct DescriptorSend {
     descriptor: Arc<OwnedFd>,
     offloads: bool,

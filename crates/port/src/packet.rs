@@ -27,6 +27,8 @@ pub struct PacketSocket {
     pub receive: Box<dyn ReceiveQueue>,
     /// Where frames go.
     pub send: Box<dyn SendQueue>,
+    /// The same for other threads.
+    pub others: Vec<Box<dyn SendQueue>>,
 }
 
 impl std::fmt::Debug for PacketSocket {
@@ -52,8 +54,18 @@ fn option(socket: i32, name: i32, value: i32) -> io::Result<()> {
 /// # Errors
 /// Without the right to (`CAP_NET_RAW`), or when there is no such interface.
 pub fn open_packet(port: PortNumber, index: u32) -> io::Result<PacketSocket> {
+    open_packet_for(port, index, 1)
+}
+
+/// The same, with ways out for so many threads.
+///
+/// # Errors
+/// As [`open_packet`].
+pub fn open_packet_for(port: PortNumber, index: u32, threads: usize) -> io::Result<PacketSocket> {
     let (receive, send): (DescriptorReceive, DescriptorSend) = queues(open(index)?, port, true, true);
-    Ok(PacketSocket { receive: Box::new(receive), send: Box::new(send) })
+    let others = vec![send.clone(); threads.saturating_sub(1)];
+    let others = others.into_iter().map(|send| -> Box<dyn SendQueue> { Box::new(send) }).collect();
+    Ok(PacketSocket { receive: Box::new(receive), send: Box::new(send), others })
 }
 
 /// Several sockets of one interface, each with a receive ring.

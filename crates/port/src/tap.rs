@@ -15,12 +15,12 @@ pub struct Tap {
     pub name: String,
     /// One for each queue.
     pub receive: Vec<Box<dyn ReceiveQueue>>,
-    /// The first queue's way out.
-    pub send: Box<dyn SendQueue>,
+    /// At least one way out for each that was asked for.
+    pub send: Vec<Box<dyn SendQueue>>,
     /// Which offloads the kernel took.
     pub offloads: bool,
-    /// The first queue once more.
-    descriptor: OwnedFd,
+    /// Tells whether the interface is still there.
+    pub presence: Presence,
 }
 
 /// Tells whether the interface behind a descriptor is still there.
@@ -36,14 +36,6 @@ impl Presence {
         #[allow(unsafe_code)]
         let result = unsafe { libc::ioctl(raw(&self.0), TUNGETIFF as _, &raw mut request) };
         result == 0
-    }
-}
-
-impl Tap {
-    /// The port and what tells whether its interface is still there.
-    #[must_use]
-    pub fn split(self) -> (Vec<Box<dyn ReceiveQueue>>, Box<dyn SendQueue>, Presence) {
-        (self.receive, self.send, Presence(self.descriptor))
     }
 }
 
@@ -76,29 +68,39 @@ struct InterfaceRequest {
     rest: [u8; 22],
 }
 
-/// Opens the TAP interface `name` (made if it is not there) with so many queues.
+/// Opens the TAP interface `name` (made if it is not there) with so many queues, and ways out for so many threads.
 ///
 /// # Errors
 /// Without `/dev/net/tun` or the right to use it, or when the name belongs to another kind of interface.
-pub fn open_tap(port: PortNumber, name: &str, count: usize) -> io::Result<Tap> {
+pub fn open_tap(port: PortNumber, name: &str, count: usize, senders: usize) -> io::Result<Tap> {
     let mut tap: Option<Tap> = None;
+    let mut ways = Vec::new();
     for _ in 0..count.max(1) {
         let (descriptor, name) = open(name, count > 1)?;
         let offloads = offload(&descriptor);
         let again = descriptor.try_clone()?;
         let (receive, send) = queues(descriptor, port, offloads, false);
         match &mut tap {
-            Some(tap) => tap.receive.push(Box::new(receive)),
+            Some(tap) => {
+                tap.receive.push(Box::new(receive));
+                tap.send.push(Box::new(send.clone()));
+            }
             None => {
                 tap = Some(Tap {
                     name,
                     receive: vec![Box::new(receive)],
-                    send: Box::new(send),
+                    send: vec![Box::new(send.clone())],
                     offloads,
-                    descriptor: again,
+                    presence: Presence(again),
                 })
             }
         }
+        ways.push(send);
+    }
+    if let Some(tap) = &mut tap {
+        // Who has no queue of its own shares one: that costs nothing but the kernel's own locks.
+        let more = ways.iter().cycle().take(senders.saturating_sub(ways.len()));
+        tap.send.extend(more.map(|send| -> Box<dyn SendQueue> { Box::new(send.clone()) }));
     }
     tap.ok_or_else(|| io::Error::other("no queue"))
 }

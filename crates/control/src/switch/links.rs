@@ -6,7 +6,7 @@
 use super::configuration::Options;
 use super::protocol::LinkStatus;
 use super::words::{list, span, truth};
-use netloom_datapath::PortCounters;
+use netloom_datapath::LinkTotals;
 use netloom_model::scalar::{Percent, Rate, Size};
 use netloom_nf::link::{Cable, Distribution, LONGEST, Loss, MILLION, Medium};
 
@@ -160,19 +160,19 @@ pub(super) fn seed(options: &Options, otherwise: u64) -> Result<u64, String> {
 }
 
 /// What both directions counted; nothing for a port without a link.
-pub(super) fn status(options: &Options, counters: &PortCounters) -> Vec<LinkStatus> {
-    let row = |(direction, count): (&str, &netloom_datapath::LinkCounters)| LinkStatus {
+pub(super) fn status(options: &Options, totals: &[LinkTotals; 2]) -> Vec<LinkStatus> {
+    let row = |(direction, count): (&str, &LinkTotals)| LinkStatus {
         direction: direction.to_owned(),
-        packets: count.packets.get(),
-        lost: count.lost.get(),
-        full: count.full.get(),
-        duplicated: count.duplicated.get(),
-        corrupted: count.corrupted.get(),
-        overtaken: count.overtaken.get(),
-        under_way: count.under_way.get(),
+        packets: count.packets,
+        lost: count.lost,
+        full: count.full,
+        duplicated: count.duplicated,
+        corrupted: count.corrupted,
+        overtaken: count.overtaken,
+        under_way: count.under_way,
     };
     let linked = options.keys().any(|option| is_link(option));
-    if linked { ["in", "out"].into_iter().zip(&counters.links).map(row).collect() } else { Vec::new() }
+    if linked { ["in", "out"].into_iter().zip(totals).map(row).collect() } else { Vec::new() }
 }
 
 #[cfg(test)]

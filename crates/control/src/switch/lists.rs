@@ -2,14 +2,15 @@
 
 use super::configuration::Options;
 use super::links;
-use super::protocol::{GroupStatus, PortStatus, Reply, Row, StationStatus, SwitchStatus, WorkerStatus};
-use super::state::{NOT_OPEN, PATIENCE, Switch, SwitchError};
-use netloom_datapath::{Command, FlowReport, PortCounters};
+use super::protocol::{
+    GroupStatus, PortStatus, QueueStatus, Reply, Row, StationStatus, SwitchStatus, WorkerStatus,
+};
+use super::state::{NOT_OPEN, Switch, SwitchError};
+use netloom_datapath::{FlowReport, WorkerCounters};
 use netloom_nf::Reason;
 use netloom_vswitch::rstp::{Role, State};
 use netloom_vswitch::{Bridge, Neighbour};
 use std::collections::BTreeMap;
-use std::sync::mpsc::channel;
 
 /// A port's part in the spanning tree in words.
 fn tree(state: State) -> String {
@@ -53,6 +54,14 @@ impl Switch {
 
     pub(super) fn port_list(&self, switch: Option<&str>) -> Vec<PortStatus> {
         let mut all = Vec::new();
+        let mut queues: BTreeMap<u32, Vec<QueueStatus>> = BTreeMap::new();
+        for queue in self.crew.queues() {
+            queues.entry(queue.port).or_default().push(QueueStatus {
+                worker: queue.worker,
+                packets: queue.packets,
+                busy_ns: queue.nanoseconds,
+            });
+        }
         let mut trees = BTreeMap::new();
         let mut neighbours = BTreeMap::new();
         for bridge in self.bridges.lock().by_name.values() {
@@ -67,9 +76,8 @@ impl Switch {
                 continue;
             }
             let carried = self.ports.get(name);
-            let nothing = PortCounters::default();
-            let counters = carried.map_or(&nothing, |carried| &*carried.counters);
-            let dropped = Reason::ALL.iter().zip(&counters.dropped);
+            let totals = self.crew.totals(port.number).unwrap_or_default();
+            let dropped = Reason::ALL.iter().zip(&totals.dropped);
             all.push(PortStatus {
                 name: name.clone(),
                 switch: port.switch.clone(),
@@ -79,16 +87,17 @@ impl Switch {
                 details: carried.map(|_| self.doors.details(port.number)).unwrap_or_default(),
                 neighbours: neighbours.remove(&port.number).unwrap_or_default(),
                 tree: trees.get(&port.number).copied().map(tree).unwrap_or_default(),
-                received: counters.received.get(),
-                received_octets: counters.received_octets.get(),
-                sent: counters.sent.get(),
-                sent_octets: counters.sent_octets.get(),
-                unsent: counters.unsent.get(),
-                links: links::status(&port.options, counters),
+                received: totals.received,
+                received_octets: totals.received_octets,
+                sent: totals.sent,
+                sent_octets: totals.sent_octets,
+                unsent: totals.unsent,
+                links: links::status(&port.options, &totals.links),
                 dropped: dropped
-                    .filter(|(_, counter)| counter.get() > 0)
-                    .map(|(reason, counter)| (reason.name().to_owned(), counter.get()))
+                    .filter(|(_, count)| **count > 0)
+                    .map(|(reason, count)| (reason.name().to_owned(), *count))
                     .collect(),
+                queues: queues.remove(&port.number).unwrap_or_default(),
             });
         }
         all
@@ -129,36 +138,40 @@ impl Switch {
         Ok(Reply::Groups(routers.chain(members).collect()))
     }
 
-    pub(super) fn flows(&self) -> Result<Reply, SwitchError> {
-        let (to, from) = channel::<Vec<FlowReport>>();
-        if !self.worker.tell(Command::Report(to)) {
-            return Err(SwitchError::Stuck);
-        }
-        let flows = from.recv_timeout(PATIENCE).map_err(|_| SwitchError::Stuck)?;
-        let row = |flow: FlowReport| Row {
+    pub(super) fn flows(&mut self) -> Result<Reply, SwitchError> {
+        let flows = self.crew.flows()?;
+        let row = |worker: usize, flow: FlowReport| Row {
             packets_like: format!("{:?}", flow.key),
             actions: format!("{:?}", flow.program.actions()),
             packets: flow.packets,
             octets: flow.octets,
             idle_ms: flow.idle / 1_000_000,
+            worker,
         };
-        Ok(Reply::Flows(flows.into_iter().map(row).collect()))
+        let of_worker = |(worker, flows): (usize, Vec<FlowReport>)| {
+            flows.into_iter().map(move |flow| row(worker, flow)).collect::<Vec<_>>()
+        };
+        Ok(Reply::Flows(flows.into_iter().enumerate().flat_map(of_worker).collect()))
     }
 
-    pub(super) fn worker_status(&self) -> WorkerStatus {
-        let counters = &self.worker.counters;
-        WorkerStatus {
-            core: self.core,
+    pub(super) fn workers(&self) -> Vec<WorkerStatus> {
+        let status = |(worker, counters): (usize, &WorkerCounters)| WorkerStatus {
+            core: self.cores.get(worker).copied(),
             turns: counters.turns.get(),
             busy_turns: counters.busy_turns.get(),
             sleeps: counters.sleeps.get(),
             asleep_ns: counters.asleep.get(),
+            busy_ns: counters.busy.get(),
             alive_ns: self.now(),
             signature_hits: counters.signature_hits.get(),
             subtable_hits: counters.subtable_hits.get(),
             misses: counters.misses.get(),
             flows: counters.flows.get(),
             masks: counters.masks.get(),
-        }
+            crossed: counters.crossed.get(),
+            lost: counters.lost.get(),
+        };
+        let all = (0..self.crew.size()).filter_map(|worker| Some((worker, self.crew.worker(worker)?)));
+        all.map(status).collect()
     }
 }

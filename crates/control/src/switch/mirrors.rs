@@ -3,7 +3,6 @@
 use super::configuration::{self, Options};
 use super::protocol::{MirrorStatus, Reply};
 use super::state::{Switch, SwitchError, is_name, merge};
-use netloom_datapath::Command;
 
 impl Switch {
     pub(super) fn set_mirror(
@@ -42,7 +41,7 @@ impl Switch {
         if let Some(bridge) = self.bridges.lock().by_name.get_mut(switch) {
             bridge.set_mirror(name.to_owned(), None);
         }
-        self.worker.tell(Command::ChangedAll);
+        self.crew.changed_all();
         self.keep()?;
         Ok(Reply::Done)
     }
@@ -73,6 +72,6 @@ impl Switch {
                 bridge.set_mirror(name.clone(), configuration::mirror(options, number).ok());
             }
         }
-        self.worker.tell(Command::ChangedAll);
+        self.crew.changed_all();
     }
 }

@@ -26,7 +26,8 @@ pub use configuration::{Options, PortConfiguration, SwitchConfiguration};
 pub use filter::{FilterError, parse as parse_filter};
 pub use links::{all as link_options, is_link as link_option};
 pub use protocol::{
-    LinkStatus, MirrorStatus, PortStatus, Reply, Request, Row, StationStatus, SwitchStatus, WorkerStatus,
+    LinkStatus, MirrorStatus, PortStatus, QueueStatus, Reply, Request, Row, StationStatus, SwitchStatus,
+    WorkerStatus,
 };
 pub use server::{Server, SwitchSocket, ask};
 pub use state::{Doors, GONE, OpenPort, Start, Switch, SwitchError};

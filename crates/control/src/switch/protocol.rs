@@ -211,6 +211,20 @@ pub struct PortStatus {
     /// What its simulated link counted, inwards and outwards; empty without one.
     #[serde(default)]
     pub links: Vec<LinkStatus>,
+    /// The queues that it receives from.
+    #[serde(default)]
+    pub queues: Vec<QueueStatus>,
+}
+
+/// A queue that a port receives from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueStatus {
+    /// The worker that serves it.
+    pub worker: usize,
+    /// Packets that came.
+    pub packets: u64,
+    /// Nanoseconds that were spent on them, estimated.
+    pub busy_ns: u64,
 }
 
 /// One direction of a simulated link.
@@ -273,6 +287,9 @@ pub struct Row {
     pub octets: u64,
     /// Milliseconds since the last.
     pub idle_ms: u64,
+    /// The worker that knows it.
+    #[serde(default)]
+    pub worker: usize,
 }
 
 /// A worker.
@@ -288,6 +305,9 @@ pub struct WorkerStatus {
     pub sleeps: u64,
     /// Nanoseconds it slept.
     pub asleep_ns: u64,
+    /// Nanoseconds it spent on packets, estimated.
+    #[serde(default)]
+    pub busy_ns: u64,
     /// Nanoseconds since it was started.
     pub alive_ns: u64,
     /// Packets found by the signature cache.
@@ -300,4 +320,10 @@ pub struct WorkerStatus {
     pub flows: u64,
     /// Masks in its cache.
     pub masks: u64,
+    /// Packets that it brought to others to be sent.
+    #[serde(default)]
+    pub crossed: u64,
+    /// Packets for a port that is gone, that others brought from one that is gone too, or that a link held.
+    #[serde(default)]
+    pub lost: u64,
 }

@@ -103,7 +103,7 @@ impl Server {
                     let mut wait = [rustix::event::PollFd::new(&self.listener, rustix::event::PollFlags::IN)];
                     let tenth = rustix::event::Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
                     let _ = rustix::event::poll(&mut wait, Some(&tenth));
-                    let switch = switch.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut switch = switch.lock().unwrap_or_else(PoisonError::into_inner);
                     switch.tick();
                     // Whoever started it died before it said what for.
                     if on_demand && switch.is_empty() && began.elapsed() > UNUSED {

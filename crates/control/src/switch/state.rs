@@ -4,7 +4,7 @@ use super::brain::Shared;
 use super::configuration::{self, Options, PortConfiguration, SwitchConfiguration, is_drivers};
 use super::links;
 use super::protocol::{Reply, Request};
-use netloom_datapath::{Brain, Command, FlowBounds, Handle, Pace, PortCounters, PortQueues, Worker, run};
+use netloom_datapath::{Brain, Crew, FlowBounds, Pace, PortQueues, Stuck, Worker, crew, run};
 use netloom_mem::{ReceiveQueue, SendQueue};
 use netloom_nf::link::Cable;
 use netloom_nf::{Rate, Reason, Unit};
@@ -12,9 +12,7 @@ use netloom_vswitch::{Bridge, BridgeOptions, Effects, MeterKind, Port};
 use netloom_wire::MacAddr;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc::channel;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What the state of a port begins with that has lost its interface.
 pub const GONE: &str = "gone";
@@ -22,9 +20,6 @@ pub const GONE: &str = "gone";
 pub(crate) const NOT_OPEN: &str = "not open";
 /// The file of the configuration, in the daemon's directory.
 pub(crate) const FILE: &str = "switch.json";
-
-/// How long a worker is waited for.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Packets of protocols that a bridge listens to at each port: nobody may keep it from listening to others.
 const HEARD: Rate = Rate { unit: Unit::Packets, per_second: 1000, burst: 1000 };
@@ -57,8 +52,8 @@ pub enum SwitchError {
     #[error("`{1}` of port `{0}` is decided when it is opened; take the port away and add it again")]
     Fixed(String, String),
     /// A worker does not answer.
-    #[error("the worker does not answer")]
-    Stuck,
+    #[error(transparent)]
+    Stuck(#[from] Stuck),
     /// What was asked for can't be kept.
     #[error("can't keep the configuration in {path}: {source}")]
     Keep {
@@ -76,8 +71,8 @@ pub enum SwitchError {
 pub struct OpenPort {
     /// Where frames come from.
     pub receive: Vec<Box<dyn ReceiveQueue>>,
-    /// Where frames go.
-    pub send: Option<Box<dyn SendQueue>>,
+    /// Where frames go: a queue for each worker if the port has so many.
+    pub send: Vec<Box<dyn SendQueue>>,
     /// How it is now: `up`, or what keeps it from that.
     pub state: Box<dyn Fn() -> String + Send + Sync>,
     /// Whatever must live as long as the port.
@@ -106,7 +101,6 @@ pub trait Doors: Send {
 }
 
 pub(super) struct Carried {
-    pub(super) counters: Arc<PortCounters>,
     pub(super) state: Box<dyn Fn() -> String + Send + Sync>,
     _keep: Box<dyn Send + Sync>,
 }
@@ -118,9 +112,10 @@ pub struct Switch {
     pub(super) bridges: Shared,
     pub(super) ports: BTreeMap<String, Carried>,
     pub(super) doors: Box<dyn Doors>,
-    pub(super) worker: Handle,
-    thread: Option<std::thread::JoinHandle<()>>,
-    pub(super) core: Option<usize>,
+    pub(super) crew: Crew,
+    threads: Vec<std::thread::JoinHandle<()>>,
+    /// The processors that the workers are bound to.
+    pub(super) cores: Vec<usize>,
     seed: u64,
     began: Instant,
 }
@@ -136,8 +131,8 @@ impl std::fmt::Debug for Switch {
 pub struct Start {
     /// Where its state is.
     pub directory: PathBuf,
-    /// The processor its worker is bound to.
-    pub core: Option<usize>,
+    /// A worker for each of these processors, bound to it; one that may run anywhere without any.
+    pub cores: Vec<usize>,
     /// When the worker sleeps.
     pub pace: Pace,
     /// Seed of the caches' hashes.
@@ -178,31 +173,34 @@ impl Switch {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => SwitchConfiguration::default(),
             Err(source) => return Err(SwitchError::Keep { path, source }),
         };
-        let (worker, side) = netloom_datapath::handle()?;
-        let bridges = Shared::default();
-        let (brain, began, pace, core, seed) =
-            (bridges.clone(), Instant::now(), start.pace, start.core, start.seed);
-        let clock = Box::new(move || u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX));
-        let brain: Box<dyn Brain> = Box::new(brain);
-        let thread = std::thread::Builder::new().name("netloom-worker".to_owned()).spawn(move || {
-            if let Some(core) = core {
-                let mut set = rustix::thread::CpuSet::new();
-                set.set(core);
-                if let Err(error) = rustix::thread::sched_setaffinity(None, &set) {
-                    tracing::warn!(core, %error, "the worker can't be bound to its processor");
+        let (crew, sides) = crew(start.cores.len())?;
+        let (bridges, began, seed) = (Shared::default(), Instant::now(), start.seed);
+        let mut threads = Vec::new();
+        for (number, side) in sides.into_iter().enumerate() {
+            let (core, pace) = (start.cores.get(number).copied(), start.pace);
+            let clock = Box::new(move || u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX));
+            let brain: Box<dyn Brain> = Box::new(bridges.clone());
+            let name = format!("netloom-work-{number}");
+            threads.push(std::thread::Builder::new().name(name).spawn(move || {
+                if let Some(core) = core {
+                    let mut set = rustix::thread::CpuSet::new();
+                    set.set(core);
+                    if let Err(error) = rustix::thread::sched_setaffinity(None, &set) {
+                        tracing::warn!(core, %error, "a worker can't be bound to its processor");
+                    }
                 }
-            }
-            run(&mut Worker::new(side, brain, FlowBounds::default(), seed, clock), pace);
-        })?;
+                run(&mut Worker::new(side, brain, FlowBounds::default(), seed, clock), pace);
+            })?);
+        }
         let mut switch = Self {
             directory: start.directory.clone(),
             configuration: SwitchConfiguration::default(),
             bridges,
             ports: BTreeMap::new(),
             doors,
-            worker,
-            thread: Some(thread),
-            core: start.core,
+            crew,
+            threads,
+            cores: start.cores.clone(),
             seed,
             began,
         };
@@ -234,8 +232,16 @@ impl Switch {
     }
 
     /// Lets the bridges know that time has passed; to be called ten times a second or so.
-    pub fn tick(&self) {
+    pub fn tick(&mut self) {
         let now = self.now();
+        match self.crew.balance(now) {
+            Ok(moves) => {
+                for netloom_datapath::Move { port, index, from, to } in moves {
+                    tracing::info!(port, queue = index, from, to, "a queue moved to another worker");
+                }
+            }
+            Err(error) => tracing::error!(%error, "queues can't be moved"),
+        }
         // Drivers are asked before the lock is taken.
         let mut links = Vec::new();
         for (name, carried) in &self.ports {
@@ -254,23 +260,14 @@ impl Switch {
         }
         for effects in all {
             if effects.changed_all {
-                self.worker.tell(Command::ChangedAll);
+                self.crew.changed_all();
             } else {
-                self.changed(effects.changed);
+                self.crew.changed(&effects.changed);
             }
             for (port, frame) in effects.send {
-                self.worker.tell(Command::Inject(port, frame));
-            }
-        }
-    }
-
-    fn changed(&self, tags: Vec<u64>) {
-        const MANY: usize = 256;
-        if tags.len() > MANY {
-            self.worker.tell(Command::ChangedAll);
-        } else {
-            for tag in tags {
-                self.worker.tell(Command::Changed(tag));
+                if let Err(error) = self.crew.inject(port, frame) {
+                    tracing::error!(%error, "a frame of the switch itself is lost");
+                }
             }
         }
     }
@@ -317,7 +314,7 @@ impl Switch {
                     .by_name
                     .get_mut(&switch)
                     .map(|bridge| bridge.fdb.fix(vlan, mac, number, now));
-                self.changed(tag.into_iter().collect());
+                self.crew.changed(tag.as_slice());
                 Ok(Reply::Done)
             }
             Request::FdbDelete { switch, mac, vlan } => {
@@ -327,11 +324,11 @@ impl Switch {
                 if let Some(bridge) = self.bridges.lock().by_name.get_mut(&switch) {
                     tags = bridge.forget(mac.map(|mac| (vlan, mac)));
                 }
-                self.changed(tags);
+                self.crew.changed(&tags);
                 Ok(Reply::Done)
             }
             Request::FlowList => self.flows(),
-            Request::Workers => Ok(Reply::Workers(vec![self.worker_status()])),
+            Request::Workers => Ok(Reply::Workers(self.workers())),
             Request::Stop | Request::StopUnused => Ok(Reply::Done),
         }
     }
@@ -395,7 +392,7 @@ impl Switch {
         if let Some(bridge) = self.bridges.lock().by_name.get_mut(&name) {
             bridge.set_options(options);
         }
-        self.worker.tell(Command::ChangedAll);
+        self.crew.changed_all();
         self.configuration.switches.insert(name, whole);
         self.keep()?;
         Ok(Reply::Done)
@@ -449,13 +446,14 @@ impl Switch {
         let wrong = |text| SwitchError::Option(name.clone(), text);
         let bridged = configuration::port(port.number, &name, &port.options).map_err(wrong)?;
         let cable = links::cable(&port.options).map_err(wrong)?;
-        self.apply_rates(&bridged);
-        self.apply_link(port.number, cable, &port.options);
+        self.apply_rates(&bridged)?;
+        self.crew.keep_together(bridged.number, is_metered(&bridged))?;
+        self.apply_link(port.number, cable, &port.options)?;
         if let Some(bridge) = self.bridges.lock().by_name.get_mut(&port.switch) {
             // A port that could not be opened is not in its bridge.
             let _ = bridge.set(bridged);
         }
-        self.worker.tell(Command::ChangedAll);
+        self.crew.changed_all();
         self.configuration.ports.insert(name, port);
         self.keep()?;
         Ok(Reply::Done)
@@ -470,8 +468,9 @@ impl Switch {
             .doors
             .open(port.number, name, &own)
             .map_err(|text| SwitchError::Open(name.to_owned(), text))?;
-        self.apply_rates(&bridged);
-        self.apply_link(port.number, cable, &port.options);
+        self.apply_rates(&bridged)?;
+        self.apply_link(port.number, cable, &port.options)?;
+        let together = is_metered(&bridged);
         {
             let mut bridges = self.bridges.lock();
             if let Some(bridge) = bridges.by_name.get_mut(&port.switch) {
@@ -481,58 +480,46 @@ impl Switch {
             }
             bridges.of_port.insert(port.number, port.switch.clone());
         }
-        let counters = Arc::new(PortCounters::default());
-        let queues = PortQueues {
-            number: port.number,
-            receive: open.receive,
-            send: open.send,
-            counters: counters.clone(),
-        };
-        if !self.worker.tell(Command::Add(queues)) || !self.worker.tell(Command::ChangedAll) {
-            return Err(SwitchError::Stuck);
-        }
-        self.ports.insert(name.to_owned(), Carried { counters, state: open.state, _keep: open.keep });
+        let OpenPort { receive, send, state, keep } = open;
+        self.crew.add(PortQueues { number: port.number, receive, send, together })?;
+        self.crew.changed_all();
+        self.ports.insert(name.to_owned(), Carried { state, _keep: keep });
         Ok(())
     }
 
-    /// Gives the worker a port's token buckets.
-    fn apply_rates(&self, port: &Port) {
+    /// Gives the workers a port's token buckets.
+    fn apply_rates(&self, port: &Port) -> Result<(), SwitchError> {
         let meters =
             [(MeterKind::Rate, port.rate, Reason::Rate), (MeterKind::Storm, port.storm, Reason::Storm)];
         for (kind, rate, reason) in meters {
-            let rate = rate.map(|rate| (rate, reason));
-            self.worker.tell(Command::Meter(port.meter(kind), rate));
+            self.crew.meter(port.meter(kind), rate.map(|rate| (rate, reason)))?;
         }
-        let heard = Some((HEARD, Reason::Storm));
-        self.worker.tell(Command::Meter(port.meter(MeterKind::Brain), heard));
-        self.worker.tell(Command::Limit(port.number, port.rate_out));
+        self.crew.meter(port.meter(MeterKind::Brain), Some((HEARD, Reason::Storm)))?;
+        Ok(self.crew.limit(port.number, port.rate_out)?)
     }
 
-    /// Gives the worker a port's simulated link.
-    fn apply_link(&self, number: u32, cable: Cable, options: &Options) {
+    /// Gives the workers a port's simulated link.
+    fn apply_link(&mut self, number: u32, cable: Cable, options: &Options) -> Result<(), SwitchError> {
         // Of each port's own, so that two ports do not lose the same packets.
         let own = self.seed.rotate_left(number % 64) ^ u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let seed = links::seed(options, own).unwrap_or(own);
-        self.worker.tell(Command::Link(number, Box::new(cable), seed));
+        Ok(self.crew.link(number, cable, seed)?)
     }
 
-    /// Takes a port from the worker and the bridge.
+    /// Takes a port from the workers and the bridge.
     fn close(&mut self, name: &str) -> Result<(), SwitchError> {
         let Some(port) = self.configuration.ports.get(name) else { return Ok(()) };
-        let (to, from) = channel();
-        if !self.worker.tell(Command::Remove(port.number, to)) {
-            return Err(SwitchError::Stuck);
-        }
+        let number = port.number;
         // The queues end here, before what they need does.
-        drop(from.recv_timeout(PATIENCE).map_err(|_| SwitchError::Stuck)?);
+        drop(self.crew.remove(number)?);
         let mut bridges = self.bridges.lock();
-        bridges.of_port.remove(&port.number);
+        bridges.of_port.remove(&number);
         if let Some(bridge) = bridges.by_name.get_mut(&port.switch) {
-            bridge.remove(port.number);
+            bridge.remove(number);
         }
         drop(bridges);
-        self.apply_rates(&Port::new(port.number, name));
-        self.apply_link(port.number, Cable::default(), &Options::new());
+        self.apply_rates(&Port::new(number, name))?;
+        self.apply_link(number, Cable::default(), &Options::new())?;
         self.ports.remove(name);
         Ok(())
     }
@@ -556,6 +543,11 @@ impl Switch {
     }
 }
 
+/// Whether what comes in through a port is limited: then one worker must count it all.
+const fn is_metered(port: &Port) -> bool {
+    port.rate.is_some() || port.storm.is_some()
+}
+
 fn owned((name, value): (&String, &String)) -> (String, String) {
     (name.clone(), value.clone())
 }
@@ -567,8 +559,8 @@ fn address(text: &str) -> Result<MacAddr, SwitchError> {
 
 impl Drop for Switch {
     fn drop(&mut self) {
-        self.worker.tell(Command::Stop);
-        if let Some(thread) = self.thread.take() {
+        self.crew.stop();
+        for thread in self.threads.drain(..) {
             // A worker that panicked has ended too.
             let _ = thread.join();
         }

@@ -86,6 +86,7 @@ pub fn port(run: Option<&Path>, printer: &Printer, command: &PortCommand) -> Res
     } else {
         let row = |port: &PortStatus| {
             let lost: u64 = port.dropped.values().sum::<u64>() + port.unsent;
+            let workers: Vec<String> = port.queues.iter().map(|queue| queue.worker.to_string()).collect();
             [
                 port.name.clone(),
                 port.switch.clone(),
@@ -94,17 +95,18 @@ pub fn port(run: Option<&Path>, printer: &Printer, command: &PortCommand) -> Res
                 port.received.to_string(),
                 port.sent.to_string(),
                 lost.to_string(),
+                workers.join(" "),
                 words(&port.options),
             ]
         };
         if printer.output == Output::Wide {
             let rows = ports.iter().map(|port| {
-                let [name, switch, state, tree, received, sent, lost, options] = row(port);
+                let [name, switch, state, tree, received, sent, lost, workers, options] = row(port);
                 let why: Vec<String> =
                     port.dropped.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
                 let (why, neighbours) = (why.join(", "), port.neighbours.join(", "));
                 let details = words(&port.details);
-                [name, switch, state, tree, received, sent, lost, why, neighbours, options, details]
+                [name, switch, state, tree, received, sent, lost, why, workers, neighbours, options, details]
             });
             let heads = [
                 "port",
@@ -115,13 +117,14 @@ pub fn port(run: Option<&Path>, printer: &Printer, command: &PortCommand) -> Res
                 "sent",
                 "lost",
                 "dropped",
+                "workers",
                 "neighbours",
                 "options",
                 "details",
             ];
             put(&printer.rows(heads, rows))?;
         } else {
-            let heads = ["port", "switch", "state", "tree", "received", "sent", "lost", "options"];
+            let heads = ["port", "switch", "state", "tree", "received", "sent", "lost", "workers", "options"];
             put(&printer.rows(heads, ports.iter().map(row)))?;
         }
     }
@@ -156,6 +159,10 @@ fn show_port(run: Option<&Path>, printer: &Printer, name: &str) -> Result<u8, Fa
         ("sent", format!("{} packets, {} octets", port.sent, port.sent_octets)),
         ("not sent", format!("{} packets", port.unsent)),
     ];
+    rows.extend(port.queues.iter().map(|queue| {
+        let each = queue.busy_ns.checked_div(queue.packets).unwrap_or(0);
+        ("queue", format!("at worker {}: {} packets, about {each} ns each", queue.worker, queue.packets))
+    }));
     rows.extend(port.dropped.iter().map(|(reason, count)| ("dropped", format!("{count} {reason}"))));
     rows.extend(port.links.iter().map(|link| ("link", super::link::sentence(link))));
     rows.extend(port.options.iter().map(|(name, value)| ("option", format!("{name}={value}"))));
@@ -242,11 +249,12 @@ pub fn flows(run: Option<&Path>, printer: &Printer) -> Result<u8, Failure> {
                 flow.packets.to_string(),
                 flow.octets.to_string(),
                 idle,
+                flow.worker.to_string(),
                 flow.packets_like.clone(),
                 flow.actions.clone(),
             ]
         });
-        put(&printer.rows(["packets", "octets", "idle", "packets like", "actions"], rows))?;
+        put(&printer.rows(["packets", "octets", "idle", "worker", "packets like", "actions"], rows))?;
     }
     Ok(0)
 }
@@ -300,12 +308,13 @@ fn page(printer: &Printer, before: &Look, after: &Look) -> String {
     for (index, worker) in after.workers.iter().enumerate() {
         let Some(old) = before.workers.get(index) else { continue };
         let asleep = rate(worker.asleep_ns, old.asleep_ns) / 1e9;
-        let busy = rate(worker.busy_turns, old.busy_turns) / rate(worker.turns, old.turns).max(1.0);
+        let busy = rate(worker.busy_ns, old.busy_ns) / 1e9;
         let core = worker.core.map_or_else(|| "any processor".to_owned(), |core| format!("processor {core}"));
         let line = format!(
-            "worker {index} on {core}: asleep {:.0} %, turns with packets {:.0} %, flows {}, masks {}, new flows {}/s",
-            asleep * 100.0,
+            "worker {index} on {core}: with packets {:.0} %, asleep {:.0} %, to other workers {} packet/s, flows {}, masks {}, new flows {}/s",
             busy * 100.0,
+            asleep * 100.0,
+            short(rate(worker.crossed, old.crossed)),
             worker.flows,
             worker.masks,
             short(rate(worker.misses, old.misses)),
@@ -322,9 +331,17 @@ fn page(printer: &Printer, before: &Look, after: &Look) -> String {
             .filter(|(_, rate)| *rate > 0.0)
             .map(|(reason, rate)| format!("{reason} {}", short(rate)))
             .collect();
+        let queues: Vec<String> = (0..port.queues.len())
+            .filter_map(|index| {
+                let (queue, then) = (port.queues.get(index)?, old.queues.get(index)?);
+                let busy = rate(queue.busy_ns, then.busy_ns) / 1e7;
+                Some(format!("{} {busy:.0} %", queue.worker))
+            })
+            .collect();
         [
             port.name.clone(),
             port.state.clone(),
+            queues.join(", "),
             short(rate(port.received, old.received)),
             short(rate(port.received_octets, old.received_octets) * 8.0),
             short(rate(port.sent, old.sent)),
@@ -333,8 +350,17 @@ fn page(printer: &Printer, before: &Look, after: &Look) -> String {
             reasons.join(", "),
         ]
     });
-    let heads =
-        ["port", "state", "in packet/s", "in bit/s", "out packet/s", "out bit/s", "unsent/s", "dropped/s"];
+    let heads = [
+        "port",
+        "state",
+        "worker",
+        "in packet/s",
+        "in bit/s",
+        "out packet/s",
+        "out bit/s",
+        "unsent/s",
+        "dropped/s",
+    ];
     text.push_str(&printer.rows(heads, rows));
     text
 }

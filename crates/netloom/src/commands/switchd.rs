@@ -5,9 +5,10 @@ use crate::doors::Drivers;
 use crate::failure::Failure;
 use netloom_control::realm::{Realm, RealmKind};
 use netloom_control::switch::{Server, Start, Switch, SwitchSocket};
-use netloom_datapath::Pace;
+use netloom_datapath::{Pace, WORKERS};
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::PidfdFlags;
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -37,7 +38,7 @@ pub fn run(named: Option<&Path>, arguments: &SwitchdArgs) -> Result<u8, Failure>
     }
     std::fs::create_dir_all(&directory)
         .map_err(|error| Failure::new(format!("can't make {}: {error}", directory.display())))?;
-    let core = arguments.cores.as_deref().map(core).transpose()?;
+    let cores = arguments.cores.as_deref().map(cores).transpose()?.unwrap_or_default();
     let ended = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         signal_hook::flag::register(signal, ended.clone())?;
@@ -50,12 +51,13 @@ pub fn run(named: Option<&Path>, arguments: &SwitchdArgs) -> Result<u8, Failure>
         .map_err(std::io::Error::from)?;
     let start = Start {
         directory: directory.clone(),
-        core,
+        cores,
         pace: Pace { busy: arguments.busy, ..Pace::default() },
         seed: u64::from_ne_bytes(seed),
     };
-    let switch = Switch::start(&start, Box::new(Drivers::new()?), |error| tracing::error!("{error}"))
-        .map_err(Failure::new)?;
+    let drivers = Drivers::new(start.cores.len().max(1))?;
+    let switch =
+        Switch::start(&start, Box::new(drivers), |error| tracing::error!("{error}")).map_err(Failure::new)?;
     tracing::info!(socket = %socket.path().display(), "the switch is ready");
     server.serve(switch, &ended, arguments.on_demand)?;
     if arguments.on_demand {
@@ -109,9 +111,41 @@ fn end_with_realm(directory: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The one processor of a list.
-fn core(text: &str) -> Result<usize, Failure> {
-    text.parse().map_err(|_| {
-        Failure::new(format!("`--cores {text}`: the number of one processor")).help("for example --cores 1")
-    })
+/// The processors of a list like `0,2-4`, each once.
+fn cores(text: &str) -> Result<Vec<usize>, Failure> {
+    let wrong =
+        |why: String| Failure::new(format!("`--cores {text}`: {why}")).help("for example --cores 0,2-4");
+    let number =
+        |part: &str| part.trim().parse::<usize>().map_err(|_| wrong(format!("`{part}` is no number")));
+    let mut cores = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (number(first)?, number(last)?);
+        if first > last || last - first >= WORKERS {
+            return Err(wrong(format!("`{part}` is no range")));
+        }
+        cores.extend(first..=last);
+    }
+    let mut once = BTreeSet::new();
+    if let Some(twice) = cores.iter().find(|core| !once.insert(**core)) {
+        return Err(wrong(format!("processor {twice} is named twice")));
+    }
+    if cores.len() > WORKERS {
+        return Err(wrong(format!("there are at most {WORKERS} workers")));
+    }
+    Ok(cores)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cores;
+
+    #[test]
+    fn lists_of_processors() {
+        assert_eq!(cores("1").ok(), Some(vec![1]));
+        assert_eq!(cores("3,0-2, 7").ok(), Some(vec![3, 0, 1, 2, 7]));
+        for wrong in ["", "a", "1-", "2-1", "0,0", "0-2,1", "0-99999999999", "-1"] {
+            assert!(cores(wrong).is_err(), "{wrong}");
+        }
+    }
 }

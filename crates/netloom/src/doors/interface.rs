@@ -37,11 +37,10 @@ pub(super) fn afxdp(drivers: &mut Drivers, number: u32, mut given: Given<'_>) ->
         None => open(),
     }?;
     let mut receive: Vec<Box<dyn ReceiveQueue>> = Vec::new();
-    let mut send: Option<Box<dyn SendQueue>> = None;
+    let mut send: Vec<Box<dyn SendQueue>> = Vec::new();
     for pair in pairs {
         receive.push(Box::new(pair.from_interface));
-        // One worker sends, so that one queue is enough.
-        send.get_or_insert(Box::new(pair.to_interface));
+        send.push(Box::new(pair.to_interface));
     }
     let port = Arc::new(port);
     let told = Arc::downgrade(&port);

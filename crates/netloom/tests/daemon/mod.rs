@@ -31,8 +31,14 @@ impl Drop for Daemon<'_> {
 impl<'a> Daemon<'a> {
     /// Starts one and waits until it answers.
     pub fn start(directory: &'a Path) -> Self {
+        Self::start_with(directory, &[])
+    }
+
+    /// The same with options.
+    pub fn start_with(directory: &'a Path, options: &[&str]) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_netloom"))
             .args(["--run", directory.to_str().unwrap(), "switchd"])
+            .args(options)
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
@@ -50,6 +56,56 @@ impl<'a> Daemon<'a> {
             .unwrap();
         output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
     }
+
+    /// The same as JSON.
+    #[track_caller]
+    pub fn json(&self, words: &[&str]) -> serde_json::Value {
+        let text = self.ask(words).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// Makes namespaces with an interface `eth0` each, which are ports of the switch `br0`; false when this user can't.
+    pub fn attach(&self, rig: &Rig, namespaces: &[(&str, &str)], options: &[&str]) -> bool {
+        self.ask(&["switch", "add", "br0"]).unwrap();
+        for (name, address) in namespaces {
+            let path = rig.netns_dir.join(name);
+            if !Path::new("/dev/net/tun").exists() || rig.run("ip", &["-V"]).is_none() {
+                netloom_testkit::skip!("no /dev/net/tun or no ip");
+                return false;
+            }
+            if !mount_namespace(&path) {
+                netloom_testkit::skip!("no namespace can be made");
+                return false;
+            }
+            let space = format!("netns={}", path.display());
+            let mut words = vec!["port", "add", "br0", name, "type=tap", "dev=eth0", &space];
+            words.extend(options);
+            if self.ask(&words).is_none() {
+                netloom_testkit::skip!("this user can't make TAP interfaces");
+                return false;
+            }
+            for words in [
+                &["link", "set", "lo", "up"][..],
+                &["addr", "add", address, "dev", "eth0"],
+                &["link", "set", "eth0", "up"],
+            ] {
+                let done = rig.run_in(name, "ip", words).unwrap();
+                assert!(done.status.success(), "{done:?}");
+            }
+        }
+        true
+    }
+}
+
+/// A network namespace with a name: mounted, so that it stays when the thread that made it ends.
+fn mount_namespace(path: &Path) -> bool {
+    std::fs::File::create(path).unwrap();
+    let make = || {
+        #[allow(deprecated, reason = "the replacement is unsafe only for unsharing file descriptors")]
+        rustix::thread::unshare(rustix::thread::UnshareFlags::NEWNET)?;
+        rustix::mount::mount_bind("/proc/thread-self/ns/net", path)
+    };
+    std::thread::scope(|scope| scope.spawn(make).join().unwrap()).is_ok()
 }
 
 /// Waits for a state.

@@ -151,6 +151,16 @@ impl SendQueue for ToGuest {
         self.exchange.leave();
     }
 
+    fn is_ready(&mut self) -> bool {
+        self.enter();
+        if matches!(self.state, State::Idle) {
+            self.entered = false;
+            self.exchange.leave();
+            return false;
+        }
+        true
+    }
+
     fn takes_offloads(&self) -> bool {
         let all = |features: u64| features & ALL_KINDS == ALL_KINDS;
         match &self.state {

@@ -1,0 +1,518 @@
+//! The workers of one data path, seen from outside: which of them serves which queue, and who sends to which port.
+//!
+//! ```text
+//!  receive queue ──▶ the one worker that serves it ──┬─▶ its own send queue of the port, if it has one
+//!                    (own flows, own counters)       └─▶ lane ──▶ the port's home: the worker that has it
+//! ```
+//!
+//! What: queues to receive from are spread over the workers, those of one port first. A queue to send to belongs to one
+//! worker; the others bring it their frames through lanes ([`netloom_mem::lane`]). A port with a queue for each worker
+//! needs no lane.
+//!
+//! Invariants: packets of a flow keep their order when their queue moves: the old worker gives the queue up between two
+//! turns, then all others send what it had brought them, and only then the new one begins. No worker waits for another,
+//! and none is stopped by what concerns the others.
+//!
+//! Costs: a move leaves one queue unserved for two turns of the slowest worker.
+
+use crate::balance::{Load, improve};
+use crate::brain::Tag;
+use crate::changes::{Changes, NOBODY};
+use crate::counters::{PortCounters, PortTotals, QueueLoad, WorkerCounters};
+use crate::crossing::{Bell, Crossing};
+use crate::flows::FlowReport;
+use crate::inbox::{COMMANDS, Command, Handle, Inbox, PATIENCE, Serving, Side, Way};
+use netloom_mem::{PortNumber, ReceiveQueue, SendQueue, lane, ring};
+use netloom_nf::link::Cable;
+use netloom_nf::{Rate, Reason};
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+
+/// Most workers.
+pub const WORKERS: usize = 64;
+/// Octets of a lane between two workers: at most so many small frames that [`Command::Drain`] takes them all.
+const LANE: usize = 512 << 10;
+/// More tags than this are told as a change of everything.
+const MANY: usize = 256;
+/// Queues move at most so often, in nanoseconds.
+const INTERVAL: u64 = 3_000_000_000;
+/// How often a busy waiter looks, at most.
+const LOOKS: usize = 10_000;
+
+/// A worker does not answer in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("worker {0} does not answer")]
+pub struct Stuck(
+    /// Its number.
+    pub usize,
+);
+
+/// A port's queues.
+pub struct PortQueues {
+    /// Its number.
+    pub number: PortNumber,
+    /// Queues to receive from, each for one worker.
+    pub receive: Vec<Box<dyn ReceiveQueue>>,
+    /// Queues to send to, each for one worker; those beyond the number of workers are not used.
+    pub send: Vec<Box<dyn SendQueue>>,
+    /// One worker serves all of its queues and keeps them, so that a limit to what comes in is kept in one place.
+    pub together: bool,
+}
+
+impl std::fmt::Debug for PortQueues {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (receive, send) = (self.receive.len(), self.send.len());
+        write!(f, "port {} with {receive} queues to receive from and {send} to send to", self.number)
+    }
+}
+
+/// A queue, who serves it, and what it cost so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueStatus {
+    /// Its port.
+    pub port: PortNumber,
+    /// Its place among the port's queues.
+    pub index: usize,
+    /// The worker.
+    pub worker: usize,
+    /// Packets that came.
+    pub packets: u64,
+    /// Nanoseconds that were spent on them, estimated.
+    pub nanoseconds: u64,
+}
+
+/// A queue went to another worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Move {
+    /// Its port.
+    pub port: PortNumber,
+    /// Its place among the port's queues.
+    pub index: usize,
+    /// Who served it.
+    pub from: usize,
+    /// Who serves it now.
+    pub to: usize,
+}
+
+struct Placed {
+    worker: usize,
+    load: Arc<QueueLoad>,
+    /// Its nanoseconds when the balance was looked at last.
+    seen: u64,
+}
+
+struct Carried {
+    /// By worker.
+    counters: Vec<Arc<PortCounters>>,
+    queues: Vec<Placed>,
+    /// Who sends when the others can't, and has all that is to be kept in one place.
+    home: usize,
+    together: bool,
+}
+
+/// The workers.
+pub struct Crew {
+    handles: Vec<Handle>,
+    changes: Arc<Changes>,
+    ports: BTreeMap<PortNumber, Carried>,
+    /// Simulated links of ports, also of those that are not there (yet), with the seeds of their chances.
+    links: BTreeMap<PortNumber, (Cable, u64)>,
+    meanwhile: Option<Box<dyn FnMut() + Send>>,
+    looked: u64,
+    /// What workers had spent on brought packets when the balance was looked at last.
+    brought: Vec<u64>,
+}
+
+impl std::fmt::Debug for Crew {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} workers with {} ports", self.handles.len(), self.ports.len())
+    }
+}
+
+/// A crew of so many workers (1 to [`WORKERS`]), and what each [`crate::Worker`] is made with.
+///
+/// # Errors
+/// When the system gives no event descriptors.
+pub fn crew(count: usize) -> std::io::Result<(Crew, Vec<Side>)> {
+    let count = count.clamp(1, WORKERS);
+    let changes = Arc::new(Changes::default());
+    let bells = (0..count).map(|_| Bell::new().map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+    let mut ways: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
+    let mut lanes: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
+    for (from, ways) in ways.iter_mut().enumerate() {
+        for (to, bell) in bells.iter().enumerate() {
+            ways.push((from != to).then(|| {
+                let (entrance, outlet) = lane(LANE);
+                if let Some(lanes) = lanes.get_mut(to) {
+                    lanes.push(outlet);
+                }
+                (entrance, bell.clone())
+            }));
+        }
+    }
+    let (mut handles, mut sides) = (Vec::new(), Vec::new());
+    for (number, ((ways, lanes), bell)) in ways.into_iter().zip(lanes).zip(bells).enumerate() {
+        let (producer, consumer) = ring(COMMANDS);
+        let counters = Arc::new(WorkerCounters::default());
+        sides.push(Side(Inbox {
+            number,
+            ring: consumer,
+            counters: counters.clone(),
+            bell: bell.clone(),
+            changes: changes.clone(),
+            alone: count == 1,
+            lanes,
+            crossing: Crossing::new(ways),
+        }));
+        handles.push(Handle { ring: Mutex::new(producer), counters, bell });
+    }
+    let brought = vec![0; count];
+    let crew = Crew {
+        handles,
+        changes,
+        ports: BTreeMap::new(),
+        links: BTreeMap::new(),
+        meanwhile: None,
+        looked: 0,
+        brought,
+    };
+    Ok((crew, sides))
+}
+
+impl Crew {
+    /// Calls `body` while a worker is waited for, for those who let the workers turn themselves.
+    pub fn meanwhile(&mut self, body: impl FnMut() + Send + 'static) {
+        self.meanwhile = Some(Box::new(body));
+    }
+
+    /// How many workers there are.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.handles.len()
+    }
+
+    /// What a worker counts.
+    #[must_use]
+    pub fn worker(&self, number: usize) -> Option<&WorkerCounters> {
+        Some(&self.handles.get(number)?.counters)
+    }
+
+    fn tell(&self, worker: usize, command: Command) -> Result<(), Stuck> {
+        let told = self.handles.get(worker).is_some_and(|handle| handle.tell(command));
+        if told { Ok(()) } else { Err(Stuck(worker)) }
+    }
+
+    fn wait<T>(&mut self, worker: usize, from: &Receiver<T>) -> Result<T, Stuck> {
+        match &mut self.meanwhile {
+            None => from.recv_timeout(PATIENCE).map_err(|_| Stuck(worker)),
+            Some(body) => (0..LOOKS)
+                .find_map(|_| {
+                    body();
+                    from.try_recv().ok()
+                })
+                .ok_or(Stuck(worker)),
+        }
+    }
+
+    /// How many queues each worker serves, those of one port counted apart.
+    fn burden(&self, own: &[usize]) -> Vec<(usize, usize, usize)> {
+        (0..self.handles.len())
+            .map(|worker| {
+                let all = self.ports.values().flat_map(|port| &port.queues);
+                let theirs = all.filter(|queue| queue.worker == worker).count();
+                let here = own.iter().filter(|placed| **placed == worker).count();
+                (here, theirs + here, worker)
+            })
+            .collect()
+    }
+
+    /// Serves one more port.
+    ///
+    /// # Errors
+    /// When a worker does not take it.
+    pub fn add(&mut self, port: PortQueues) -> Result<(), Stuck> {
+        let PortQueues { number, receive, send, together } = port;
+        let gathered = together || self.links.contains_key(&number);
+        let mut places = Vec::new();
+        for _ in &receive {
+            let lightest = self.burden(&places).into_iter().min().map_or(0, |(.., worker)| worker);
+            places.push(if gathered { places.first().copied().unwrap_or(lightest) } else { lightest });
+        }
+        let home = places.first().copied();
+        let home =
+            home.or_else(|| self.burden(&[]).into_iter().min().map(|(.., worker)| worker)).unwrap_or(0);
+        let size = self.handles.len();
+        if let Some((cable, seed)) = self.links.get(&number) {
+            self.tell_link(number, home, cable, *seed)?;
+        }
+        let counters: Vec<Arc<PortCounters>> = (0..size).map(|_| Arc::default()).collect();
+        let (queues, mut send) = (send.len().max(1), send.into_iter());
+        for turn in 0..size {
+            let worker = (home + turn) % size;
+            let Some(counters) = counters.get(worker) else { continue };
+            let through = match turn {
+                0 => None,
+                turn if turn < queues => Some(home),
+                // Those without a queue of their own go to those with one in turn.
+                turn => Some((home + turn % queues) % size),
+            };
+            let way = Way { number, queue: send.next(), through, counters: counters.clone() };
+            self.tell(worker, Command::Open(way))?;
+        }
+        let mut queues = Vec::new();
+        for (index, (queue, worker)) in receive.into_iter().zip(places).enumerate() {
+            let load = Arc::new(QueueLoad::default());
+            self.tell(worker, Command::Serve(Serving { port: number, index, queue, load: load.clone() }))?;
+            queues.push(Placed { worker, load, seen: 0 });
+        }
+        self.ports.insert(number, Carried { counters, queues, home, together });
+        Ok(())
+    }
+
+    /// Gives a port up, and its queues back, with what was counted.
+    ///
+    /// # Errors
+    /// When a worker does not answer.
+    pub fn remove(&mut self, number: PortNumber) -> Result<(PortQueues, PortTotals), Stuck> {
+        let mut port = PortQueues { number, receive: Vec::new(), send: Vec::new(), together: false };
+        let mut answers = Vec::new();
+        for worker in 0..self.handles.len() {
+            let (to, from) = channel();
+            self.tell(worker, Command::Close(number, to))?;
+            answers.push(from);
+        }
+        let mut served = Vec::new();
+        for (worker, from) in answers.into_iter().enumerate() {
+            let closed = self.wait(worker, &from)?;
+            served.extend(closed.served);
+            port.send.extend(closed.send);
+        }
+        served.sort_by_key(|serving| serving.index);
+        port.receive.extend(served.into_iter().map(|serving| serving.queue));
+        let totals = self.totals(number).unwrap_or_default();
+        if let Some(carried) = self.ports.remove(&number) {
+            port.together = carried.together;
+        }
+        Ok((port, totals))
+    }
+
+    /// What was counted of a port since it was added; none for one that is not there.
+    #[must_use]
+    pub fn totals(&self, number: PortNumber) -> Option<PortTotals> {
+        let mut totals = PortTotals::default();
+        self.ports.get(&number)?.counters.iter().for_each(|counters| totals.add(counters));
+        Some(totals)
+    }
+
+    /// All queues.
+    #[must_use]
+    pub fn queues(&self) -> Vec<QueueStatus> {
+        let of_port = |(port, carried): (&PortNumber, &Carried)| -> Vec<QueueStatus> {
+            let status = |(index, placed): (usize, &Placed)| QueueStatus {
+                port: *port,
+                index,
+                worker: placed.worker,
+                packets: placed.load.packets.get(),
+                nanoseconds: placed.load.nanoseconds.get(),
+            };
+            carried.queues.iter().enumerate().map(status).collect()
+        };
+        self.ports.iter().flat_map(of_port).collect()
+    }
+
+    /// Flows that rest on these are taken back.
+    pub fn changed(&self, tags: &[Tag]) {
+        if tags.len() > MANY { self.changes.tell_all() } else { self.changes.tell(NOBODY, tags) }
+    }
+
+    /// All flows are taken back.
+    pub fn changed_all(&self) {
+        self.changes.tell_all();
+    }
+
+    /// Sends a frame out of a port.
+    ///
+    /// # Errors
+    /// When the port's worker does not take it.
+    pub fn inject(&self, port: PortNumber, frame: Vec<u8>) -> Result<(), Stuck> {
+        let home = self.ports.get(&port).map_or(0, |carried| carried.home);
+        self.tell(home, Command::Inject(port, frame))
+    }
+
+    /// Makes, changes or takes away the token bucket of [`netloom_nf::Action::Meter`] with this number; the reason is
+    /// that of packets that are one too many. Each worker has one of its own.
+    ///
+    /// # Errors
+    /// When a worker does not take it.
+    pub fn meter(&self, number: u32, rate: Option<(Rate, Reason)>) -> Result<(), Stuck> {
+        (0..self.handles.len()).try_for_each(|worker| self.tell(worker, Command::Meter(number, rate)))
+    }
+
+    /// Limits what goes out of a port, through all workers together.
+    ///
+    /// # Errors
+    /// When a worker does not take it.
+    pub fn limit(&self, port: PortNumber, rate: Option<Rate>) -> Result<(), Stuck> {
+        (0..self.handles.len()).try_for_each(|worker| self.tell(worker, Command::Limit(port, rate)))
+    }
+
+    /// Puts a simulated link at a port, or changes it; one that does nothing takes it away. `seed` is that of its chances.
+    /// One worker serves a port with a link; what others send after the link is gone may overtake what is under way.
+    ///
+    /// # Errors
+    /// When a worker does not answer.
+    pub fn link(&mut self, port: PortNumber, cable: Cable, seed: u64) -> Result<(), Stuck> {
+        if cable.is_nothing() {
+            self.links.remove(&port);
+        } else {
+            self.links.insert(port, (cable, seed));
+        }
+        match self.ports.get(&port).map(|carried| carried.home) {
+            Some(home) => {
+                self.gather(port)?;
+                self.tell_link(port, home, &cable, seed)
+            }
+            // Nobody knows who had it; nobody needs to know before it comes.
+            None => (0..self.handles.len()).try_for_each(|worker| {
+                let cable = Box::default();
+                self.tell(worker, Command::Link { port, cable, seed, here: true })
+            }),
+        }
+    }
+
+    fn tell_link(&self, port: PortNumber, home: usize, cable: &Cable, seed: u64) -> Result<(), Stuck> {
+        (0..self.handles.len()).try_for_each(|worker| {
+            let (cable, here) = (Box::new(*cable), worker == home);
+            self.tell(worker, Command::Link { port, cable, seed, here })
+        })
+    }
+
+    /// Whether one worker serves all queues of a port and keeps them.
+    ///
+    /// # Errors
+    /// When a worker does not answer.
+    pub fn keep_together(&mut self, port: PortNumber, together: bool) -> Result<(), Stuck> {
+        if let Some(carried) = self.ports.get_mut(&port) {
+            carried.together = together;
+        }
+        self.gather(port)
+    }
+
+    /// Whether a port's queues stay with one worker.
+    fn is_gathered(&self, port: PortNumber) -> bool {
+        self.links.contains_key(&port) || self.ports.get(&port).is_some_and(|carried| carried.together)
+    }
+
+    /// Brings the queues of a port to its home, if they belong together.
+    fn gather(&mut self, port: PortNumber) -> Result<(), Stuck> {
+        let Some(carried) = self.ports.get(&port) else { return Ok(()) };
+        let (home, count) = (carried.home, carried.queues.len());
+        if self.is_gathered(port) {
+            for index in 0..count {
+                self.move_queue(port, index, home)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The flows of each worker.
+    ///
+    /// # Errors
+    /// When a worker does not answer.
+    pub fn flows(&mut self) -> Result<Vec<Vec<FlowReport>>, Stuck> {
+        let mut answers = Vec::new();
+        for worker in 0..self.handles.len() {
+            let (to, from) = channel();
+            self.tell(worker, Command::Report(to))?;
+            answers.push(from);
+        }
+        answers.iter().enumerate().map(|(worker, from)| self.wait(worker, from)).collect()
+    }
+
+    /// Gives a queue to another worker; false when there is nothing to be done.
+    ///
+    /// # Errors
+    /// When a worker does not answer; then the queue stays where it was.
+    pub fn move_queue(&mut self, port: PortNumber, index: usize, to: usize) -> Result<bool, Stuck> {
+        let carried = self.ports.get(&port);
+        let Some(from) = carried.and_then(|carried| carried.queues.get(index)).map(|placed| placed.worker)
+        else {
+            return Ok(false);
+        };
+        if from == to || to >= self.handles.len() {
+            return Ok(false);
+        }
+        let (sender, answer) = channel();
+        self.tell(from, Command::Release(port, index, sender))?;
+        let Some(serving) = self.wait(from, &answer)? else { return Ok(false) };
+        if let Err(stuck) = self.drain(from) {
+            self.tell(from, Command::Serve(serving))?;
+            return Err(stuck);
+        }
+        self.tell(to, Command::Serve(serving))?;
+        if let Some(placed) = self.ports.get_mut(&port).and_then(|carried| carried.queues.get_mut(index)) {
+            placed.worker = to;
+        }
+        Ok(true)
+    }
+
+    /// Waits until all workers but one have sent what was brought to them before.
+    fn drain(&mut self, but: usize) -> Result<(), Stuck> {
+        let mut answers = Vec::new();
+        for worker in (0..self.handles.len()).filter(|worker| *worker != but) {
+            let (to, from) = channel();
+            self.tell(worker, Command::Drain(to))?;
+            answers.push((worker, from));
+        }
+        answers.into_iter().try_for_each(|(worker, from)| self.wait(worker, &from))
+    }
+
+    /// Moves queues from busy workers to idle ones, if it is worth it and the last look was long ago.
+    ///
+    /// # Errors
+    /// When a worker does not answer.
+    pub fn balance(&mut self, now: u64) -> Result<Vec<Move>, Stuck> {
+        let span = now.saturating_sub(self.looked);
+        if self.handles.len() < 2 || span < INTERVAL {
+            return Ok(Vec::new());
+        }
+        self.looked = now;
+        let (mut loads, mut queues) = (Vec::new(), Vec::new());
+        let mut others: Vec<u64> = Vec::new();
+        for (handle, seen) in self.handles.iter().zip(&mut self.brought) {
+            let total = handle.counters.brought.get();
+            others.push(total - std::mem::replace(seen, total));
+        }
+        for (port, carried) in &mut self.ports {
+            for (index, placed) in carried.queues.iter_mut().enumerate() {
+                let total = placed.load.nanoseconds.get();
+                let nanoseconds = total - std::mem::replace(&mut placed.seen, total);
+                if !carried.together && !self.links.contains_key(port) {
+                    loads.push(Load { worker: placed.worker, nanoseconds });
+                    queues.push((*port, index));
+                } else if let Some(other) = others.get_mut(placed.worker) {
+                    *other += nanoseconds;
+                }
+            }
+        }
+        let mut moves = Vec::new();
+        for _ in 0..self.handles.len() {
+            let Some((place, to)) = improve(&loads, &others, span) else { break };
+            let (Some(load), Some((port, index))) = (loads.get_mut(place), queues.get(place)) else { break };
+            let from = std::mem::replace(&mut load.worker, to);
+            if self.move_queue(*port, *index, to)? {
+                moves.push(Move { port: *port, index: *index, from, to });
+            }
+        }
+        Ok(moves)
+    }
+
+    /// Ends all workers' loops.
+    pub fn stop(&self) {
+        for worker in 0..self.handles.len() {
+            // One that does not take it has ended, or never will.
+            let _ = self.tell(worker, Command::Stop);
+        }
+    }
+}
