@@ -22,6 +22,7 @@ use crate::counters::{PortCounters, PortTotals, QueueLoad, WorkerCounters};
 use crate::crossing::{Bell, Crossing};
 use crate::flows::FlowReport;
 use crate::inbox::{COMMANDS, Command, Handle, Inbox, PATIENCE, Serving, Side, Way};
+use crate::watch::Watch;
 use netloom_mem::{PortNumber, ReceiveQueue, SendQueue, lane, ring};
 use netloom_nf::link::Cable;
 use netloom_nf::{Rate, Reason};
@@ -319,6 +320,15 @@ impl Crew {
             carried.queues.iter().enumerate().map(status).collect()
         };
         self.ports.iter().flat_map(of_port).collect()
+    }
+
+    /// Begins, changes or ends (with none) a watch of packets.
+    ///
+    /// # Errors
+    /// When a worker does not take it.
+    pub fn watch(&self, number: u32, watch: Option<&Watch>) -> Result<(), Stuck> {
+        (0..self.handles.len())
+            .try_for_each(|worker| self.tell(worker, Command::Watch(number, watch.cloned().map(Box::new))))
     }
 
     /// Flows that rest on these are taken back.

@@ -8,6 +8,7 @@ use crate::counters::PortCounters;
 use crate::crossing::Crossing;
 use crate::inbox::Way;
 use crate::links::{Links, Side};
+use crate::watch::Watches;
 use netloom_mem::{BATCH, Batch, Label, PortError, PortNumber, Segmentation, SendQueue};
 use netloom_nf::link::Cable;
 use netloom_nf::{
@@ -69,6 +70,8 @@ pub(crate) struct Exit {
     linked: HashSet<PortNumber>,
     /// Frames under way on simulated links.
     pub(crate) links: Links,
+    /// Who watches.
+    pub(crate) watches: Watches,
     /// Packets for the brain.
     pub(crate) copies: Vec<Vec<u8>>,
 }
@@ -310,6 +313,7 @@ impl Exit {
             self.touched.push(port);
         } else if usize::from(output.count) == BATCH {
             // A program may send one frame to one port more than once.
+            output.show(batch, &mut self.watches);
             output.send_complete(batch, &mut self.cut, &mut self.crossing);
         }
         if let Some(place) = output.staged.get_mut(usize::from(output.count)) {
@@ -325,6 +329,7 @@ impl Exit {
 
     fn send_port(&mut self, batch: &mut Batch, port: PortNumber) {
         if let Some(Some(output)) = self.outputs.get_mut(port as usize) {
+            output.show(batch, &mut self.watches);
             output.send_complete(batch, &mut self.cut, &mut self.crossing);
             self.touched.retain(|touched| *touched != port);
         }
@@ -335,6 +340,7 @@ impl Exit {
     pub(crate) fn send(&mut self, batch: &mut Batch) {
         for port in self.touched.drain(..) {
             if let Some(Some(output)) = self.outputs.get_mut(port as usize) {
+                output.show(batch, &mut self.watches);
                 output.send_complete(batch, &mut self.cut, &mut self.crossing);
             }
         }
@@ -354,6 +360,19 @@ impl Exit {
 }
 
 impl Output {
+    /// Shows what is staged to those who watch. What is brought to another worker is shown there.
+    #[inline]
+    fn show(&mut self, batch: &Batch, watches: &mut Watches) {
+        if watches.any() && !self.crosses() {
+            watches.go(batch, &self.staged[..usize::from(self.count)], self.number);
+        }
+    }
+
+    /// Whether another worker sends.
+    fn crosses(&mut self) -> bool {
+        self.through.is_some() && (self.elsewhere || !self.queue.is_ready())
+    }
+
     /// What becomes of a frame that does not leave at once; none for one that does.
     #[cold]
     fn hold(

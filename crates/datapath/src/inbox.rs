@@ -4,6 +4,7 @@ use crate::changes::Changes;
 use crate::counters::{PortCounters, QueueLoad, WorkerCounters};
 use crate::crossing::{Bell, Crossing};
 use crate::flows::FlowReport;
+use crate::watch::Watch;
 use netloom_mem::{Consumer, Full, Outlet, PortNumber, Producer, ReceiveQueue, SendQueue};
 use netloom_nf::link::Cable;
 use netloom_nf::{Rate, Reason};
@@ -60,6 +61,8 @@ pub(crate) enum Command {
     /// Puts a simulated link at a port, or changes it; one that does nothing takes it away. The number is the seed of its
     /// chances. It is here, or at another worker.
     Link { port: PortNumber, cable: Box<Cable>, seed: u64, here: bool },
+    /// Begins, changes or ends a watch.
+    Watch(u32, Option<Box<Watch>>),
     /// Lists the flows.
     Report(Sender<Vec<FlowReport>>),
     /// Ends the loop.

@@ -26,6 +26,7 @@ mod flows;
 mod inbox;
 mod links;
 mod pace;
+mod watch;
 mod worker;
 
 pub use brain::{Answer, Brain, Question, Tag, Used, Wishes};
@@ -35,4 +36,5 @@ pub use flows::{FlowBounds, FlowReport};
 pub use inbox::Side;
 pub use links::{LinkTotals, TICK};
 pub use pace::{Pace, run};
+pub use watch::{Fate, Seen, Watch};
 pub use worker::Worker;

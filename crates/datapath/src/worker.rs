@@ -7,6 +7,7 @@ use crate::exit::{Exit, Outcome};
 use crate::flows::{FlowBounds, Flows, NONE};
 use crate::inbox::{self, Closed, Command, Inbox, Serving};
 use crate::links::Side;
+use crate::watch::Fate;
 use netloom_mem::{BATCH, Batch, Label, Offload, PortNumber, ReceiveQueue, Wake};
 use netloom_nf::{Program, Reason};
 use netloom_table::Key;
@@ -119,6 +120,7 @@ impl Worker {
     /// One turn over all ports; gives the number of packets that came.
     pub fn turn(&mut self) -> usize {
         let now = self.now();
+        self.exit.watches.time = now;
         if self.inbox.changes.version() != self.seen {
             self.catch_up();
         }
@@ -374,6 +376,10 @@ impl Worker {
             let length = self.batch.length(index);
             self.layers[index] = extract(self.batch.head(index), length, port, &mut self.keys[index]);
         }
+        let watched = self.exit.watches.any();
+        if watched {
+            self.exit.watches.come(&self.batch, &self.keys, port, now);
+        }
         let mut found = [NONE; BATCH];
         self.flows.find_batch(&self.keys, count, &mut found);
         if found[..count].contains(&NONE) {
@@ -393,8 +399,15 @@ impl Worker {
             if outcome != Outcome::Sent {
                 self.conclude(place, outcome);
             }
+            if watched {
+                let program = self.flows.program(flow);
+                self.exit.watches.settle(index, || Fate::of(outcome, shape, program));
+            }
         }
         self.exit.send(&mut self.batch);
+        if watched {
+            self.exit.watches.tell();
+        }
     }
 
     /// Ends a batch that was dealt with.
@@ -478,10 +491,12 @@ impl Worker {
             let length = self.batch.length(this);
             if length < 14 {
                 counters.lose(Reason::Malformed, 1);
+                self.exit.watches.settle(this, || Fate::Dropped(Reason::Malformed));
                 continue;
             }
             if contended && spent > credit {
                 counters.lose(Reason::Busy, 1);
+                self.exit.watches.settle(this, || Fate::Dropped(Reason::Busy));
                 continue;
             }
             let (key, layers, head) = (&self.keys[this], self.layers[this], self.batch.head(this));
@@ -515,6 +530,7 @@ impl Worker {
     /// Carries out a program for one packet only.
     fn once(&mut self, place: usize, index: usize, program: &Program, now: u64) {
         let outcome = self.exit.run(&mut self.batch, index, program.shape(), Some(program), now);
+        self.exit.watches.settle(index, || Fate::of(outcome, program.shape(), Some(program)));
         self.conclude(place, outcome);
     }
 
@@ -554,6 +570,7 @@ impl Worker {
                     self.exit.link(port, &cable, seed);
                     self.mark_linked(port);
                 }
+                Command::Watch(number, watch) => self.exit.watches.set(number, watch.map(|watch| *watch)),
                 Command::Report(to) => {
                     let _ = to.send(self.flows.report(now));
                 }

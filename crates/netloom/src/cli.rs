@@ -239,6 +239,8 @@ pub enum Command {
         #[command(subcommand)]
         command: FdbCommand,
     },
+    /// Show packets at a switch or a port, with what became of them and which rule decided.
+    Capture(CaptureArgs),
     /// Show the flows that the switch's workers have computed.
     Flows,
     /// Show rates, drops and how busy the switch is, again and again.
@@ -280,6 +282,35 @@ pub enum GraphFormat {
     Dot,
     /// diagrams.net.
     Drawio,
+}
+
+/// What `capture` shows.
+#[derive(Debug, Clone, Args)]
+pub struct CaptureArgs {
+    /// A switch, a port, or `switch/port`.
+    #[arg(value_name = "POINT")]
+    pub point: String,
+    /// Which packets, as in `tcpdump` (like: tcp and port 80); all without.
+    #[arg(value_name = "FILTER", trailing_var_arg = true)]
+    pub filter: Vec<String>,
+    /// Write a pcapng file (for Wireshark; what became of a packet is its comment); `-` is standard output.
+    #[arg(short, long, value_name = "FILE", env = "NETLOOM_CAPTURE_WRITE")]
+    pub write: Option<std::path::PathBuf>,
+    /// End after so many packets.
+    #[arg(short, long, value_name = "NUMBER", env = "NETLOOM_CAPTURE_COUNT")]
+    pub count: Option<u64>,
+    /// End after this time (like 10s).
+    #[arg(long, value_name = "TIME", env = "NETLOOM_CAPTURE_WITHIN")]
+    pub within: Option<String>,
+    /// Only what comes in.
+    #[arg(long = "in", env = "NETLOOM_CAPTURE_IN")]
+    pub incoming: bool,
+    /// Only what goes out.
+    #[arg(long = "out", env = "NETLOOM_CAPTURE_OUT")]
+    pub outgoing: bool,
+    /// Most octets of a packet.
+    #[arg(long, value_name = "OCTETS", default_value_t = 262_144, env = "NETLOOM_CAPTURE_MOST")]
+    pub most: u32,
 }
 
 /// How the switch daemon runs.

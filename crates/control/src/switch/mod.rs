@@ -12,6 +12,7 @@
 //! without a flow only.
 
 mod brain;
+mod capture;
 mod configuration;
 mod filter;
 mod links;
@@ -22,6 +23,7 @@ mod server;
 mod state;
 mod words;
 
+pub use capture::{CaptureRequest, CapturedPacket};
 pub use configuration::{Options, PortConfiguration, SwitchConfiguration};
 pub use filter::{FilterError, parse as parse_filter};
 pub use links::{all as link_options, is_link as link_option};

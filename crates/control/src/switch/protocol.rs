@@ -1,5 +1,6 @@
 //! Requests and replies on the control socket: one JSON object per line.
 
+use super::capture::CaptureRequest;
 use super::configuration::Options;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -114,6 +115,9 @@ pub enum Request {
     FlowList,
     /// What the workers did.
     Workers,
+    /// Sends packets that are seen, as they come, until the client goes: after the reply, each is a line
+    /// ([`super::CapturedPacket`]) and its octets.
+    Capture(CaptureRequest),
     /// Ends the daemon.
     Stop,
     /// Ends the daemon if it was started on demand and nothing demands it.
@@ -140,6 +144,11 @@ pub enum Reply {
     Flows(Vec<Row>),
     /// Workers.
     Workers(Vec<WorkerStatus>),
+    /// A capture runs at these ports.
+    Capturing {
+        /// Their names.
+        ports: Vec<String>,
+    },
     /// It was not done.
     Failed {
         /// Why.

@@ -3,8 +3,9 @@
 //! Invariants: a line has at most a megabyte; a client that sends nothing holds a thread and nothing else, and there are
 //! at most so many clients.
 
+use super::capture::{self, CaptureRequest};
 use super::protocol::{Reply, Request};
-use super::state::Switch;
+use super::state::{Switch, SwitchError};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -140,6 +141,10 @@ fn converse(
             return Ok(());
         }
         let reply = match serde_json::from_str::<Request>(&line) {
+            Ok(Request::Capture(request)) => match show(stream, switch, &request, stop) {
+                Ok(done) => return done,
+                Err(error) => Reply::Failed { message: error.to_string() },
+            },
             Ok(request) => {
                 let ends = request == Request::Stop;
                 let if_unused = request == Request::StopUnused;
@@ -178,6 +183,25 @@ fn converse(
             return Ok(());
         }
     }
+}
+
+/// Lets a client see packets until it goes.
+fn show(
+    stream: &UnixStream,
+    switch: &Mutex<Switch>,
+    request: &CaptureRequest,
+    stop: &AtomicBool,
+) -> Result<io::Result<()>, SwitchError> {
+    let mine = || switch.lock().unwrap_or_else(PoisonError::into_inner);
+    let (capture, ports) = mine().capture(request)?;
+    let done = (|| {
+        let mut text = serde_json::to_string(&Reply::Capturing { ports })?;
+        text.push('\n');
+        (&*stream).write_all(text.as_bytes())?;
+        capture::stream(stream, switch, &capture, &|| stop.load(Ordering::Acquire))
+    })();
+    mine().end_capture(&capture);
+    Ok(done)
 }
 
 /// Asks a daemon something.

@@ -62,6 +62,9 @@ pub enum SwitchError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A filter can't be read.
+    #[error(transparent)]
+    Filter(#[from] super::filter::FilterError),
     /// The system refused something.
     #[error("{0}")]
     System(#[from] std::io::Error),
@@ -118,6 +121,8 @@ pub struct Switch {
     pub(super) cores: Vec<usize>,
     seed: u64,
     began: Instant,
+    /// The number of the next capture.
+    pub(super) next_watch: u32,
 }
 
 impl std::fmt::Debug for Switch {
@@ -203,6 +208,7 @@ impl Switch {
             cores: start.cores.clone(),
             seed,
             began,
+            next_watch: 0,
         };
         let mut configuration = configuration;
         for (name, options) in &mut configuration.switches {
@@ -278,6 +284,10 @@ impl Switch {
     /// Why it was not carried out; then nothing changed.
     pub fn carry_out(&mut self, request: Request) -> Result<Reply, SwitchError> {
         match request {
+            // It has no single reply: the server deals with it.
+            Request::Capture(_) => {
+                Ok(Reply::Failed { message: "a capture needs a connection to itself".to_owned() })
+            }
             Request::SwitchAdd { name, options } => self.add_switch(name, options),
             Request::SwitchSet { name, options } => self.set_switch(name, options),
             Request::MirrorSet { switch, name, options } => self.set_mirror(&switch, name, options),

@@ -1,6 +1,7 @@
 //! One module per command; `run` joins the realm that a command needs and calls it.
 
 mod apply;
+mod capture;
 mod daemon;
 mod destroy;
 mod doctor;
@@ -61,6 +62,7 @@ pub fn run(cli: &Cli, printer: &Printer) -> Result<u8, Failure> {
         Command::Link { command } => return link::link(cli.run.as_deref(), printer, command),
         Command::Mirror { command } => return switch::mirror(cli.run.as_deref(), printer, command),
         Command::Fdb { command } => return switch::fdb(cli.run.as_deref(), printer, command),
+        Command::Capture(arguments) => return capture::run(cli.run.as_deref(), printer, arguments),
         Command::Flows => return switch::flows(cli.run.as_deref(), printer),
         Command::Top { once } => {
             let once = once.as_deref().map(time_span).transpose()?;
@@ -98,6 +100,7 @@ fn in_realm(cli: &Cli, printer: &Printer, realm: &Realm) -> Result<u8, Failure> 
         | Command::Link { .. }
         | Command::Mirror { .. }
         | Command::Fdb { .. }
+        | Command::Capture(_)
         | Command::Flows
         | Command::Top { .. } => Ok(0),
         Command::Plan { file, destroy } => {
