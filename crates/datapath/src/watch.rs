@@ -84,6 +84,10 @@ pub(crate) struct Watches {
     watches: Vec<(u32, Watch)>,
     /// Packets of the batch that came in, with the watch that wants each; waiting for their fate.
     waiting: Vec<(u8, u32, Seen)>,
+    /// Packets that left meanwhile: they are told of after those that came.
+    left: Vec<(u32, Seen)>,
+    /// Whether a batch that came in is being dealt with.
+    within: bool,
     key: Box<Key>,
     /// When the turn began.
     pub(crate) time: u64,
@@ -105,6 +109,7 @@ impl Watches {
     /// Looks at packets that came in, before anything is done with them.
     #[cold]
     pub(crate) fn come(&mut self, batch: &Batch, keys: &[Key; BATCH], port: PortNumber, time: u64) {
+        self.within = true;
         for (number, watch) in self.watches.iter().filter(|(_, watch)| watch.concerns(port, false)) {
             for (index, key) in keys.iter().enumerate().take(batch.len()) {
                 if watch.filter.matches(key) {
@@ -125,32 +130,38 @@ impl Watches {
         }
     }
 
-    /// Tells of those that came in; the batch is done with.
+    /// Tells of those that came in, and then of those that left; the batch is done with.
     #[cold]
     pub(crate) fn tell(&mut self) {
-        let mut gone = Vec::new();
-        for (_, number, seen) in self.waiting.drain(..) {
-            if let Some((_, watch)) = self.watches.iter().find(|(known, _)| *known == number)
+        self.within = false;
+        let came = self.waiting.drain(..).map(|(_, number, seen)| (number, seen));
+        for (number, seen) in came.chain(self.left.drain(..)) {
+            let place = self.watches.iter().position(|(known, _)| *known == number);
+            if let Some((place, (_, watch))) = place.and_then(|place| Some((place, self.watches.get(place)?)))
                 && !watch.tell(seen)
             {
-                gone.push(number);
+                // Nobody listens any more.
+                self.watches.remove(place);
             }
         }
-        self.watches.retain(|(number, _)| !gone.contains(number));
     }
 
     /// Tells of packets that go out.
     #[cold]
     pub(crate) fn go(&mut self, batch: &Batch, frames: &[u8], port: PortNumber) {
         let (key, time) = (&mut self.key, self.time);
-        self.watches.retain(|(_, watch)| {
-            !watch.concerns(port, true)
-                || frames.iter().all(|index| {
-                    let index = usize::from(*index);
-                    extract(batch.head(index), batch.length(index), port, key);
-                    !watch.filter.matches(key) || watch.tell(seen(batch, index, port, true, time, watch.most))
-                })
-        });
+        for (number, watch) in self.watches.iter().filter(|(_, watch)| watch.concerns(port, true)) {
+            for index in frames {
+                let index = usize::from(*index);
+                extract(batch.head(index), batch.length(index), port, key);
+                if watch.filter.matches(key) {
+                    self.left.push((*number, seen(batch, index, port, true, time, watch.most)));
+                }
+            }
+        }
+        if !self.within {
+            self.tell();
+        }
     }
 }
 
