@@ -1,5 +1,7 @@
 //! The drivers that this program has, by the `type` of a port.
 
+#[cfg(feature = "dpdk")]
+mod dpdk;
 mod interface;
 
 use netloom_control::switch::{Doors, GONE, OpenPort, Options};
@@ -31,7 +33,11 @@ impl std::fmt::Debug for Drivers {
 }
 
 /// The types of ports, for messages.
-const TYPES: &str = "vhost-user, tap, afxdp, afpacket, pcap";
+const TYPES: &str = if cfg!(feature = "dpdk") {
+    "vhost-user, tap, afxdp, afpacket, dpdk, pcap"
+} else {
+    "vhost-user, tap, afxdp, afpacket, pcap"
+};
 
 impl Drivers {
     /// Drivers that hold nothing yet, for so many workers.
@@ -90,6 +96,14 @@ impl Doors for Drivers {
             Some("tap") => tap(number, name, given, self.workers),
             Some("afxdp") => interface::afxdp(self, number, given),
             Some("afpacket") => packet(number, given, self.workers),
+            #[cfg(feature = "dpdk")]
+            Some("dpdk") => dpdk::open(self, number, given),
+            #[cfg(not(feature = "dpdk"))]
+            Some("dpdk") => {
+                Err("this program was built without DPDK: build it with `--features dpdk` where libdpdk \
+                                 is installed, or use type=afxdp"
+                    .to_owned())
+            }
             Some("pcap") => pcap(number, given),
             Some(other) => Err(format!("there is no type `{other}`; there are {TYPES}")),
             None => Err(format!("`type` is missing; there are {TYPES}")),

@@ -3,122 +3,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
+mod daemon;
+mod nodes;
+
+use daemon::{Daemon, until};
 use netloom_testkit::rig::{self, Rig};
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use nodes::{inside, ip, ip_in, namespace, node, talk};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
-const PATIENCE: Duration = Duration::from_secs(10);
-
-struct Daemon<'a> {
-    directory: &'a Path,
-    child: Child,
-}
-
-impl Drop for Daemon<'_> {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl<'a> Daemon<'a> {
-    fn start(directory: &'a Path) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_netloom"))
-            .args(["--run", directory.to_str().unwrap(), "switchd"])
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let daemon = Self { directory, child };
-        until("the daemon answers", || daemon.ask("switch list").is_ok());
-        daemon
-    }
-
-    /// What a command prints; its complaint if it fails.
-    fn ask(&self, words: &str) -> Result<String, String> {
-        let output = Command::new(env!("CARGO_BIN_EXE_netloom"))
-            .args(["--run", self.directory.to_str().unwrap()])
-            .args(words.split_whitespace())
-            .output()
-            .unwrap();
-        let text = |octets| String::from_utf8(octets).unwrap();
-        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
-    }
-
-    fn port(&self, name: &str) -> serde_json::Value {
-        let ports: serde_json::Value = serde_json::from_str(&self.ask("port list -o json").unwrap()).unwrap();
-        ports.as_array().unwrap().iter().find(|port| port["name"] == name).unwrap().clone()
-    }
-}
-
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < PATIENCE, "{what} does not come true");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn ip(rig: &Rig, words: &str) -> bool {
-    let words: Vec<&str> = words.split_whitespace().collect();
-    rig.run("ip", &words).is_some_and(|done| done.status.success())
-}
 
 fn has_program(rig: &Rig, name: &str) -> bool {
     let shown = rig.run("ip", &["-d", "link", "show", name]).unwrap();
     let text = String::from_utf8(shown.stdout).unwrap();
     assert!(text.contains(name), "{text}");
     text.contains("prog/xdp")
-}
-
-/// A namespace with an interface `eth0`, whose other end is `end` here.
-fn node(rig: &Rig, name: &str, end: &str, address: &str) -> bool {
-    let path = rig.netns_dir.join(name);
-    std::fs::write(&path, "").unwrap();
-    let path = path.to_str().unwrap();
-    let made = rig.run("unshare", &[&format!("--net={path}"), "true"]);
-    made.is_some_and(|done| done.status.success())
-        && ip(rig, &format!("link add {end} type veth peer name eth0 netns {path}"))
-        && ip(rig, &format!("link set {end} up"))
-        && inside(rig, name, address)
-}
-
-fn ip_in(rig: &Rig, name: &str, words: &str) -> bool {
-    let words: Vec<&str> = words.split_whitespace().collect();
-    rig.run_in(name, "ip", &words).is_some_and(|done| done.status.success())
-}
-
-fn inside(rig: &Rig, name: &str, address: &str) -> bool {
-    ip_in(rig, name, "link set lo up")
-        && ip_in(rig, name, "link set eth0 up")
-        && ip_in(rig, name, &format!("addr add {address}/24 dev eth0"))
-}
-
-/// One megabyte of TCP from one namespace to the other and back.
-fn talk(rig: &Rig, from: &str, to: &str, address: &str) {
-    let listener = rig.within(to, || TcpListener::bind("0.0.0.0:7000").unwrap());
-    let all: Vec<u8> = (0..1_000_000_u32).map(|number| (number / 7) as u8).collect();
-    std::thread::scope(|scope| {
-        let server = scope.spawn(|| {
-            let (mut stream, _) = listener.accept().unwrap();
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
-            let mut came = vec![0; all.len()];
-            stream.read_exact(&mut came).unwrap();
-            stream.write_all(&came).unwrap();
-        });
-        let mut stream = rig.within(from, || {
-            let address = format!("{address}:7000").parse().unwrap();
-            TcpStream::connect_timeout(&address, PATIENCE).unwrap()
-        });
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(&all).unwrap();
-        let mut came = vec![0; all.len()];
-        stream.read_exact(&mut came).unwrap();
-        server.join().unwrap();
-        assert!(came == all, "the stream is damaged");
-    });
 }
 
 #[test]
@@ -130,8 +27,8 @@ fn namespaces_talk_and_nothing_stays_behind() {
         }
         let directory = rig.state_dir.join("switch");
         let daemon = Daemon::start(&directory);
-        daemon.ask("switch add br0").unwrap();
-        if let Err(complaint) = daemon.ask("port add br0 p0 type=afxdp dev=na") {
+        daemon.try_ask("switch add br0").unwrap();
+        if let Err(complaint) = daemon.try_ask("port add br0 p0 type=afxdp dev=na") {
             // Without the right to load programs the way out is named.
             assert!(complaint.contains("CAP_BPF") && complaint.contains("afpacket"), "{complaint}");
             netloom_testkit::skip!("{complaint}");
@@ -148,11 +45,11 @@ fn namespaces_talk_and_nothing_stays_behind() {
             ("p1 type=afxdp dev=na", "another XDP program"),
             ("p1 type=afxdp dev=nb mode=zero-copy", "zero-copy: queue 0"),
         ] {
-            let complaint = daemon.ask(&format!("port add br0 {wrong}")).unwrap_err();
+            let complaint = daemon.try_ask(&format!("port add br0 {wrong}")).unwrap_err();
             assert!(complaint.contains(why), "{wrong}: {complaint}");
         }
         assert!(has_program(rig, "na") && !has_program(rig, "nb"));
-        daemon.ask("port add br0 p1 type=afxdp dev=nb queues=1 mode=copy").unwrap();
+        daemon.try_ask("port add br0 p1 type=afxdp dev=nb queues=1 mode=copy").unwrap();
         let port = daemon.port("p0");
         assert_eq!((&port["state"], &port["details"]["mode"]), (&"up".into(), &"copy".into()), "{port}");
         assert!(port["details"]["better-modes"].as_str().unwrap().starts_with("zero-copy: "), "{port}");
@@ -171,9 +68,9 @@ fn namespaces_talk_and_nothing_stays_behind() {
         talk(rig, "a", "b", "10.3.0.2");
 
         // A closed port leaves no program, and can be opened again at once.
-        daemon.ask("port del p1").unwrap();
+        daemon.try_ask("port del p1").unwrap();
         assert!(!has_program(rig, "nb"));
-        daemon.ask("port add br0 p1 type=afxdp dev=nb mode=generic").unwrap();
+        daemon.try_ask("port add br0 p1 type=afxdp dev=nb mode=generic").unwrap();
         assert_eq!(daemon.port("p1")["details"]["mode"], "generic");
         assert!(daemon.port("p1")["details"]["vlan-tags"].is_string());
         // Nobody keeps the sender from handing over uncut segments in this mode, but its user.
@@ -190,7 +87,7 @@ fn namespaces_talk_and_nothing_stays_behind() {
         // An interface that is gone is noticed.
         assert!(ip(rig, "link del nb"));
         until("the port is gone", || daemon.port("p1")["state"].as_str().unwrap().starts_with("gone"));
-        daemon.ask("switch stop").unwrap();
+        daemon.try_ask("switch stop").unwrap();
         until("the daemon has ended", || !directory.join("switch.sock").exists());
         until("no program is left", || !has_program(rig, "na"));
     });
@@ -205,16 +102,13 @@ fn open_checksums_travel_to_a_tap() {
         }
         let directory = rig.state_dir.join("switch");
         let daemon = Daemon::start(&directory);
-        daemon.ask("switch add br0").unwrap();
-        if let Err(complaint) = daemon.ask("port add br0 p0 type=afxdp dev=na") {
+        daemon.try_ask("switch add br0").unwrap();
+        if let Err(complaint) = daemon.try_ask("port add br0 p0 type=afxdp dev=na") {
             netloom_testkit::skip!("{complaint}");
             return;
         }
-        let path = rig.netns_dir.join("b");
-        std::fs::write(&path, "").unwrap();
-        let path = path.to_str().unwrap();
-        assert!(rig.run("unshare", &[&format!("--net={path}"), "true"]).unwrap().status.success());
-        daemon.ask("port add br0 nt0 type=tap").unwrap();
+        let path = namespace(rig, "b").unwrap();
+        daemon.try_ask("port add br0 nt0 type=tap").unwrap();
         assert!(ip(rig, &format!("link set nt0 netns {path} name eth0")));
         assert!(inside(rig, "b", "10.3.0.2"));
         // The TAP interface sends large segments, which are cut for the other port.
@@ -232,14 +126,14 @@ fn packet_sockets_with_rings_carry_a_stream() {
         }
         let directory = rig.state_dir.join("switch");
         let daemon = Daemon::start(&directory);
-        daemon.ask("switch add br0").unwrap();
-        if let Err(complaint) = daemon.ask("port add br0 p0 type=afpacket dev=na ring=true") {
+        daemon.try_ask("switch add br0").unwrap();
+        if let Err(complaint) = daemon.try_ask("port add br0 p0 type=afpacket dev=na ring=true") {
             netloom_testkit::skip!("{complaint}");
             return;
         }
-        let complaint = daemon.ask("port add br0 p1 type=afpacket dev=nb queues=2").unwrap_err();
+        let complaint = daemon.try_ask("port add br0 p1 type=afpacket dev=nb queues=2").unwrap_err();
         assert!(complaint.contains("needs `ring=true`"), "{complaint}");
-        daemon.ask("port add br0 p1 type=afpacket dev=nb ring=true queues=2").unwrap();
+        daemon.try_ask("port add br0 p1 type=afpacket dev=nb ring=true queues=2").unwrap();
         talk(rig, "a", "b", "10.3.0.2");
         talk(rig, "b", "a", "10.3.0.1");
     });

@@ -6,6 +6,7 @@
 //! - [`memory`]: two ports that are each other's other side, in this program.
 //! - [`wrap`]: queues around queues, which trace or make faults.
 //! - [`xdp`]: existing interfaces, by AF_XDP sockets.
+//! - `dpdk`: DPDK's devices, in programs that are built with the feature of this name.
 //! - [`vhost`]: virtual machines and other programs that speak vhost-user.
 //!
 //! Invariants:
@@ -19,6 +20,8 @@
 
 mod descriptor;
 mod device;
+#[cfg(feature = "dpdk")]
+pub mod dpdk;
 pub mod memory;
 pub mod packet;
 mod packet_ring;

@@ -229,6 +229,7 @@ Types:
   type=afxdp dev=NAME [mode=auto|zero-copy|copy|generic] [queues=N] [descriptors=2048] [netns=FILE]
       [multi-buffer=false] [open-checksums=true|false]         an existing interface, before the host's stack
   type=afpacket dev=NAME [ring=true [queues=N]]                an existing interface, beside the host's stack
+  type=dpdk args=DEVICE [queues=N] [descriptors=1024]          a device of DPDK's, if built with it
   type=pcap [record=FILE] [replay=FILE] [paced=true]           files of frames";
 
 const LINK_HELP: &str = "\

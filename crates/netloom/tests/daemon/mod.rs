@@ -47,6 +47,24 @@ impl<'a> Daemon<'a> {
         daemon
     }
 
+    /// What a command prints; its complaint if it fails.
+    pub fn try_ask(&self, words: &str) -> Result<String, String> {
+        let output = Command::new(env!("CARGO_BIN_EXE_netloom"))
+            .args(["--run", self.directory.to_str().unwrap()])
+            .args(words.split_whitespace())
+            .output()
+            .unwrap();
+        let text = |octets| String::from_utf8(octets).unwrap();
+        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+    }
+
+    /// A port as the list tells it.
+    pub fn port(&self, name: &str) -> serde_json::Value {
+        let text = self.try_ask("port list -o json").unwrap();
+        let ports: serde_json::Value = serde_json::from_str(&text).unwrap();
+        ports.as_array().unwrap().iter().find(|port| port["name"] == name).unwrap().clone()
+    }
+
     /// What a command prints; `None` if it fails.
     pub fn ask(&self, words: &[&str]) -> Option<String> {
         let output = Command::new(env!("CARGO_BIN_EXE_netloom"))
