@@ -3,8 +3,10 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
+mod bench;
 mod switch;
 
+pub use bench::{BenchCommand, DataplaneArgs, Mode, Traffic};
 pub use switch::{Assignment, FdbCommand, LinkCommand, MirrorCommand, PortCommand, SwitchCommand};
 
 /// Linux networks from one file: describe, plan, apply, verify, undo.
@@ -248,6 +250,12 @@ pub enum Command {
         /// Once, over this time.
         #[arg(long, value_name = "TIME", env = "NETLOOM_TOP_ONCE")]
         once: Option<String>,
+    },
+    /// Measure the data path.
+    Bench {
+        /// What.
+        #[command(subcommand)]
+        command: BenchCommand,
     },
     /// Show what this host can do, what is missing, and how to get it.
     Doctor {

@@ -1,6 +1,7 @@
 //! One module per command; `run` joins the realm that a command needs and calls it.
 
 mod apply;
+mod bench;
 mod capture;
 mod daemon;
 mod destroy;
@@ -64,6 +65,7 @@ pub fn run(cli: &Cli, printer: &Printer) -> Result<u8, Failure> {
         Command::Fdb { command } => return switch::fdb(cli.run.as_deref(), printer, command),
         Command::Capture(arguments) => return capture::run(cli.run.as_deref(), printer, arguments),
         Command::Flows => return switch::flows(cli.run.as_deref(), printer),
+        Command::Bench { command } => return bench::run(printer, command),
         Command::Top { once } => {
             let once = once.as_deref().map(time_span).transpose()?;
             return switch::top(cli.run.as_deref(), printer, once);
@@ -102,6 +104,7 @@ fn in_realm(cli: &Cli, printer: &Printer, realm: &Realm) -> Result<u8, Failure> 
         | Command::Fdb { .. }
         | Command::Capture(_)
         | Command::Flows
+        | Command::Bench { .. }
         | Command::Top { .. } => Ok(0),
         Command::Plan { file, destroy } => {
             let loaded = load::read(&file.file, &file.vars)?;
