@@ -26,6 +26,7 @@ mod flows;
 mod inbox;
 mod links;
 mod pace;
+mod share;
 mod watch;
 mod worker;
 

@@ -7,6 +7,7 @@ use crate::exit::{Exit, Outcome};
 use crate::flows::{FlowBounds, Flows, NONE};
 use crate::inbox::{self, Closed, Command, Inbox, Serving};
 use crate::links::Side;
+use crate::share::Share;
 use crate::watch::Fate;
 use netloom_mem::{BATCH, Batch, Label, Offload, PortNumber, ReceiveQueue, Wake};
 use netloom_nf::{Program, Reason};
@@ -19,10 +20,6 @@ use std::sync::mpsc::SendError;
 
 /// Commands that are taken in one turn.
 const COMMANDS: usize = 64;
-/// Of a second, the part that packets without a flow may cost while other ports have packets too.
-const MISS_SHARE: u64 = 10;
-/// Most nanoseconds of credit for them.
-const MISS_CREDIT: u64 = 200_000;
 /// A port that had no packets for so many nanoseconds competes with nobody.
 const ACTIVE: u64 = 1_000_000;
 /// Nanoseconds for which it is not worth to sleep.
@@ -49,9 +46,10 @@ struct Receiver {
     linked: bool,
     /// When packets came last.
     active: u64,
-    /// Nanoseconds that new flows of this port may still cost.
-    credit: u64,
-    credited: u64,
+    /// Its last batch was full: more waits than is served.
+    full: bool,
+    /// What new flows may still cost.
+    share: Share,
 }
 
 /// The packet path of one thread.
@@ -284,9 +282,15 @@ impl Worker {
 
     #[inline(never)]
     fn serve(&mut self, place: usize, now: u64, contended: bool) -> usize {
+        let spent = contended && self.receivers.get(place).is_some_and(|known| !known.share.is_whole());
+        if spent && self.must_wait(place, now) {
+            return 0;
+        }
+        let began = if spent { self.now() } else { now };
         let Some(receiver) = self.receivers.get_mut(place) else { return 0 };
         // A peer that is gone has left what it sent before in the batch; it comes back by itself.
         let count = receiver.queue.receive(&mut self.batch).unwrap_or(self.batch.len());
+        receiver.full = count == BATCH;
         if count == 0 {
             return 0;
         }
@@ -296,16 +300,46 @@ impl Worker {
         let octets = (0..count).map(|index| self.batch.length(index) as u64).sum();
         receiver.counters.received.add(count as u64);
         receiver.counters.received_octets.add(octets);
-        if receiver.linked {
+        let before = receiver.share;
+        let refused = if receiver.linked {
             self.delay(place, count, now);
+            0
         } else {
-            self.process(place, count, now, contended);
+            self.process(place, count, now, contended)
+        };
+        if spent && refused > 0 {
+            self.charge(place, before, self.now().saturating_sub(began), (refused, count));
         }
         if let Some(receiver) = self.receivers.get_mut(place) {
             receiver.queue.complete();
         }
         self.finish(place, now);
         count
+    }
+
+    /// Whether a queue spent more than its share on packets without a flow, while others have more than is served.
+    #[cold]
+    fn must_wait(&mut self, place: usize, now: u64) -> bool {
+        let Some(receiver) = self.receivers.get_mut(place) else { return false };
+        receiver.share.grow(now);
+        if !receiver.share.is_in_debt() {
+            return false;
+        }
+        let mut others = self.receivers.iter().enumerate().filter(|(other, _)| *other != place);
+        let waits = others.any(|(_, other)| other.full && !other.share.is_in_debt());
+        if waits && let Some(receiver) = self.receivers.get_mut(place) {
+            // What it has waits, so that it still competes.
+            receiver.active = now;
+        }
+        waits
+    }
+
+    /// Makes a queue pay for the packets of a batch that were refused, beyond what it has paid for the others.
+    #[cold]
+    fn charge(&mut self, place: usize, before: Share, elapsed: u64, (refused, count): (usize, usize)) {
+        let Some(receiver) = self.receivers.get_mut(place) else { return };
+        let rest = elapsed.saturating_sub(receiver.share.spent_since(&before));
+        receiver.share.spend(rest.saturating_mul(refused as u64) / count.max(1) as u64);
     }
 
     /// Sends what came through a port on its simulated link.
@@ -369,9 +403,9 @@ impl Worker {
         count
     }
 
-    /// Decides about a batch of frames that came in through a port, and sends them.
-    fn process(&mut self, place: usize, count: usize, now: u64, contended: bool) {
-        let Some(port) = self.receivers.get(place).map(|receiver| receiver.port) else { return };
+    /// Decides about a batch of frames that came in through a port, and sends them; gives how many were refused.
+    fn process(&mut self, place: usize, count: usize, now: u64, contended: bool) -> usize {
+        let Some(port) = self.receivers.get(place).map(|receiver| receiver.port) else { return 0 };
         for index in 0..count {
             let length = self.batch.length(index);
             self.layers[index] = extract(self.batch.head(index), length, port, &mut self.keys[index]);
@@ -382,8 +416,9 @@ impl Worker {
         }
         let mut found = [NONE; BATCH];
         self.flows.find_batch(&self.keys, count, &mut found);
+        let mut refused = 0;
         if found[..count].contains(&NONE) {
-            self.translate(place, &mut found[..count], now, contended);
+            refused = self.translate(place, &mut found[..count], now, contended);
         }
         for (index, flow) in found.into_iter().enumerate().take(count) {
             if flow == NONE {
@@ -408,6 +443,7 @@ impl Worker {
         if watched {
             self.exit.watches.tell();
         }
+        refused
     }
 
     /// Ends a batch that was dealt with.
@@ -464,16 +500,15 @@ impl Worker {
         }
     }
 
-    /// Asks the brain about packets without a flow. Packets whose answer is not kept are dealt with here.
+    /// Asks the brain about packets without a flow, and gives how many were refused because the port asks too much. Packets
+    /// whose answer is not kept are dealt with here.
     #[cold]
-    fn translate(&mut self, place: usize, found: &mut [Flow], now: u64, contended: bool) {
-        let Some(receiver) = self.receivers.get_mut(place) else { return };
-        let elapsed = now.saturating_sub(receiver.credited);
-        receiver.credited = now;
-        receiver.credit = (receiver.credit + elapsed / MISS_SHARE).min(MISS_CREDIT);
-        let (port, credit, counters) = (receiver.port, receiver.credit, receiver.counters.clone());
+    fn translate(&mut self, place: usize, found: &mut [Flow], now: u64, contended: bool) -> usize {
+        let Some(receiver) = self.receivers.get_mut(place) else { return 0 };
+        receiver.share.grow(now);
+        let (port, credit, counters) = (receiver.port, receiver.share.credit(), receiver.counters.clone());
         let began = self.now();
-        let mut spent = 0;
+        let (mut spent, mut refused) = (0, 0);
         let mut done = 0_u32;
         let mut index = 0;
         while let Some(flow) = found.get_mut(index) {
@@ -497,6 +532,7 @@ impl Worker {
             if contended && spent > credit {
                 counters.lose(Reason::Busy, 1);
                 self.exit.watches.settle(this, || Fate::Dropped(Reason::Busy));
+                refused += 1;
                 continue;
             }
             let (key, layers, head) = (&self.keys[this], self.layers[this], self.batch.head(this));
@@ -523,8 +559,9 @@ impl Worker {
             }
         }
         if contended && let Some(receiver) = self.receivers.get_mut(place) {
-            receiver.credit = credit.saturating_sub(spent);
+            receiver.share.spend(spent);
         }
+        refused
     }
 
     /// Carries out a program for one packet only.
@@ -602,8 +639,8 @@ impl Worker {
             load,
             linked: self.exit.links.has(port, Side::In),
             active: 0,
-            credit: MISS_CREDIT,
-            credited: 0,
+            full: false,
+            share: Share::default(),
         });
     }
 

@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use netloom_datapath::{
-    Answer, Brain, Command, FlowBounds, PortCounters, PortQueues, Question, Worker, handle,
-};
+use netloom_datapath::{Answer, Brain, FlowBounds, PortQueues, Question, Worker, crew};
 use netloom_mem::{Batch, Offload, PortError, PortNumber, ReceiveQueue, SendQueue};
 use netloom_nf::{Action, Program, Rate, Reason, Unit};
 use netloom_table::{Field, Mask};
@@ -108,22 +106,22 @@ impl Brain for Shapes {
 fn known_flows_cost_no_allocation_whatever_their_programs() {
     let (asked, sent) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let time = Arc::new(AtomicU64::new(1));
-    let (handle, side) = handle().unwrap();
+    let (mut crew, mut sides) = crew(1).unwrap();
     let clock = time.clone();
     let clock = Box::new(move || clock.load(Ordering::Relaxed));
-    let mut worker = Worker::new(side, Box::new(Shapes(asked.clone())), FlowBounds::default(), 3, clock);
+    let mut worker =
+        Worker::new(sides.remove(0), Box::new(Shapes(asked.clone())), FlowBounds::default(), 3, clock);
     for number in 1..=3 {
         let mut receive: Vec<Box<dyn ReceiveQueue>> = Vec::new();
         if number != 3 {
             receive.push(Box::new(Frames { port: number, flows: 1000, next: 0, frame: vec![0; 1514] }));
         }
-        let send: Option<Box<dyn SendQueue>> = Some(Box::new(Count(sent.clone())));
-        let counters = Arc::new(PortCounters::default());
-        assert!(handle.tell(Command::Add(PortQueues { number, receive, send, counters })));
+        let send: Vec<Box<dyn SendQueue>> = vec![Box::new(Count(sent.clone()))];
+        crew.add(PortQueues { number, receive, send, together: false }).unwrap();
     }
     let rate = Rate { unit: Unit::Packets, per_second: 1_000_000, burst: 1000 };
-    handle.tell(Command::Meter(1, Some((rate, Reason::Rate))));
-    handle.tell(Command::Limit(3, Some(rate)));
+    crew.meter(1, Some((rate, Reason::Rate))).unwrap();
+    crew.limit(3, Some(rate)).unwrap();
     let mut turn = |turns: u32| {
         for _ in 0..turns {
             // A millisecond each: ageing, reports of use and all that happens once a second happen too.

@@ -3,14 +3,11 @@
 use super::memory::Clock;
 use super::stages::{Stages, TimedBrain};
 use crate::cli::Mode;
-use netloom_datapath::{
-    Brain, Command, FlowBounds, FlowReport, Handle, PortCounters, PortQueues, Worker, handle,
-};
+use netloom_datapath::{Brain, Crew, FlowBounds, FlowReport, PortQueues, PortTotals, Worker, crew};
 use netloom_mem::{BATCH, Batch, PortNumber, ReceiveQueue, SendQueue};
 use netloom_nf::Reason;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
 
 /// Where a worker's caches begin to mix.
 pub const SEED: u64 = 0x6e65_746c_6f6f_6d21;
@@ -26,14 +23,11 @@ pub struct Port {
 }
 
 /// What is measured.
-pub struct Device {
-    kind: Kind,
-    ports: Vec<(PortNumber, Arc<PortCounters>)>,
-}
-
-enum Kind {
+pub enum Device {
+    /// A loop that moves frames.
     Mover(Box<Mover>),
-    Worker(Box<Worker>, Handle),
+    /// A worker, alone in its crew, and its ports.
+    Worker(Box<Worker>, Crew, Vec<PortNumber>),
 }
 
 /// Counts of all ports at one time.
@@ -52,6 +46,16 @@ pub struct Counts {
 }
 
 impl Counts {
+    fn add(&mut self, port: PortNumber, totals: &PortTotals) {
+        self.received.insert(port, totals.received);
+        self.octets += totals.received_octets;
+        self.sent.insert(port, totals.sent);
+        self.unsent += totals.unsent;
+        for reason in Reason::ALL {
+            *self.dropped.entry(reason.name()).or_insert(0) += totals.lost(reason);
+        }
+    }
+
     /// What was added since.
     pub fn since(&self, before: &Self) -> Self {
         let ports = |now: &BTreeMap<PortNumber, u64>, then: &BTreeMap<PortNumber, u64>| {
@@ -84,42 +88,43 @@ impl Device {
         stages: &Arc<Stages>,
         clock: Clock,
     ) -> std::io::Result<Self> {
-        let known: Vec<(PortNumber, Arc<PortCounters>)> =
-            ports.iter().map(|port| (port.number, Arc::default())).collect();
-        let Some(brain) = brain else {
-            return Ok(Self { kind: Kind::Mover(Box::new(Mover::new(mode, ports, &known))), ports: known });
-        };
-        let (handle, side) = handle()?;
+        let Some(brain) = brain else { return Ok(Self::Mover(Box::new(Mover::new(mode, ports)))) };
+        let (mut crew, mut sides) = crew(1)?;
+        let side = sides.pop().ok_or_else(|| std::io::Error::other("a crew without a worker"))?;
         let brain = Box::new(TimedBrain { inner: brain, stages: stages.clone(), clock });
         let mut worker = Worker::new(side, brain, bounds, SEED, Box::new(move || clock.now()));
-        for (port, (_, counters)) in ports.into_iter().zip(&known) {
-            let Port { number, receive, send } = port;
-            handle.tell(Command::Add(PortQueues { number, receive, send, counters: counters.clone() }));
+        let mut known = Vec::new();
+        for Port { number, receive, send } in ports {
+            known.push(number);
+            let queues = PortQueues { number, receive, send: send.into_iter().collect(), together: false };
+            crew.add(queues).map_err(std::io::Error::other)?;
         }
         worker.turn();
-        Ok(Self { kind: Kind::Worker(Box::new(worker), handle), ports: known })
+        Ok(Self::Worker(Box::new(worker), crew, known))
     }
 
     /// One turn over all ports; gives the number of frames that came.
     #[inline]
     pub fn turn(&mut self) -> usize {
-        match &mut self.kind {
-            Kind::Mover(mover) => mover.turn(),
-            Kind::Worker(worker, _) => worker.turn(),
+        match self {
+            Self::Mover(mover) => mover.turn(),
+            Self::Worker(worker, ..) => worker.turn(),
         }
     }
 
     /// What was counted so far.
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
-        for (number, counters) in &self.ports {
-            counts.received.insert(*number, counters.received.get());
-            counts.octets += counters.received_octets.get();
-            counts.sent.insert(*number, counters.sent.get());
-            counts.unsent += counters.unsent.get();
-            for reason in Reason::ALL {
-                let count = counters.dropped[reason as usize].get();
-                *counts.dropped.entry(reason.name()).or_insert(0) += count;
+        match self {
+            Self::Mover(mover) => {
+                for (port, totals) in &mover.ports {
+                    counts.add(port.number, totals);
+                }
+            }
+            Self::Worker(_, crew, ports) => {
+                for port in ports {
+                    counts.add(*port, &crew.totals(*port).unwrap_or_default());
+                }
             }
         }
         counts
@@ -127,28 +132,32 @@ impl Device {
 
     /// The worker's flows.
     pub fn flows(&mut self) -> Vec<FlowReport> {
-        let Kind::Worker(worker, handle) = &mut self.kind else { return Vec::new() };
-        let (to, from) = channel();
-        handle.tell(Command::Report(to));
-        worker.turn();
-        from.try_recv().unwrap_or_default()
+        let Self::Worker(worker, crew, _) = self else { return Vec::new() };
+        // It answers in one of its turns.
+        let flows = std::thread::scope(|scope| {
+            let asking = scope.spawn(|| crew.flows());
+            while !asking.is_finished() {
+                worker.turn();
+            }
+            asking.join()
+        });
+        flows.ok().and_then(Result::ok).unwrap_or_default().into_iter().flatten().collect()
     }
 }
 
 /// Moves frames from each port to the next.
-struct Mover {
+pub struct Mover {
     mode: Mode,
-    ports: Vec<(Port, Arc<PortCounters>)>,
+    ports: Vec<(Port, PortTotals)>,
     batch: Batch,
     order: [u8; BATCH],
 }
 
 impl Mover {
-    fn new(mode: Mode, ports: Vec<Port>, counters: &[(PortNumber, Arc<PortCounters>)]) -> Self {
-        let ports = ports.into_iter().zip(counters).map(|(port, (_, counters))| (port, counters.clone()));
+    fn new(mode: Mode, ports: Vec<Port>) -> Self {
         Self {
             mode,
-            ports: ports.collect(),
+            ports: ports.into_iter().map(|port| (port, PortTotals::default())).collect(),
             batch: Batch::new(),
             order: std::array::from_fn(|index| index as u8),
         }
@@ -170,26 +179,26 @@ impl Mover {
     }
 
     fn serve(&mut self, from: usize, queue: usize) -> usize {
-        let (port, counters) = &mut self.ports[from];
+        let (port, totals) = &mut self.ports[from];
         let receive = &mut port.receive[queue];
         // A peer that is gone has left what it sent before in the batch; it comes back by itself.
         let count = receive.receive(&mut self.batch).unwrap_or(self.batch.len());
         if count == 0 {
             return 0;
         }
-        counters.received.add(count as u64);
+        totals.received += count as u64;
         let octets: u64 = (0..count).map(|index| self.batch.length(index) as u64).sum();
-        counters.received_octets.add(octets);
+        totals.received_octets += octets;
         let to = (from + 1) % self.ports.len();
         if self.mode != Mode::Rxonly {
             for index in 0..count {
                 change(self.mode, self.batch.head_mut(index));
             }
-            let (port, counters) = &mut self.ports[to];
+            let (port, totals) = &mut self.ports[to];
             if let Some(send) = &mut port.send {
                 let sent = send.send(&self.batch, &self.order[..count]).unwrap_or(0);
-                counters.sent.add(sent as u64);
-                counters.unsent.add((count - sent) as u64);
+                totals.sent += sent as u64;
+                totals.unsent += (count - sent) as u64;
             }
         }
         self.ports[from].0.receive[queue].complete();

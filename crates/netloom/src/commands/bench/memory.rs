@@ -163,6 +163,8 @@ impl Got {
 
 /// The sink.
 pub struct Sink {
+    /// The port whose frames it counts.
+    pub from: PortNumber,
     /// What is told.
     pub got: Arc<Got>,
     /// The time.
@@ -175,6 +177,11 @@ pub struct Sink {
 
 impl SendQueue for Sink {
     fn send(&mut self, batch: &Batch, frames: &[u8]) -> Result<usize, PortError> {
+        // A batch came through one port.
+        let first = frames.first().map(|index| batch.port(usize::from(*index)));
+        if first.is_none_or(|port| port != self.from) {
+            return Ok(frames.len());
+        }
         let octets = frames.iter().map(|index| batch.length(usize::from(*index)) as u64).sum();
         self.got.frames.add(frames.len() as u64);
         self.got.octets.add(octets);

@@ -51,7 +51,7 @@ impl Ports {
     /// # Errors
     /// When a port can't be opened.
     pub fn run(&self, plan: &Plan, rate: Option<f64>, seconds: f64) -> Result<Outcome, Failure> {
-        let mut drivers = Drivers::new()?;
+        let mut drivers = Drivers::new(1)?;
         let mut all = Vec::new();
         for (number, text) in (1..).zip(self.carried.iter().chain(&self.tester)) {
             all.push(open(&mut drivers, number, text)?);
@@ -64,7 +64,8 @@ impl Ports {
         for (number, port) in (1..).zip(all) {
             let receive =
                 port.receive.into_iter().map(|queue| TimedReceive::around(queue, &stages, clock)).collect();
-            let send = port.send.map(|queue| TimedSend::around(queue, &stages, clock));
+            // One worker sends: through the first.
+            let send = port.send.into_iter().next().map(|queue| TimedSend::around(queue, &stages, clock));
             ports.push(Port { number, receive, send });
             keep.push(port.keep);
         }
@@ -79,8 +80,10 @@ impl Ports {
                     }
                     None => (last.send, last.receive),
                 };
-                let send =
-                    send.ok_or_else(|| Failure::new("nothing can be sent through the generator's port"))?;
+                let send = send
+                    .into_iter()
+                    .next()
+                    .ok_or_else(|| Failure::new("nothing can be sent through the generator's port"))?;
                 let blind = plan.mode == Mode::Txonly;
                 let (traffic, flows, sizes, queue) =
                     (plan.traffic, plan.flows, plan.sizes.clone(), plan.queue);

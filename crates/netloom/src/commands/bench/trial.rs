@@ -175,7 +175,7 @@ impl Plan {
                 looked: 0,
             })
         };
-        let sink = |got: &Arc<Got>| Box::new(Sink { got: got.clone(), clock, next: 0, last: 0 });
+        let sink = |got: &Arc<Got>| Box::new(Sink { from: IN, got: got.clone(), clock, next: 0, last: 0 });
         let incoming = TimedReceive::around(source(IN, self.traffic, rate, &given), &stages, clock);
         let outgoing = TimedSend::around(sink(&got), &stages, clock);
         let mut ports = vec![
