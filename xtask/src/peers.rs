@@ -24,6 +24,12 @@ const PEERS: &[Peer] = &[
     Peer { program: "tcpdump", package: "tcpdump", used_for: "captures" },
     Peer { program: "iperf3", package: "iperf3", used_for: "bandwidth" },
     Peer { program: "python3", package: "python3", used_for: "the emulated machine" },
+    Peer { program: "xmllint", package: "libxml2-utils", used_for: "judging XML for libvirt" },
+    Peer {
+        program: "/usr/share/libvirt/schemas/domain.rng",
+        package: "libvirt0",
+        used_for: "the schema of libvirt's domains",
+    },
     Peer {
         program: "/usr/lib/python3/dist-packages/scapy",
         package: "python3-scapy",

@@ -5,6 +5,7 @@ use crate::expectation::ResolvedTest;
 use crate::inventory::{Inventory, Make};
 use crate::object::shaper::Support;
 use crate::object::{Desired, Key, LinkKind, LinkRef, Origin, Space};
+use crate::routing::implied_gateways;
 use crate::table::Table;
 use ipnet::IpNet;
 use netloom_wire::{MacAddr, NodeName};
@@ -97,6 +98,9 @@ impl Compiled {
     }
 }
 
+/// What an interface of a virtual machine is.
+const VHOST_USER: &str = "vhost-user";
+
 /// What `inspect`, `graph` and tests want to know of an interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterfaceFacts {
@@ -114,6 +118,17 @@ pub struct InterfaceFacts {
     pub mac: Option<MacAddr>,
     /// Its MTU, if Netloom sets it.
     pub mtu: Option<u32>,
+    /// Of a virtual machine's interface: the gateways of its default routes.
+    #[serde(default)]
+    pub gateways: Vec<IpAddr>,
+}
+
+impl InterfaceFacts {
+    /// Whether it is inside a virtual machine.
+    #[must_use]
+    pub fn is_machine(&self) -> bool {
+        self.kind == VHOST_USER
+    }
 }
 
 /// Something that the user should know and that does not stop the compilation.
@@ -306,6 +321,14 @@ pub enum ProblemKind {
         /// What stands against it.
         why: String,
     },
+    /// The kernel's bridge can't stand for Netloom's own switch here.
+    #[error("network {network} can't be `via: kernel`: {need}, which takes Netloom's own switch")]
+    ViaKernel {
+        /// The network.
+        network: NodeName,
+        /// What needs the switch.
+        need: String,
+    },
     /// The kernel's bridge has at most 1,023 ports (`BR_MAX_PORTS`, net/bridge/br_private.h).
     #[error("network {network} has {ports} ports, but a bridge has at most 1023: split it")]
     Ports {
@@ -330,6 +353,19 @@ pub(crate) fn facts(inventory: &Inventory<'_>, table: &Table) -> Vec<InterfaceFa
         .devices
         .iter()
         .filter_map(|(at, device)| {
+            if let Make::Socket { network } = &device.make {
+                let implied = implied_gateways(inventory, &at.space);
+                return Some(InterfaceFacts {
+                    at: at.clone(),
+                    kind: VHOST_USER.to_owned(),
+                    network: Some(network.clone()),
+                    peer: None,
+                    addresses: device.addresses.clone(),
+                    mac: device.mac,
+                    mtu: device.mtu,
+                    gateways: implied.iter().filter(|way| way.at == at).map(|way| way.gateway).collect(),
+                });
+            }
             let link = table.link(&Key::link(at))?;
             let peer = match &link.kind {
                 LinkKind::Veth { peer } => Some(peer.clone()),
@@ -348,6 +384,7 @@ pub(crate) fn facts(inventory: &Inventory<'_>, table: &Table) -> Vec<InterfaceFa
                 addresses: device.addresses.clone(),
                 mac: link.mac,
                 mtu: link.mtu,
+                gateways: Vec::new(),
             })
         })
         .collect()

@@ -103,6 +103,9 @@ pub struct Target {
     pub node: Option<NodeName>,
     /// The address to talk to; it may be another one than the node's own, where a router maps it.
     pub address: IpAddr,
+    /// The node is a virtual machine: it answers for itself, if it runs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub machine: bool,
 }
 
 /// A node on a way.
@@ -150,8 +153,10 @@ impl Scene<'_, '_> {
     fn pairs(&self, report: &mut Report<'_>) -> Vec<(NodeName, Target)> {
         let mut pairs: Vec<(NodeName, Target)> = Vec::new();
         let mut seen = HashSet::new();
+        // Nothing of ours is in a virtual machine that could send.
+        let is_ours = |name: &NodeName| self.inventory.nodes.get(name).is_none_or(|facts| !facts.machine);
         let senders: BTreeSet<NodeName> =
-            self.flow.from.iter().flat_map(|peer| nodes(self.inventory, peer)).collect();
+            self.flow.from.iter().flat_map(|peer| nodes(self.inventory, peer)).filter(is_ours).collect();
         'all: for from in senders {
             for peer in &self.flow.to {
                 for to in self.targets(&from, peer, report) {
@@ -181,8 +186,9 @@ impl Scene<'_, '_> {
         if let (PeerName::Prefix(prefix), true) = (peer, found.is_empty()) {
             // An address of nobody in the file, like one on the Internet.
             let address = self.test.address.as_ref().map_or(prefix.net().addr(), |address| address.value);
-            return vec![Target { node: None, address }];
+            return vec![Target { node: None, address, machine: false }];
         }
+        let is_ours = |name: &NodeName| self.inventory.nodes.get(name).is_none_or(|facts| !facts.machine);
         let mut targets = Vec::new();
         for node in found.into_iter().filter(|node| node != from) {
             let within = match peer {
@@ -191,7 +197,10 @@ impl Scene<'_, '_> {
             };
             let given = self.test.address.as_ref().map(|address| address.value);
             match given.or_else(|| address(self.inventory, from, &node, !self.test.ipv6, within)) {
-                Some(address) => targets.push(Target { node: Some(node), address }),
+                Some(address) => {
+                    let machine = !is_ours(&node);
+                    targets.push(Target { node: Some(node), address, machine });
+                }
                 None => {
                     let family = if self.test.ipv6 { "IPv6 address" } else { "IPv4 address" };
                     let name = format!("of {node} to talk to");

@@ -57,10 +57,11 @@ fn bonded(inventory: &Inventory<'_>) -> BTreeSet<LinkRef> {
 /// Whether the device has an Ethernet address of its own. VLANs and ipvlans have their parent's.
 fn ethernet(device: &Device<'_>) -> bool {
     match &device.make {
-        Make::Existing | Make::Vrf { .. } => false,
+        Make::Existing | Make::Vrf { .. } | Make::Patch { .. } => false,
         Make::Cable { .. }
         | Make::Bridge { .. }
         | Make::Port { .. }
+        | Make::Socket { .. }
         | Make::OverlayVxlan { .. }
         | Make::OverlayGeneve { .. }
         | Make::Rider { .. } => true,

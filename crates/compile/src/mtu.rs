@@ -73,10 +73,11 @@ impl<'b> Finder<'b, '_> {
                 Some(said.unwrap_or_else(|| self.cable(device, beyond)))
             }
             Make::Bridge { network } => self.inventory.segments.get(network).map(|found| self.segment(found)),
-            Make::Rider { network, .. } | Make::Port { network } => {
-                let segment = self.inventory.segments.get(network);
-                Some(said.or_else(|| segment.map(|found| self.segment(found))).unwrap_or_else(|| self.base()))
+            Make::Rider { network, .. } | Make::Port { network, .. } | Make::Socket { network } => {
+                let beyond = device.port.as_ref().map(|port| &port.network);
+                Some(said.unwrap_or_else(|| self.smallest([Some(network), beyond].into_iter().flatten())))
             }
+            Make::Patch { .. } => None,
             Make::OverlayVxlan { network, .. } | Make::OverlayGeneve { network, .. } => {
                 self.inventory.segments.get(network).map(|found| self.segment(found))
             }
@@ -99,14 +100,15 @@ impl<'b> Finder<'b, '_> {
 
     /// A cable has the MTU of the network it is a port of; between two networks the smaller one.
     fn cable(&mut self, device: &'b Device<'_>, beyond: Option<&'b Device<'_>>) -> u32 {
-        let inventory = self.inventory;
         let ports = [Some(device), beyond].into_iter().flatten().filter_map(|end| end.port.as_ref());
-        let segments = ports.filter(|port| port.role != PortRole::Uplink).map(|port| &port.network);
-        let found: Vec<u32> = segments
-            .filter_map(|name| inventory.segments.get(name))
-            .map(|segment| self.segment(segment))
-            .collect();
-        found.into_iter().min().unwrap_or_else(|| self.base())
+        self.smallest(ports.filter(|port| port.role != PortRole::Uplink).map(|port| &port.network))
+    }
+
+    /// The smallest MTU of some networks.
+    fn smallest(&mut self, networks: impl Iterator<Item = &'b NodeName>) -> u32 {
+        let inventory = self.inventory;
+        let segments = networks.filter_map(|name| inventory.segments.get(name));
+        segments.map(|segment| self.segment(segment)).min().unwrap_or_else(|| self.base())
     }
 
     fn single(&mut self, at: &LinkRef, link: &Link, said: Option<u32>) -> Option<u32> {

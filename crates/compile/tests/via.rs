@@ -1,12 +1,12 @@
 //! Who carries a network: what the user says, or what the kernel at hand can do.
-#![allow(clippy::unwrap_used, reason = "test code, though not in a test function")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test code, though not in a test function")]
 
 mod common;
 
 use common::{check_laws, compiled, try_compile};
 use netloom_compile::object::shaper::Support;
-use netloom_compile::object::{Key, LinkKind, Space, Spec};
-use netloom_compile::{Bridging, Compiled, Context};
+use netloom_compile::object::{Behind, Key, LinkKind, LinkRef, Space, Spec, SwitchPort};
+use netloom_compile::{Bridging, Check, Compiled, Context};
 
 const WITHOUT_VLANS: Bridging = Bridging { bridges: true, vlans: false };
 
@@ -61,9 +61,13 @@ fn auto_is_the_kernel_unless_it_lacks_something() {
 #[test]
 fn what_the_switch_lacks_keeps_auto_with_the_kernel_and_is_told() {
     let obstacles = [
-        ("bridge: { stp: true }", "", "`bridge` sets more than VLANs"),
-        ("uplink: 'host:eth9'", "", "its uplink is an interface of the host"),
-        ("", "links: ['net:x -- host:y']\n", "a link ends at net:x"),
+        ("bridge: { stp: true, max-age: 6500ms }", "", "`max-age` is not in whole seconds"),
+        ("bridge: { stp: true, priority: 5 }", "", "no multiple of 4096"),
+        (
+            "",
+            "links: [{ link: 'net:x -- host:y', medium: { duplex: simplex } }]\n",
+            "the link that ends at net:x goes one way only",
+        ),
         ("", "defaults: { offloads: { tso: false } }\n", "offloads or queues of a:eth0 are set"),
     ];
     for (network, rest, obstacle) in obstacles {
@@ -190,4 +194,160 @@ fn a_kernel_without_netem_leaves_media_to_the_switch() {
         assert!(!switch || why.contains("netem"), "{why}");
         assert!(!carrier(&on(Bridging::ALL, &text)).0);
     }
+}
+
+/// What a port of Netloom's switch is, and why.
+fn port(compiled: &Compiled, at: &str) -> (SwitchPort, String) {
+    let (node, link) = at.split_once(':').unwrap();
+    let space = if node == "host" { Space::Host } else { Space::Node(node.parse().unwrap()) };
+    let object = &compiled.desired.objects[&Key::SwitchPort { space, link: link.parse().unwrap() }];
+    match &object.spec {
+        Spec::SwitchPort(port) => (port.clone(), object.reason.to_string()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn links_and_uplinks_of_switches() {
+    let text = "
+netloom: 1
+name: t
+defaults: { via: switch }
+networks:
+  one: { subnet: 10.0.0.0/24, bridge: { stp: true, priority: 4096, hello-time: 1s, ageing: 10s } }
+  two: { subnet: 10.1.0.0/24, uplink: 'host:eth9', bridge: { multicast-snooping: true, multicast-querier: true } }
+  old: { via: kernel, subnet: 10.2.0.0/24 }
+  inside: { mode: nat, subnet: 10.3.0.0/24, uplink: one }
+endpoints:
+  a: { interfaces: { eth0: { network: one, stp-cost: 7 } } }
+  b: { interfaces: { eth1: { address: auto, vlan: 10 } } }
+links:
+  - one:to-two -- two:to-one
+  - one:to-old -- old:to-one
+  - b:eth1 -- two:b
+";
+    let compiled = compiled(text);
+    check_laws(&compiled);
+    let objects = &compiled.desired.objects;
+    let link = |space: &str, name: &str| {
+        let key = Key::Link { space: Space::Node(space.parse().unwrap()), name: name.parse().unwrap() };
+        objects.get(&key).map(|object| match &object.spec {
+            Spec::Link(link) => {
+                (link.kind.word().to_owned(), link.controller.as_ref().map(ToString::to_string))
+            }
+            other => panic!("{other:?}"),
+        })
+    };
+    // Between two of its switches there is no interface at all.
+    let (to_two, _) = port(&compiled, "one:to-two");
+    let peer = LinkRef { space: Space::Node("two".parse().unwrap()), name: "to-one".parse().unwrap() };
+    assert_eq!((to_two.behind, to_two.edge), (Behind::Patch { peer }, false));
+    assert_eq!((link("one", "to-two"), link("two", "to-one")), (None, None));
+    // Where the other one is the kernel's, the port is an interface in its bridge.
+    assert_eq!(port(&compiled, "old:to-one").0.network.as_str(), "one");
+    assert_eq!(link("old", "to-one"), Some(("tap".to_owned(), Some("old".to_owned()))));
+    assert_eq!(link("one", "to-old"), None);
+    let (b, why) = port(&compiled, "b:eth1");
+    assert_eq!((b.network.as_str(), b.vlans_in_words().as_str()), ("two", "10 untagged"));
+    assert!(why.contains("is linked with two:b"), "{why}");
+    let address: ipnet::IpNet = "10.1.0.1/24".parse().unwrap();
+    let space = Space::Node("b".parse().unwrap());
+    assert!(objects.contains_key(&Key::Address { space, link: "eth1".parse().unwrap(), address }));
+    let (uplink, _) = port(&compiled, "host:eth9");
+    assert_eq!((uplink.behind, uplink.network.as_str()), (Behind::Interface, "two"));
+    assert_eq!(port(&compiled, "inside:uplink0").0.network.as_str(), "one");
+    let (a, _) = port(&compiled, "a:eth0");
+    assert_eq!((a.cost, a.edge), (Some(7), true));
+    let switch = |name: &str| match &objects[&Key::Switch { space: Space::Node(name.parse().unwrap()) }].spec
+    {
+        Spec::Switch(switch) => switch.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(switch("one").tree.unwrap().to_string(), "on priority 4096 hello 1s");
+    assert_eq!(switch("one").ageing, Some(10_000));
+    assert!(switch("two").snooping && switch("two").querier.contains(&10) && switch("two").tree.is_none());
+}
+
+const MACHINES: &str = "
+netloom: 1
+name: t
+networks: { lan: { subnet: [10.0.0.0/24, 'fd00::/64'], mode: nat, mtu: 1400 } }
+endpoints:
+  web: { networks: [lan] }
+  guest:
+    kind: vm
+    interfaces: { eth0: { network: lan, vlan: 7, queues: 4, socket: { mode: client, path: /run/x.sock, group: 5 } } }
+tests: [{ reach: 'web, guest -> guest' }]
+";
+
+#[test]
+fn a_virtual_machine_is_a_socket_and_nothing_else() {
+    let compiled = compiled(MACHINES);
+    check_laws(&compiled);
+    let guest = Space::Node("guest".parse().unwrap());
+    let own: Vec<&Key> = compiled.desired.objects.keys().filter(|key| *key.space() == guest).collect();
+    assert!(matches!(own.as_slice(), [Key::SwitchPort { .. }]), "{own:?}");
+    let (port, why) = port(&compiled, "guest:eth0");
+    assert_eq!(port.behind.to_string(), "vhost-user client, 4 queues, /run/x.sock, group 5");
+    assert!(port.pinned.is_none() && why == "attaches guest to network lan", "{why}");
+    let facts = compiled.interfaces.iter().find(|facts| facts.is_machine()).unwrap();
+    assert_eq!((facts.addresses.len(), facts.mtu, facts.gateways.len()), (2, Some(1400), 2));
+    let space = Space::Node("lan".parse().unwrap());
+    let switch = &compiled.desired.objects[&Key::Switch { space }];
+    assert!(switch.reason.ends_with("since guest is a virtual machine"), "{}", switch.reason);
+    // Nothing of ours is inside to begin a test.
+    assert_eq!(compiled.tests.len(), 1);
+    let Check::Reach { to, .. } = &compiled.tests[0].check else { panic!("{:?}", compiled.tests) };
+    assert!(to.machine);
+}
+
+#[test]
+fn ports_that_are_pinned_and_machines_where_there_are_policies() {
+    let text = MACHINES.replace("tests:", "policies: { default: deny }\ntests:");
+    let guarded = compiled(&text);
+    let (pinned, _) = port(&guarded, "guest:eth0");
+    let pinned = pinned.pinned.unwrap();
+    let facts = guarded.interfaces.iter().find(|facts| facts.is_machine()).unwrap();
+    assert_eq!((Some(pinned.mac), pinned.addresses.len()), (facts.mac, 2));
+    assert!(guarded.notes.iter().any(|note| note.text.contains("not between virtual machine guest")));
+    let free = text.replace("queues: 4", "pinned: false");
+    assert!(port(&compiled(&free), "guest:eth0").0.pinned.is_none());
+
+    let plain = file("", "").replace("vlan: 10", "pinned: true");
+    let (switch, why) = carrier(&compiled(&plain));
+    assert!(switch && why.ends_with("since a:eth0 is pinned to its addresses"), "{why}");
+    let refused = try_compile(&plain.replace("net: {", "net: { via: kernel,"), &Context::default());
+    let text = refused.unwrap_err().to_string();
+    assert!(text.contains("can't be `via: kernel`: a:eth0 is pinned"), "{text}");
+}
+
+#[test]
+fn media_of_links_and_of_machines() {
+    let text = "
+netloom: 1
+name: t
+defaults: { via: switch }
+networks: { one: { mode: bridge }, two: {}, old: { via: kernel } }
+endpoints:
+  guest: { kind: vm, interfaces: { eth0: { network: one, address: none, medium: { delay: 3ms } } } }
+  a: {}
+links:
+  - { link: 'one:to-two -- two:to-one', medium: { profile: 5g } }
+  - { link: 'a:eth0 -- one:a', medium: { profile: 5g } }
+  - { link: 'one:b -- a:eth1', medium: { profile: 5g } }
+  - { link: 'old:to-one -- one:to-old', medium: { loss: 1% } }
+qos: [{ on: 'guest:eth0', tbf: { rate: 8mbit } }]
+";
+    let compiled = compiled(text);
+    let link = |at: &str| port(&compiled, at).0.link;
+    // Who stands first sends up, and a cable between two switches is at one end.
+    assert_eq!(link("a:eth0")["link-rate-in"], link("a:eth1")["link-rate-out"]);
+    assert_ne!(link("a:eth0")["link-rate-in"], link("a:eth0")["link-rate-out"]);
+    assert_eq!(link("one:to-two")["link-rate-out"], link("a:eth0")["link-rate-in"]);
+    assert!(link("two:to-one").is_empty());
+    assert_eq!((&link("old:to-one")["loss-in"][..], &link("old:to-one")["loss-out"][..]), ("1%", "1%"));
+    assert_eq!(
+        (&link("guest:eth0")["delay-in"][..], &link("guest:eth0")["link-rate-in"][..]),
+        ("3ms", "8mbit")
+    );
 }

@@ -4,7 +4,8 @@
 //! kernel. The daemon is one for each realm; it is started when the first switch is made and ends with the last.
 //!
 //! How objects are named there: a network's switch is `TOPOLOGY.NETWORK`, the port behind an interface is
-//! `TOPOLOGY.NODE.INTERFACE`. Both carry the topology as an option; without it they are somebody else's.
+//! `TOPOLOGY.NODE.INTERFACE`. Both carry the topology as an option; without it they are somebody else's. The sockets of
+//! virtual machines are in a directory beside that of the daemon, under the names of their ports.
 //!
 //! Invariants: observing starts nothing. A daemon that was killed leaves its configuration, so that what it carried is
 //! seen as not running and is mended by starting it again; the interfaces persist meanwhile.
@@ -15,13 +16,21 @@ use crate::switch::{
     self, GONE, NOT_OPEN, Options, PortStatus, Reply, Request, SwitchConfiguration, SwitchSocket, ask,
 };
 use netloom_compile::object::{
-    Desired, Key, Mark, Observed, ObservedObject, Operation, Owner, PortVlan, Space, Spec, Switch, SwitchPort,
+    Behind, Desired, Key, LinkRef, Mark, Observed, ObservedObject, Operation, Owner, Space, Spec, Switch,
+    SwitchPort,
 };
 use netloom_kernel::{Ahead, Kernel};
-use netloom_wire::{InterfaceName, NodeName, VlanId};
+use netloom_wire::InterfaceName;
+use objects::{bridge_options, door_options, place, port_name, port_of, switch_of, switch_options};
+use std::collections::BTreeMap;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+mod objects;
+
+pub use objects::{socket_path, sockets};
 
 /// Longest time that a daemon has to start or to end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -103,6 +112,24 @@ impl Machine {
         Ok(observed)
     }
 
+    /// How the ports of this topology's virtual machines are: `up` where one runs. Ports that are not there are not listed.
+    ///
+    /// # Errors
+    /// When a daemon runs and can't be asked.
+    pub fn machine_states(&self) -> io::Result<BTreeMap<LinkRef, String>> {
+        let ports = match ask(&self.socket(), &Request::PortList { switch: None }) {
+            Ok(Reply::Ports(ports)) => ports,
+            Ok(_) => return Err(io::Error::other(ANOTHER)),
+            Err(error) if is_absence(&error) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let is_machine = |port: &PortStatus| {
+            self.is_ours(&port.options) && port.options.get("type").is_some_and(|kind| kind == "vhost-user")
+        };
+        let states = ports.into_iter().filter(is_machine);
+        Ok(states.filter_map(|port| Some((place(&port.options)?, port.state))).collect())
+    }
+
     fn socket(&self) -> SwitchSocket {
         SwitchSocket::within(&self.directory)
     }
@@ -162,15 +189,14 @@ impl Machine {
         };
         for (name, options) in &carried.switches {
             let Some(Ok(network)) = name.strip_prefix(&prefix).map(str::parse) else { continue };
-            let spec = Spec::Switch(Switch { running: carried.running });
+            let spec = Spec::Switch(switch_of(options, carried.running));
             add(Key::Switch { space: Space::Node(network) }, spec, options);
         }
         for CarriedPort { name, switch, options, open } in &carried.ports {
-            let Some((space, link)) = name.strip_prefix(&prefix).and_then(|_| place(options)) else {
-                continue;
-            };
-            let Some(port) = port_of(switch, options, *open) else { continue };
-            add(Key::SwitchPort { space, link }, Spec::SwitchPort(port), options);
+            let Some(at) = name.strip_prefix(&prefix).and_then(|_| place(options)) else { continue };
+            let port = port_of(&self.directory, topology, switch, options, *open);
+            let Some(port) = port else { continue };
+            add(Key::SwitchPort { space: at.space, link: at.name }, Spec::SwitchPort(port), options);
         }
         Ok(())
     }
@@ -225,9 +251,11 @@ impl Machine {
     fn apply(&self, operation: &Operation) -> Result<(), PlatformError> {
         let key = operation.key();
         match (key, operation) {
-            (Key::Switch { space }, Operation::Create { .. } | Operation::Change { .. }) => {
-                self.make_switch(key, space)
-            }
+            (
+                Key::Switch { space },
+                Operation::Create { spec: Spec::Switch(switch), .. }
+                | Operation::Change { to: Spec::Switch(switch), .. },
+            ) => self.make_switch(key, space, switch),
             (Key::Switch { space }, Operation::Delete { .. }) => self.delete_switch(key, space),
             (
                 Key::SwitchPort { space, link },
@@ -235,17 +263,21 @@ impl Machine {
                 | Operation::Change { to: Spec::SwitchPort(port), .. },
             ) => self.make_port(key, space, link, port),
             (Key::SwitchPort { space, link }, Operation::Delete { .. }) => {
-                let name = port_name(self.kernel.topology(), space, link);
+                let at = LinkRef { space: space.clone(), name: link.clone() };
+                let name = port_name(self.kernel.topology(), &at);
                 match self.port(key, &name)? {
                     Some(port) if self.is_ours(&port.options) => {
                         match self.request_if_there(key, &Request::PortDelete { name: name.clone() }) {
                             // Its switch went meanwhile, and took it along.
-                            Err(_) if self.port(key, &name)?.is_none() => Ok(()),
-                            done => done.map(|_| ()),
+                            Err(_) if self.port(key, &name)?.is_none() => {}
+                            done => drop(done?),
                         }
+                        self.remove_socket(&port.options);
                     }
-                    _ => Ok(()),
+                    _ => {}
                 }
+                self.remove_sockets();
+                Ok(())
             }
             _ => Err(refused(key, "is no object of a switch")),
         }
@@ -255,16 +287,20 @@ impl Machine {
         options.get("topology").map(String::as_str) == Some(self.kernel.topology().as_str())
     }
 
-    fn make_switch(&self, key: &Key, space: &Space) -> Result<(), PlatformError> {
+    fn make_switch(&self, key: &Key, space: &Space, switch: &Switch) -> Result<(), PlatformError> {
+        let mut options = switch_options(switch);
         let name = format!("{}.{space}", self.kernel.topology());
         let Reply::Switches(switches) = self.request(key, &Request::SwitchList)? else {
             return Err(refused(key, ANOTHER));
         };
         match switches.into_iter().find(|found| found.name == name) {
-            Some(found) if self.is_ours(&found.options) => Ok(()),
+            Some(found) if self.is_ours(&found.options) => {
+                self.request(key, &Request::SwitchSet { name, options }).map(|_| ())
+            }
             Some(_) => Err(refused(key, format!("there is a switch `{name}` that somebody else made"))),
             None => {
-                let options = Options::from([("topology".to_owned(), self.kernel.topology().to_string())]);
+                options.retain(|_, value| !value.is_empty());
+                options.insert("topology".to_owned(), self.kernel.topology().to_string());
                 self.request(key, &Request::SwitchAdd { name, options }).map(|_| ())
             }
         }
@@ -282,6 +318,7 @@ impl Machine {
         }
         self.request_if_there(key, &Request::SwitchDelete { name })?;
         self.await_end();
+        self.remove_sockets();
         Ok(())
     }
 
@@ -289,13 +326,14 @@ impl Machine {
     fn await_end(&self) {
         let began = Instant::now();
         let ends = || !self.directory.join(switch::FILE).exists() && self.directory.exists();
-        while ends() && began.elapsed() < PATIENCE / 4 {
+        while ends() && began.elapsed() < PATIENCE {
             std::thread::sleep(PAUSE);
         }
     }
 
     /// Ends a daemon that carries nothing: who started it was killed before it made a switch.
     fn sweep_switch(&self) {
+        self.sweep_sockets();
         if !self.directory.exists() || self.directory.join(switch::FILE).exists() {
             return;
         }
@@ -326,110 +364,71 @@ impl Machine {
         port: &SwitchPort,
     ) -> Result<(), PlatformError> {
         let topology = self.kernel.topology();
-        let Space::Node(node) = space else {
-            return Err(refused(key, "interfaces of the host can't be ports of a network's switch"));
-        };
-        let name = port_name(topology, space, link);
+        let at = LinkRef { space: space.clone(), name: link.clone() };
+        let name = port_name(topology, &at);
         let switch = format!("{topology}.{}", port.network);
         let bridged = bridge_options(port);
+        let netns = match space {
+            Space::Node(node) if port.behind.is_link() => Some(self.kernel.namespaces().path(node)),
+            _ => None,
+        };
+        let door = door_options(&self.directory, topology, &at, port, netns.as_deref());
         if let Some(there) = self.port(key, &name)? {
             if !self.is_ours(&there.options) {
                 return Err(refused(key, format!("there is a port `{name}` that somebody else made")));
             }
-            if is_open(&there) && there.switch == switch {
+            let same_door = door.iter().all(|(name, value)| there.options.get(name) == Some(value));
+            if is_open(&there) && there.switch == switch && same_door {
                 return self.request(key, &Request::PortSet { name, options: bridged }).map(|_| ());
             }
             self.request(key, &Request::PortDelete { name: name.clone() })?;
         }
+        if matches!(&port.behind, Behind::Socket(socket) if socket.path.is_none()) {
+            // Others may pass through it to what is theirs.
+            let made =
+                std::fs::DirBuilder::new().recursive(true).mode(0o711).create(sockets(&self.directory));
+            made.map_err(|error| {
+                refused(key, format!("the directory for its socket can't be made: {error}"))
+            })?;
+        }
         let mut options: Options = bridged.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        let netns = self.kernel.namespaces().path(node).display().to_string();
-        let own = [
-            ("type", "tap"),
-            ("dev", link.as_str()),
-            ("netns", &netns),
-            ("topology", topology.as_str()),
-            ("node", node.as_str()),
-        ];
-        options.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        options.extend(door);
         self.request(key, &Request::PortAdd { switch, name, options }).map(|_| ())
     }
-}
 
-/// A set without VLANs: an empty text would take the option away.
-const NO_VLANS: &str = ",";
+    /// What a machine that listened may have left of a socket in our directory.
+    fn remove_socket(&self, options: &Options) {
+        let directory = sockets(&self.directory);
+        if let Some(path) = options.get("path").map(Path::new).filter(|path| path.starts_with(&directory)) {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    /// The directory of sockets goes when it is empty.
+    fn remove_sockets(&self) {
+        let _ = std::fs::remove_dir(sockets(&self.directory));
+    }
+
+    /// Removes sockets that are no port's: the daemon was killed after it made one and before it kept that, or who listened
+    /// in its place. What is there is listed before the ports are, so that a port that comes meanwhile keeps its own.
+    fn sweep_sockets(&self) {
+        let Ok(entries) = std::fs::read_dir(sockets(&self.directory)) else { return };
+        let there: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        // Without an answer nobody knows whose they are.
+        let Ok(carried) = self.look() else { return };
+        let ports = carried.iter().flat_map(|carried| &carried.ports);
+        let known: Vec<&Path> = ports.filter_map(|port| port.options.get("path")).map(Path::new).collect();
+        for path in there.iter().filter(|path| !known.contains(&path.as_path())) {
+            let _ = std::fs::remove_file(path);
+        }
+        self.remove_sockets();
+    }
+}
 
 /// Whether nobody listens on the socket, or it was closed before it answered.
 fn is_absence(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, NotFound, UnexpectedEof};
     matches!(error.kind(), NotFound | ConnectionRefused | ConnectionReset | BrokenPipe | UnexpectedEof)
-}
-
-/// The name of the port behind an interface. What a name may not have is written as its number.
-fn port_name(topology: &NodeName, space: &Space, link: &InterfaceName) -> String {
-    let mut name = format!("{topology}.{space}.");
-    for letter in link.as_str().chars() {
-        if letter.is_ascii_alphanumeric() || "-_.".contains(letter) {
-            name.push(letter);
-        } else {
-            name.push_str(&format!("_{:02x}_", u32::from(letter)));
-        }
-    }
-    name
-}
-
-/// The options of the bridge's side of a port; an empty value stands for none.
-fn bridge_options(port: &SwitchPort) -> Options {
-    let (mut vlan, mut native, mut trunk) = (String::new(), String::new(), String::new());
-    if let Some(vlans) = &port.vlans {
-        let own = vlans.iter().find(|vlan| vlan.pvid).map(|vlan| vlan.id.get().to_string());
-        let tagged: Vec<String> =
-            vlans.iter().filter(|vlan| !vlan.pvid).map(|vlan| vlan.id.get().to_string()).collect();
-        match own {
-            Some(own) if tagged.is_empty() => vlan = own,
-            own => {
-                native = own.unwrap_or_default();
-                trunk = if tagged.is_empty() { NO_VLANS.to_owned() } else { tagged.join(",") };
-            }
-        }
-    }
-    let isolated = if port.isolated { "true" } else { "" };
-    let mut options: Options =
-        [("vlan", vlan), ("native", native), ("trunk", trunk), ("isolated", isolated.to_owned())]
-            .map(|(name, value)| (name.to_owned(), value))
-            .into();
-    options.extend(switch::link_options().map(|name| (name, String::new())));
-    options.extend(port.link.clone());
-    options
-}
-
-/// The interface behind a port.
-fn place(options: &Options) -> Option<(Space, InterfaceName)> {
-    Some((Space::Node(options.get("node")?.parse().ok()?), options.get("dev")?.parse().ok()?))
-}
-
-/// The reverse of [`bridge_options`]; none for a port that no topology makes.
-fn port_of(switch: &str, options: &Options, open: bool) -> Option<SwitchPort> {
-    let (_, network) = switch.split_once('.')?;
-    let get = |name: &str| options.get(name).map(String::as_str);
-    let id = |text: &str| text.parse::<u64>().ok().and_then(|number| VlanId::try_from(number).ok());
-    let own = get("vlan").or_else(|| get("native"));
-    let tagged = |id| PortVlan { id, pvid: false, untagged: false };
-    let vlans = (own.is_some() || get("trunk").is_some()).then(|| {
-        let own = own.and_then(id).map(|id| PortVlan { id, pvid: true, untagged: true });
-        let trunk = get("trunk").into_iter().flat_map(|trunk| trunk.split(',')).filter_map(id).map(tagged);
-        own.into_iter().chain(trunk).collect()
-    });
-    Some(SwitchPort {
-        network: network.parse().ok()?,
-        isolated: get("isolated") == Some("true"),
-        vlans,
-        link: options
-            .iter()
-            .filter(|(name, _)| switch::link_option(name))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect(),
-        open,
-    })
 }
 
 impl Platform for Machine {

@@ -50,6 +50,22 @@ pub enum Output {
     Json,
     /// YAML.
     Yaml,
+    /// Arguments of QEMU (`vm show`).
+    #[value(hide = true)]
+    Qemu,
+    /// Elements of a libvirt domain (`vm show`).
+    #[value(hide = true)]
+    Libvirt,
+    /// Network configuration of cloud-init (`vm show`).
+    #[value(hide = true)]
+    CloudInit,
+}
+
+impl Output {
+    /// Whether only `vm show` has this form.
+    pub const fn is_for_machines(self) -> bool {
+        matches!(self, Self::Qemu | Self::Libvirt | Self::CloudInit)
+    }
 }
 
 /// When to do something.
@@ -209,6 +225,12 @@ pub enum Command {
         #[command(flatten)]
         topology: TopologyOption,
     },
+    /// Show the virtual machines of what is up, and how to start them on their networks.
+    Vm {
+        /// What to do.
+        #[command(subcommand)]
+        command: VmCommand,
+    },
     /// Run the user-space switch in the foreground, until it is told to end.
     Switchd(SwitchdArgs),
     /// Make, list and take away switches.
@@ -333,4 +355,25 @@ pub struct SwitchdArgs {
     /// Belong to the realm's topologies: end with the last switch, and with the realm.
     #[arg(long, hide = true)]
     pub on_demand: bool,
+}
+
+/// What can be asked of virtual machines.
+#[derive(Debug, Clone, Subcommand)]
+pub enum VmCommand {
+    /// List virtual machines: their networks, addresses and sockets, and whether they run.
+    List(TopologyArgs),
+    /// Show how to start one: -o qemu, libvirt, cloud-init or json print one form alone.
+    Show {
+        /// The machine, or TOPOLOGY.MACHINE.
+        node: String,
+        /// Which topology.
+        #[command(flatten)]
+        topology: TopologyOption,
+        /// Memory of the machine, as QEMU writes it.
+        #[arg(long, default_value = "512M", env = "NETLOOM_VM_MEMORY")]
+        memory: String,
+        /// Version of QEMU that is to take the arguments.
+        #[arg(long, value_name = "VERSION", default_value = "10.0", env = "NETLOOM_QEMU")]
+        qemu: String,
+    },
 }

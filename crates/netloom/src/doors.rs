@@ -6,24 +6,28 @@ mod interface;
 
 use netloom_control::switch::{Doors, GONE, OpenPort, Options};
 use netloom_mem::{ReceiveQueue, SendQueue};
+use netloom_port::patch::{Mailbox, PatchReceive, PatchSend};
 use netloom_port::vhost::{Config, Mode, Port};
 use netloom_port::{packet, pcap, tap};
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// What a port tells about itself; nothing when it is closed.
 type Told = Box<dyn Fn() -> Option<BTreeMap<String, String>> + Send>;
 
 /// All drivers.
+#[derive(Default)]
 pub struct Drivers {
     /// Ports that have more to tell than their state, by number.
     told: BTreeMap<u32, Told>,
     /// How many threads send.
     workers: usize,
+    /// What waits for the ports that lead to other switches, by their names. Those that are gone are let go.
+    mailboxes: BTreeMap<String, Weak<Mailbox>>,
 }
 
 impl std::fmt::Debug for Drivers {
@@ -34,9 +38,9 @@ impl std::fmt::Debug for Drivers {
 
 /// The types of ports, for messages.
 const TYPES: &str = if cfg!(feature = "dpdk") {
-    "vhost-user, tap, afxdp, afpacket, dpdk, pcap"
+    "vhost-user, tap, afxdp, afpacket, patch, dpdk, pcap"
 } else {
-    "vhost-user, tap, afxdp, afpacket, pcap"
+    "vhost-user, tap, afxdp, afpacket, patch, pcap"
 };
 
 impl Drivers {
@@ -45,13 +49,47 @@ impl Drivers {
     /// # Errors
     /// When the system lacks what they share.
     pub fn new(workers: usize) -> std::io::Result<Self> {
-        Ok(Self { told: BTreeMap::new(), workers })
+        Ok(Self { workers, ..Self::default() })
     }
 
     /// Has a port tell about itself as long as it is open.
     fn tell(&mut self, number: u32, told: impl Fn() -> Option<BTreeMap<String, String>> + Send + 'static) {
         self.told.retain(|_, told| told().is_some());
         self.told.insert(number, Box::new(told));
+    }
+
+    /// The mailbox of a port of this name, whether it is open or not.
+    fn mailbox(&mut self, name: &str) -> Result<Arc<Mailbox>, String> {
+        self.mailboxes.retain(|_, mailbox| mailbox.strong_count() > 0);
+        if let Some(known) = self.mailboxes.get(name).and_then(Weak::upgrade) {
+            return Ok(known);
+        }
+        let mailbox = Mailbox::new().map_err(|error| format!("no descriptor is left: {error}"))?;
+        self.mailboxes.insert(name.to_owned(), Arc::downgrade(&mailbox));
+        Ok(mailbox)
+    }
+
+    fn patch(&mut self, number: u32, name: &str, mut given: Given<'_>) -> Result<OpenPort, String> {
+        let peer = given.get("peer").ok_or("`peer` is missing: the port of the other switch")?;
+        // Which interface of a topology that stands for.
+        given.get("to");
+        given.end()?;
+        if peer == name {
+            return Err("a port can't be its own `peer`".to_owned());
+        }
+        let (own, other) = (self.mailbox(name)?, self.mailbox(peer)?);
+        let (beyond, peer) = (other.clone(), peer.to_owned());
+        let sender = |to: &Arc<Mailbox>| -> Box<dyn SendQueue> { Box::new(PatchSend::new(to.clone())) };
+        let state = move || match beyond.is_open() {
+            true => "up".to_owned(),
+            false => format!("waiting for port {peer}"),
+        };
+        Ok(OpenPort {
+            receive: vec![Box::new(PatchReceive::new(own, number))],
+            send: (0..self.workers.max(1)).map(|_| sender(&other)).collect(),
+            state: Box::new(state),
+            keep: Box::new(()),
+        })
     }
 }
 
@@ -89,8 +127,9 @@ impl Doors for Drivers {
     fn open(&mut self, number: u32, name: &str, options: &Options) -> Result<OpenPort, String> {
         let mut given = Given { options, known: Vec::new() };
         // Whose the port is: for whoever reads the list.
-        given.get("topology");
-        given.get("node");
+        for name in ["topology", "node", "link"] {
+            given.get(name);
+        }
         match given.get("type") {
             Some("vhost-user") => vhost(number, given),
             Some("tap") => tap(number, name, given, self.workers),
@@ -104,6 +143,7 @@ impl Doors for Drivers {
                                  is installed, or use type=afxdp"
                     .to_owned())
             }
+            Some("patch") => self.patch(number, name, given),
             Some("pcap") => pcap(number, given),
             Some(other) => Err(format!("there is no type `{other}`; there are {TYPES}")),
             None => Err(format!("`type` is missing; there are {TYPES}")),
@@ -129,9 +169,21 @@ fn vhost(number: u32, mut given: Given<'_>) -> Result<OpenPort, String> {
     };
     let (offloads, packed) = (truth("offloads", &mut given)?, truth("packed", &mut given)?);
     let pairs = given.number("queues", 1, 64)?;
+    let id = |name: &'static str, given: &mut Given<'_>| match given.get(name).map(str::parse::<u32>) {
+        None => Ok(None),
+        Some(Ok(id)) => Ok(Some(id)),
+        Some(Err(_)) => Err(format!("`{name}` is a number, like `id` shows it")),
+    };
+    let (user, group) = (id("user", &mut given)?, id("group", &mut given)?);
     given.end()?;
-    let config = Config { pairs, offloads, packed, ..Config::new(path, mode) };
+    // Who may connect may write; a group has no part in it unless one is named.
+    let permissions = if group.is_some() { 0o660 } else { 0o600 };
+    let config = Config { pairs, offloads, packed, permissions, ..Config::new(path, mode) };
     let (port, pairs) = Port::open(number, config).map_err(|error| error.to_string())?;
+    if mode == Mode::Server && (user.is_some() || group.is_some()) {
+        std::os::unix::fs::chown(path, user, group)
+            .map_err(|error| format!("{path} can't be given to another user or group: {error}"))?;
+    }
     let mut receive: Vec<Box<dyn ReceiveQueue>> = Vec::new();
     let mut send: Vec<Box<dyn SendQueue>> = Vec::new();
     for pair in pairs {
@@ -238,6 +290,7 @@ fn pcap(number: u32, mut given: Given<'_>) -> Result<OpenPort, String> {
 
 fn packet(number: u32, mut given: Given<'_>, senders: usize) -> Result<OpenPort, String> {
     let device = given.get("dev").ok_or("`dev` is missing: the interface to be used")?;
+    let namespace = given.get("netns").map(Namespace::open).transpose()?;
     let ring = match given.get("ring") {
         None | Some("false") => false,
         Some("true") => true,
@@ -248,26 +301,47 @@ fn packet(number: u32, mut given: Given<'_>, senders: usize) -> Result<OpenPort,
         return Err("`queues` needs `ring=true`".to_owned());
     }
     given.end()?;
-    // Not by /sys, which may be that of another namespace.
-    let index = interface_index(device)
-        .map_err(|error| format!("there is no interface `{device}` here ({error}); `ip link` lists them"))?;
-    let wrong = |error| format!("{device}: {error} (it needs CAP_NET_RAW)");
-    let state = carrier(device.to_owned());
-    if ring {
-        let packet::PacketRings { receive, send } =
-            packet::open_rings(number, index, queues).map_err(wrong)?;
-        return Ok(OpenPort { receive, send, state, keep: Box::new(()) });
-    }
-    let packet::PacketSocket { receive, send, mut others } =
-        packet::open_packet_for(number, index, senders).map_err(wrong)?;
-    others.push(send);
-    Ok(OpenPort { receive: vec![receive], send: others, state, keep: Box::new(()) })
+    let open = || {
+        // Sockets stay in the namespace in which they are made. Not by /sys, which may be that of another one.
+        let (ask, index) = interface_index(device).map_err(|error| {
+            format!("there is no interface `{device}` here ({error}); `ip link` lists them")
+        })?;
+        let wrong = |error| format!("{device}: {error} (it needs CAP_NET_RAW)");
+        if ring {
+            let packet::PacketRings { receive, send } =
+                packet::open_rings(number, index, queues).map_err(wrong)?;
+            return Ok((ask, index, receive, send));
+        }
+        let packet::PacketSocket { receive, send, mut others } =
+            packet::open_packet_for(number, index, senders).map_err(wrong)?;
+        others.push(send);
+        Ok::<_, String>((ask, index, vec![receive], others))
+    };
+    let (ask, index, receive, send) = match &namespace {
+        Some(namespace) => namespace.run(open)?,
+        None => open(),
+    }?;
+    let usual = carrier(device.to_owned());
+    let name = device.to_owned();
+    let state: Box<dyn Fn() -> String + Send + Sync> =
+        Box::new(move || match (rustix::net::netdevice::index_to_name_inlined(&ask, index), &namespace) {
+            (Err(_), _) => format!("{GONE}: somebody removed {name}"),
+            (Ok(now), _) if now.as_str() != name => format!("{GONE}: {name} is called {} now", now.as_str()),
+            (Ok(_), Some(namespace)) if !namespace.is_there() => {
+                format!("{GONE}: {name} is in no named namespace any more")
+            }
+            (Ok(_), Some(_)) => "up".to_owned(),
+            (Ok(_), None) => usual(),
+        });
+    Ok(OpenPort { receive, send, state, keep: Box::new(()) })
 }
 
-fn interface_index(device: &str) -> std::io::Result<u32> {
-    use rustix::net::{AddressFamily, SocketType, netdevice, socket};
-    let socket = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
-    Ok(netdevice::name_to_index(socket, device)?)
+/// The number of an interface, and a socket that can be asked for its name later, wherever that is done.
+fn interface_index(device: &str) -> std::io::Result<(OwnedFd, u32)> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice, socket_with};
+    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    let index = netdevice::name_to_index(&socket, device)?;
+    Ok((socket, index))
 }
 
 /// The state of an interface of this host.

@@ -45,6 +45,52 @@ tests:
   - { reach: far -> r }
 ";
 
+/// Cables between switches and from nodes to switches, networks above networks, a ring that only a tree makes usable.
+const LINKED: &str = "
+netloom: 1
+name: two-ways
+networks:
+  north: { via: VIA, bridge: { stp: true, priority: 4096, forward-delay: 2s, hello-time: 1s } }
+  south: { via: VIA, bridge: { stp: true, priority: 8192, forward-delay: 2s, hello-time: 1s, ageing: 20s } }
+  west: { via: VIA, bridge: { stp: true, forward-delay: 2s, hello-time: 1s } }
+  world: { via: VIA, subnet: 203.0.113.0/24, bridge: { ageing: 0s, multicast-snooping: true } }
+  inside: { via: kernel, mode: nat, subnet: 10.3.0.0/24, uplink: world }
+  behind: { via: VIA, mode: routed, subnet: 10.4.0.0/24, uplink: world, bridge: { multicast-querier: true } }
+  old: { via: kernel, subnet: 10.5.0.0/24 }
+  new: { via: VIA, subnet: 10.5.0.0/24, mtu: 1300 }
+  annex: { via: VIA, uplink: 'host:plug', subnet: 10.6.0.0/24 }
+endpoints:
+  ann: { interfaces: { eth0: { network: north, address: 10.7.0.1/24 } } }
+  bob: { interfaces: { eth0: { network: south, address: 10.7.0.2/24 } } }
+  eve: { interfaces: { eth0: { network: west, address: 10.7.0.3/24, stp-cost: 200 } } }
+  wire: { interfaces: { eth7: { address: 10.7.0.4/24 } } }
+  site: { networks: [world] }
+  home: { networks: [inside] }
+  far: { networks: [behind] }
+  one: { interfaces: { eth0: { network: old, address: 10.5.0.1 } } }
+  two: { interfaces: { eth0: { network: new, address: 10.5.0.2 } } }
+  apart: { interfaces: { eth0: { network: annex, address: 10.6.0.1 } } }
+  socket: { interfaces: { eth0: { address: 10.6.0.2/24 } } }
+links:
+  - north:to-south -- south:to-north
+  - south:to-west -- west:to-south
+  - west:to-north -- north:to-west
+  - wire:eth7 -- south:wire
+  - old:to-new -- new:to-old
+  - host:plug -- socket:eth0
+tests:
+  - { reach: 'ann, bob, eve, wire -> ann, bob, eve, wire', within: 30s }
+  - { reach: ann -> wire, over: [tcp/80, udp/53, http/81], within: 30s }
+  - { loss: ann -> eve, at-most: 0%, count: 50, within: 30s }
+  - { reach: home -> site, over: [icmp, http/80] }
+  - { reach: site -> home }
+  - { reach: 'far -> site, 203.0.113.1' }
+  - { reach: 'one, two -> two, one', over: [icmp, tcp/80] }
+  - { reach: 'apart -> socket', over: [icmp, tcp/443] }
+  - { reach: one -> ann }
+  - { reach: apart -> one }
+";
+
 /// The same for kernels whose bridges keep VLANs apart.
 const VLANS: &str = "
 netloom: 1
@@ -110,8 +156,61 @@ fn the_kernel_and_the_switch_give_the_same_verdicts() {
 }
 
 #[test]
+fn the_same_verdicts_about_links_and_uplinks() {
+    same_verdicts(LINKED);
+}
+
+#[test]
 fn the_same_verdicts_about_vlans() {
     same_verdicts(VLANS);
+}
+
+/// Examples in which no network is a plain switch.
+const WITHOUT_SWITCHES: [&str; 6] = [
+    "generate-fat-tree",
+    "generate-leaf-spine",
+    "generate-mesh",
+    "generate-partial-mesh",
+    "generate-three-tier",
+    "leaf-spine-ecmp",
+];
+
+/// Every network of every `of`th example by the switch, where it is one that a switch can carry. All tests of the examples
+/// hold by the kernel (`rootless_examples.rs`), so they must hold here.
+fn examples_by_switch(part: usize, of: usize) {
+    rig::isolated(move |rig| {
+        let netloom = Netloom::on_host(rig);
+        let mut carried = 0;
+        for path in common::examples().iter().skip(part).step_by(of) {
+            println!("{}", path.display());
+            let text = std::fs::read_to_string(path).unwrap();
+            let text = match text.contains("\ndefaults: {") {
+                true => text.replace("\ndefaults: {", "\ndefaults: { via: switch,"),
+                false => text.replacen("\nname:", "\ndefaults: { via: switch }\nname:", 1),
+            };
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let file = netloom.file(name, &text);
+            let out = netloom.run(&["apply", &file]).expect(0);
+            assert!(!out.contains("FAILED"), "{out}");
+            netloom.run(&["plan", &file]).expect(0);
+            let is_carried = netloom.switch_daemon().is_some();
+            assert_ne!(is_carried, WITHOUT_SWITCHES.iter().any(|other| name.starts_with(other)), "{name}");
+            carried += usize::from(is_carried);
+            netloom.run(&["destroy", "--all"]).expect(0);
+            netloom.assert_nothing_left();
+        }
+        assert!(carried >= 4, "{carried}");
+    });
+}
+
+#[test]
+fn examples_by_the_switch_first_part() {
+    examples_by_switch(0, 2);
+}
+
+#[test]
+fn examples_by_the_switch_second_part() {
+    examples_by_switch(1, 2);
 }
 
 const SMALL: &str = "
@@ -297,10 +396,11 @@ fn the_switch_ends_with_its_last_network_and_with_the_realm() {
 #[test]
 fn what_the_switch_lacks_is_said_before_anything_is_made() {
     let netloom = Netloom::rootless("via-lacks");
-    let file = SMALL.replace("wan: { via: switch }", "wan: { via: switch, bridge: { stp: true } }");
+    let file =
+        SMALL.replace("wan: { via: switch }", "wan: { via: switch, bridge: { stp: true, priority: 7 } }");
     let ran = netloom.run(&["plan", &netloom.file("stp.yaml", &file)]);
     assert_eq!(ran.code, Some(1));
-    assert!(ran.err.contains("`bridge` sets more than VLANs"), "{}", ran.err);
+    assert!(ran.err.contains("no multiple of 4096"), "{}", ran.err);
     let file = SMALL.replace("wan: { via: switch }", "wan: { via: switch, mode: overlay }");
     let ran = netloom.run(&["validate", &netloom.file("overlay.yaml", &file)]);
     assert!(ran.err.contains("`via` does not go with mode overlay"), "{}", ran.err);

@@ -2,6 +2,7 @@
 //!
 //! - [`tap`]: interfaces of this host whose other end is a port.
 //! - [`packet`]: existing interfaces, by packet sockets.
+//! - [`patch`]: other switches of the same program.
 //! - [`pcap`]: files of captured frames; [`pcapng`] with comments, for captures of a switch.
 //! - [`memory`]: two ports that are each other's other side, in this program.
 //! - [`wrap`]: queues around queues, which trace or make faults.
@@ -25,6 +26,7 @@ pub mod dpdk;
 pub mod memory;
 pub mod packet;
 mod packet_ring;
+pub mod patch;
 pub mod pcap;
 pub mod pcapng;
 pub mod tap;

@@ -1,12 +1,14 @@
 //! Bridges, their ports and their VLANs.
 
-use crate::inventory::{Device, Inventory, Make, Port, PortRole, Segment};
-use crate::object::{BridgeOptions, BridgePort, LinkRef, PortVlan, SwitchPort};
+use crate::inventory::{Device, Inventory, Make, Port, PortRole, Segment, tree};
+use crate::object::{
+    Behind, BridgeOptions, BridgePort, LinkRef, Pinned, PortVlan, Socket, Switch, SwitchPort,
+};
 use crate::report::Report;
 use netloom_model::document::Spanned;
 use netloom_model::scalar::TimeSpan;
-use netloom_model::topology::{BridgeSettings, Encapsulation};
-use netloom_wire::VlanId;
+use netloom_model::topology::{BridgeSettings, Encapsulation, SocketMode};
+use netloom_wire::{NodeName, VlanId};
 use std::collections::BTreeSet;
 
 pub(super) fn options(segment: &Segment<'_>, report: &mut Report<'_>) -> BridgeOptions {
@@ -37,32 +39,102 @@ fn own_vlans(segment: &Segment<'_>) -> BTreeSet<PortVlan> {
     untagged(gateway.or_else(|| segment.default_vlan()))
 }
 
-/// The port of Netloom's own switch that an interface is, with the reason for it.
+/// Netloom's own switch of a network.
+pub(super) fn switch(inventory: &Inventory<'_>, segment: &Segment<'_>, report: &mut Report<'_>) -> Switch {
+    let switch = Switch { running: true, ..Switch::default() };
+    let Some(settings) = segment.network.bridge.as_deref() else { return switch };
+    note_stp(segment, settings, report);
+    let all: BTreeSet<u16> = if segment.filters_vlans {
+        inventory.vlans.iter().copied().chain(segment.default_vlan()).map(VlanId::get).collect()
+    } else {
+        BTreeSet::from([0])
+    };
+    Switch {
+        // What can't be said in whole seconds was refused when the switch was chosen.
+        tree: tree(settings).ok().flatten(),
+        ageing: settings
+            .ageing
+            .as_ref()
+            .map(|time| u64::try_from(time.duration().as_millis()).unwrap_or(u64::MAX)),
+        snooping: settings.multicast_snooping == Some(true),
+        querier: if settings.multicast_querier == Some(true) { all } else { BTreeSet::new() },
+        ..switch
+    }
+}
+
+/// The port of Netloom's own switch that a device is, with the reason for it.
 pub(super) fn switch_port(
     inventory: &Inventory<'_>,
     at: &LinkRef,
     device: &Device<'_>,
     report: &mut Report<'_>,
 ) -> Option<(SwitchPort, String)> {
-    let (Make::Port { network } | Make::Bridge { network }) = &device.make else { return None };
-    let segment = inventory.segments.get(network).filter(|segment| segment.carrier.is_switch())?;
-    let open = |isolated, vlans: BTreeSet<PortVlan>| {
-        let vlans = segment.filters_vlans.then_some(vlans);
-        let link = Default::default();
-        SwitchPort { network: network.clone(), isolated, vlans, link, open: true }
+    let plugged = |network: &NodeName, role| Port {
+        network: network.clone(),
+        settings: device.settings.filter(|_| role == PortRole::Member),
+        role,
     };
-    Some(match &device.make {
-        Make::Port { .. } => {
-            let port = Port { network: network.clone(), settings: device.settings, role: PortRole::Member };
-            let port = self::port(inventory, segment, &port);
-            let link = crate::shape::switch_link(inventory, at, device, segment, report);
-            (SwitchPort { link, ..open(port.isolated, port.vlans) }, device.reason.to_string())
+    let (port, behind) = match &device.make {
+        Make::Bridge { network } => (plugged(network, PortRole::Trunk), Behind::Tap),
+        Make::Port { network, role, .. } => (plugged(network, *role), Behind::Tap),
+        Make::Socket { network } => (plugged(network, PortRole::Member), Behind::Socket(socket(device))),
+        Make::Patch { network, peer, .. } => {
+            (plugged(network, PortRole::Trunk), Behind::Patch { peer: peer.clone() })
         }
-        _ => (open(false, own_vlans(segment)), format!("is network {network}'s own port")),
-    })
+        // Whatever else would be a port of a bridge.
+        _ => {
+            let port = device.port.as_ref()?;
+            (
+                Port { network: port.network.clone(), settings: port.settings, role: port.role },
+                Behind::Interface,
+            )
+        }
+    };
+    let segment = inventory.segments.get(&port.network).filter(|segment| segment.carrier.is_switch())?;
+    let own = matches!(device.make, Make::Bridge { .. });
+    let as_bridged = self::port(inventory, segment, &port);
+    let vlans = if own { own_vlans(segment) } else { as_bridged.vlans };
+    let in_tree = segment.network.bridge.as_deref().is_some_and(|settings| settings.stp);
+    let reason =
+        if own { format!("is network {}'s own port", port.network) } else { device.reason.to_string() };
+    let port = SwitchPort {
+        behind,
+        isolated: as_bridged.isolated && !own,
+        vlans: segment.filters_vlans.then_some(vlans),
+        cost: as_bridged.cost,
+        edge: in_tree && (own || matches!(port.role, PortRole::Member | PortRole::Downstream)),
+        pinned: pinned(inventory, device),
+        link: crate::shape::switch_link(inventory, at, device, segment, report),
+        open: true,
+        network: port.network,
+    };
+    Some((port, reason))
 }
 
-/// The kernel's spanning tree keeps 2 * (forward delay - 1 s) >= maximum age (IEEE 802.1D-2004, 17.14).
+/// The socket of a virtual machine's interface.
+fn socket(device: &Device<'_>) -> Socket {
+    let wanted = device.settings.and_then(|settings| settings.socket.as_deref()).cloned().unwrap_or_default();
+    Socket {
+        listens: wanted.mode == SocketMode::Server,
+        path: wanted.path.map(|path| path.value.into()),
+        queues: device.settings.and_then(|settings| settings.queues).unwrap_or(1),
+        offloads: wanted.offloads.unwrap_or(true),
+        user: wanted.user,
+        group: wanted.group,
+    }
+}
+
+/// Whose addresses a port is held to: those of its own if the user says so. Where there are policies, a virtual machine
+/// is held to its own as well: others are to be told from it by their addresses.
+fn pinned(inventory: &Inventory<'_>, device: &Device<'_>) -> Option<Pinned> {
+    let machine = matches!(device.make, Make::Socket { .. });
+    let usual = machine && inventory.topology.policies.is_some();
+    let wanted = device.settings.and_then(|settings| settings.pinned).unwrap_or(usual);
+    let mac = device.mac.filter(|_| wanted)?;
+    Some(Pinned { mac, addresses: device.addresses.iter().copied().collect() })
+}
+
+/// What of a spanning tree has no effect, or an unwished one.
 fn note_stp(segment: &Segment<'_>, settings: &BridgeSettings, report: &mut Report<'_>) {
     if !settings.stp && (settings.priority.is_some() || settings.forward_delay.is_some()) {
         let text = format!("network {} sets spanning-tree values, but spanning tree is off", segment.name);

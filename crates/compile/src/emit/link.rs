@@ -24,8 +24,12 @@ const MONITOR: u32 = 100;
 pub(super) fn emit(inventory: &Inventory<'_>, context: &Context, table: &mut Table, report: &mut Report<'_>) {
     let keys = wireguard::Keys::new(inventory, &context.seed);
     for (at, device) in inventory.devices.iter() {
-        let Some(kind) = kind(inventory, at, device, &keys, report) else { continue };
         let wish = Wish::new(device.part.clone(), device.span);
+        if let Some((port, reason)) = bridge::switch_port(inventory, at, device, report) {
+            let key = Key::SwitchPort { space: at.space.clone(), link: at.name.clone() };
+            table.want(key, Spec::SwitchPort(port), &wish, reason, report);
+        }
+        let Some(kind) = kind(inventory, at, device, &keys, report) else { continue };
         let mut link = Link::new(kind);
         link.mac = device.mac;
         link.mtu = device.mtu;
@@ -34,15 +38,12 @@ pub(super) fn emit(inventory: &Inventory<'_>, context: &Context, table: &mut Tab
         link.controller = device.controller.clone();
         if let Some(port) = &device.port
             && let Some(segment) = inventory.segments.get(&port.network)
+            && !segment.carrier.is_switch()
         {
             link.port = Some(bridge::port(inventory, segment, port));
         }
         set_offloads(inventory, at, device, &mut link);
         table.want(Key::link(at), Spec::Link(Box::new(link)), &wish, device.reason.clone(), report);
-        if let Some((port, reason)) = bridge::switch_port(inventory, at, device, report) {
-            let key = Key::SwitchPort { space: at.space.clone(), link: at.name.clone() };
-            table.want(key, Spec::SwitchPort(port), &wish, reason, report);
-        }
         for address in &device.addresses {
             let key = Key::Address { space: at.space.clone(), link: at.name.clone(), address: *address };
             let reason = reason_of_address(inventory, device, address.addr());
@@ -92,6 +93,8 @@ fn kind(
     Some(match &device.make {
         Make::Existing => LinkKind::Existing,
         Make::Cable { peer, .. } => LinkKind::Veth { peer: peer.clone() },
+        // Nothing of this is an interface here.
+        Make::Socket { .. } | Make::Patch { .. } => return None,
         Make::Port { .. } => on_switch(),
         Make::Bridge { network } if inventory.segments.get(network)?.carrier.is_switch() => on_switch(),
         Make::Bridge { network } => {

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub(super) fn emit(inventory: &Inventory<'_>, table: &mut Table, report: &mut Report<'_>) {
-    for (name, facts) in &inventory.nodes {
+    for (name, facts) in inventory.nodes.iter().filter(|(_, facts)| !facts.machine) {
         let space = Space::Node(name.clone());
         let wish = Wish::new(facts.part.clone(), facts.span);
         let reason = format!("is the network stack of {}", facts.part);

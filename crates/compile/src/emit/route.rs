@@ -23,7 +23,7 @@ const FIRST_RULE: u32 = 1000;
 const METRIC_LAST: u32 = 4_278_198_272;
 
 pub(super) fn emit(inventory: &Inventory<'_>, table: &mut Table, report: &mut Report<'_>) {
-    for (name, facts) in &inventory.nodes {
+    for (name, facts) in inventory.nodes.iter().filter(|(_, facts)| !facts.machine) {
         let node = NodeRoutes {
             inventory,
             name,

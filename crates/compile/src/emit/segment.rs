@@ -1,7 +1,7 @@
 //! Networks: their namespaces, what lets them forward, their ways out, and the flooding of overlays.
 
 use crate::inventory::{Carrier, Exit, Inventory, Make, PortRole, Segment, announced};
-use crate::object::{FdbEntry, Key, LinkRef, NextHop, Route, RouteAction, Space, Spec, Switch};
+use crate::object::{FdbEntry, Key, LinkRef, NextHop, Route, RouteAction, Space, Spec};
 use crate::report::Report;
 use crate::routing::default_route;
 use crate::table::{Table, Wish};
@@ -16,7 +16,7 @@ pub(super) const MAIN: u32 = 254;
 pub(super) fn emit(inventory: &Inventory<'_>, table: &mut Table, report: &mut Report<'_>) {
     for segment in inventory.segments.values() {
         let wish = Wish::new(segment.part.clone(), segment.span);
-        namespace(segment, &wish, table, report);
+        namespace(inventory, segment, &wish, table, report);
         exit(inventory, segment, &wish, table, report);
         if segment.network.mode == NetworkMode::Overlay {
             floods(inventory, segment, &wish, table, report);
@@ -27,7 +27,13 @@ pub(super) fn emit(inventory: &Inventory<'_>, table: &mut Table, report: &mut Re
 
 /// A network with a switch of its own lives in a namespace of its own: firewalls, udev and network
 /// managers of the host don't meddle with it, and it works the same without root.
-fn namespace(segment: &Segment<'_>, wish: &Wish, table: &mut Table, report: &mut Report<'_>) {
+fn namespace(
+    inventory: &Inventory<'_>,
+    segment: &Segment<'_>,
+    wish: &Wish,
+    table: &mut Table,
+    report: &mut Report<'_>,
+) {
     let space = Space::Node(segment.name.clone());
     if segment.space != space || segment.bridge().is_none() {
         return;
@@ -37,7 +43,8 @@ fn namespace(segment: &Segment<'_>, wish: &Wish, table: &mut Table, report: &mut
     if let Carrier::Switch { why } = &segment.carrier {
         let reason = format!("switches the frames of network {} in user space, {why}", segment.name);
         let key = Key::Switch { space: space.clone() };
-        table.want(key, Spec::Switch(Switch { running: true }), wish, reason, report);
+        let switch = super::bridge::switch(inventory, segment, report);
+        table.want(key, Spec::Switch(switch), wish, reason, report);
     }
     let v6 = segment.owns_gateway() && segment.gateway(false).is_some();
     if segment.forwards() {

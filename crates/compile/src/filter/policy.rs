@@ -30,7 +30,8 @@ pub(super) fn add(inventory: &Inventory<'_>, filters: &mut Filters, report: &mut
     let targets: Vec<Vec<Destination>> = rules.iter().map(|rule| targets(&everybody, rule)).collect();
     let meant: Vec<(Meant, Meant)> =
         rules.iter().map(|rule| (everybody.meant(&rule.flow.from), everybody.meant(&rule.flow.to))).collect();
-    for (name, facts) in &inventory.nodes {
+    note_machines(inventory, report);
+    for (name, facts) in inventory.nodes.iter().filter(|(_, facts)| !facts.machine) {
         let mut input: Vec<FirewallRule> = Vec::new();
         let mut output: Vec<FirewallRule> = Vec::new();
         for (index, rule) in rules.iter().enumerate() {
@@ -71,6 +72,21 @@ pub(super) fn add(inventory: &Inventory<'_>, filters: &mut Filters, report: &mut
             filter.add(place, last(stance, "no policy speaks of it", &default_origin));
         }
     }
+}
+
+/// A packet between a machine and a namespace is judged in the namespace; there is no such place between two machines.
+fn note_machines(inventory: &Inventory<'_>, report: &mut Report<'_>) {
+    let machines: Vec<_> = inventory.nodes.iter().filter(|(_, facts)| facts.machine).collect();
+    let Some((first, facts)) = machines.first() else { return };
+    let text = if machines.len() > 1 {
+        "policies are enforced in namespaces: not between virtual machines, nor between them and what is outside"
+            .to_owned()
+    } else {
+        format!(
+            "policies are enforced in namespaces: not between virtual machine {first} and what is outside"
+        )
+    };
+    report.warning(facts.span, text);
 }
 
 /// Where packets go, and by which services if not by those that the rule names.

@@ -104,7 +104,11 @@ impl<'a> Inventory<'a> {
             return;
         };
         if segment.carrier.is_switch() {
-            let make = Make::Port { network: network.clone() };
+            let make = if node.is_machine() {
+                Make::Socket { network: network.clone() }
+            } else {
+                Make::Port { network: network.clone(), role: PortRole::Member, link: None }
+            };
             let mut device = Device::new(make, part, span, reason);
             (device.settings, device.segment) = (Some(settings), Some(network));
             self.add(at, device, report);

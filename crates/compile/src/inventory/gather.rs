@@ -22,9 +22,15 @@ impl Inventory<'_> {
         let lists = [(&topology.endpoints, false), (&topology.routers, true)];
         for (nodes, router) in lists {
             for (name, node) in nodes {
-                let word = if router { "router" } else { "endpoint" };
+                let word = match (router, node.is_machine()) {
+                    (true, _) => "router",
+                    (false, false) => "endpoint",
+                    (false, true) => "virtual machine",
+                };
                 let part = format!("{word} {}", name.value).into();
-                self.nodes.insert(name.value.clone(), NodeFacts { node, span: name.span, router, part });
+                let machine = node.is_machine();
+                let facts = NodeFacts { node, span: name.span, router, machine, part };
+                self.nodes.insert(name.value.clone(), facts);
             }
         }
     }
@@ -193,6 +199,10 @@ impl Inventory<'_> {
             .iter()
             .filter_map(|(at, device)| {
                 let segment = self.segments.get(&device.port.as_ref()?.network)?;
+                // A port of Netloom's own switch stays by itself.
+                if segment.carrier.is_switch() {
+                    return None;
+                }
                 Some((at.clone(), segment.bridges.get(&at.space)?.name.clone()))
             })
             .collect();
@@ -248,7 +258,7 @@ impl Inventory<'_> {
         for device in self.devices.values() {
             let (network, settings) = match (&device.port, &device.make) {
                 (Some(port), _) => (&port.network, port.settings),
-                (None, Make::Port { network }) => (network, device.settings),
+                (None, Make::Port { network, .. } | Make::Socket { network }) => (network, device.settings),
                 _ => continue,
             };
             let Some(settings) = settings else { continue };
@@ -281,7 +291,9 @@ impl Inventory<'_> {
     pub(super) fn count_ports(&self, report: &mut Report<'_>) {
         let mut ports: BTreeMap<(&NodeName, &Space), usize> = BTreeMap::new();
         for (at, device) in self.devices.iter() {
-            if let Some(port) = &device.port {
+            if let Some(port) = &device.port
+                && !self.on_switch(&port.network)
+            {
                 *ports.entry((&port.network, &at.space)).or_default() += 1;
             }
         }

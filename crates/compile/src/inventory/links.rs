@@ -83,7 +83,22 @@ impl<'a> Inventory<'a> {
             return None;
         }
         let at = self.at(end);
+        let beyond = other.filter(|other| link.kind == LinkKind::Veth && self.on_switch(&other.node));
+        if link.kind == LinkKind::Veth && self.on_switch(&end.node) && beyond.is_none() {
+            // The interface at the other end is the port itself.
+            return None;
+        }
         let make = match (link.kind, other) {
+            (LinkKind::Veth, Some(other)) if let Some(beyond) = beyond => {
+                let network = beyond.node.clone();
+                if self.on_switch(&end.node) {
+                    Make::Patch { network: end.node.clone(), peer: self.at(other), link }
+                } else {
+                    let trunk = self.segments.contains_key(&end.node);
+                    let role = if trunk { PortRole::Trunk } else { PortRole::Member };
+                    Make::Port { network, role, link: Some(link) }
+                }
+            }
             (LinkKind::Veth, Some(other)) => Make::Cable { peer: self.at(other), link: Some(link) },
             (kind, Some(other)) if two_ended(kind) => {
                 Make::TunnelEnd { link, peer: self.at(other), outer: None }
@@ -130,8 +145,9 @@ impl<'a> Inventory<'a> {
             device.segment = Some(other.node.clone());
             segment.members.insert(at.clone());
         }
+        let is_interface = !matches!(device.make, Make::Patch { .. });
         self.add(at.clone(), device, report);
-        Some(at)
+        is_interface.then_some(at)
     }
 
     /// A port needs a bridge to be a port of.

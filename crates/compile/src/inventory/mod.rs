@@ -30,7 +30,7 @@ use std::sync::Arc;
 pub(crate) use devices::Devices;
 pub(crate) use links::word;
 pub(crate) use uplink::announced;
-pub(crate) use via::Carrier;
+pub(crate) use via::{Carrier, tree};
 
 /// MTU of a cable when nobody says anything.
 pub(crate) const DEFAULT_MTU: u32 = 1500;
@@ -54,6 +54,8 @@ pub(crate) struct NodeFacts<'a> {
     pub node: &'a Node,
     pub span: Span,
     pub router: bool,
+    /// It is a virtual machine: nothing in it is ours.
+    pub machine: bool,
     /// Who owns what the node has.
     pub part: Arc<str>,
 }
@@ -174,7 +176,7 @@ impl<'a> Device<'a> {
     /// The description of the link it is made by, if by one under `links`.
     pub(crate) const fn link(&self) -> Option<&'a Link> {
         match self.make {
-            Make::Cable { link, .. } => link,
+            Make::Cable { link, .. } | Make::Port { link, .. } => link,
             Make::Single { link } | Make::TunnelEnd { link, .. } => Some(link),
             _ => None,
         }
@@ -197,8 +199,12 @@ pub(crate) enum Make<'a> {
     Cable { peer: LinkRef, link: Option<&'a Link> },
     /// The bridge of a network, or the TAP interface through which its namespace is on Netloom's own switch.
     Bridge { network: NodeName },
-    /// A TAP interface of a node, which is a port of Netloom's own switch.
-    Port { network: NodeName },
+    /// A TAP interface, which is a port of Netloom's own switch; with the link that asks for it, if one does.
+    Port { network: NodeName, role: PortRole, link: Option<&'a Link> },
+    /// An interface of a virtual machine, behind a socket of Netloom's own switch. It is nothing here.
+    Socket { network: NodeName },
+    /// A port of Netloom's own switch that leads to another one of its switches. It is no interface.
+    Patch { network: NodeName, peer: LinkRef, link: &'a Link },
     /// A member of a macvlan or ipvlan network.
     Rider { network: NodeName, parent: LinkRef },
     /// The VXLAN device of an overlay at one of its VTEPs.

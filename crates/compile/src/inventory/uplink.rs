@@ -5,6 +5,7 @@ use crate::compiled::ProblemKind;
 use crate::object::{LinkRef, Space};
 use crate::report::{Report, first_span};
 use ipnet::IpNet;
+use netloom_model::source::Span;
 use netloom_model::topology::{NetworkMode, Uplink};
 use netloom_wire::NodeName;
 use std::collections::BTreeSet;
@@ -53,6 +54,11 @@ impl Inventory<'_> {
             };
             let (space, part) = (segment.space.clone(), segment.part.clone());
             let identity = [name.value.as_str(), "uplink"];
+            if let Some(above) = other.as_ref().filter(|other| self.on_switch(other)) {
+                let above = above.clone();
+                self.plug_into_switch(&name.value, &above, span, report);
+                continue;
+            }
             let Some(inner) = self.derive(&space, "uplink0", &identity, span, report) else { continue };
             let Some(outer) = self.derive(&outer_space, name.value.as_str(), &identity, span, report) else {
                 continue;
@@ -80,6 +86,30 @@ impl Inventory<'_> {
             if let Some(segment) = self.segments.get_mut(&name.value) {
                 segment.exit = exit;
             }
+        }
+    }
+}
+
+impl Inventory<'_> {
+    /// The way out of a network by another one that Netloom's own switch carries: one interface, which is a port there.
+    fn plug_into_switch(&mut self, name: &NodeName, above: &NodeName, span: Span, report: &mut Report<'_>) {
+        let Some((space, part)) =
+            self.segments.get(name).map(|segment| (segment.space.clone(), segment.part.clone()))
+        else {
+            return;
+        };
+        let identity = [name.as_str(), "uplink"];
+        let Some(inner) = self.derive(&space, "uplink0", &identity, span, report) else { return };
+        let make = Make::Port { network: above.clone(), role: PortRole::Downstream, link: None };
+        let mut device =
+            Device::new(make, part, span, format!("leads from network {name} to network {above}"));
+        device.segment = Some(above.clone());
+        if let Some(found) = self.segments.get_mut(above) {
+            found.members.insert(inner.clone());
+        }
+        self.add(inner.clone(), device, report);
+        if let Some(segment) = self.segments.get_mut(name) {
+            segment.exit = Exit::Network { network: above.clone(), inner };
         }
     }
 }

@@ -1,14 +1,17 @@
 //! Who carries the frames of each network: a bridge of the kernel, or Netloom's own switch.
 //!
-//! Invariants: what the user says counts; `auto` takes the kernel unless it lacks something and the switch has it.
-//! What the switch lacks is listed in one place, [`Inventory::obstacle`], and nothing is left out silently.
+//! Invariants: what the user says counts; `auto` takes the kernel unless it lacks something and the switch has it, or
+//! the network needs what only the switch has ([`Inventory::need`]). What the switch lacks is listed in one place,
+//! [`Inventory::obstacle`], and nothing is left out silently.
 
 use super::Inventory;
 use crate::compiled::{Bridging, Context, ProblemKind};
+use crate::object::{Space, Tree};
 use crate::report::{Report, first_span};
-use netloom_model::scalar::InterfaceRef;
+use netloom_model::document::Spanned;
+use netloom_model::scalar::{InterfaceRef, TimeSpan};
 use netloom_model::topology::{
-    BridgeSettings, Duplex, Interface, LinkKind, Medium, Network, NetworkMode, Uplink, Via,
+    BridgeSettings, Duplex, Interface, Link, LinkKind, Medium, Network, NetworkMode, Node, Via,
 };
 use netloom_wire::{InterfaceName, NodeName};
 
@@ -18,7 +21,7 @@ pub(crate) enum Carrier {
     /// A bridge of the kernel; with the reason, if the user left it open.
     Kernel { why: Option<&'static str> },
     /// Netloom's own switch, and why.
-    Switch { why: &'static str },
+    Switch { why: String },
 }
 
 impl Carrier {
@@ -35,6 +38,7 @@ impl<'a> Inventory<'a> {
         for (name, network) in &topology.networks {
             let said = network.via.as_ref().map(|via| via.value);
             let span = first_span(&[network.via.as_ref().map(|via| via.span).unwrap_or_default(), name.span]);
+            let need = self.need(&name.value);
             let lacks = match bridging {
                 Bridging { bridges: false, .. } => Some("since this kernel has no bridges"),
                 Bridging { vlans: false, .. } if self.names_vlans(&name.value, network) => {
@@ -45,17 +49,28 @@ impl<'a> Inventory<'a> {
                 }
                 _ => None,
             };
-            let carrier = match said {
-                Some(Via::Kernel) => Carrier::Kernel { why: Some("as `via: kernel` says") },
-                Some(Via::Switch) => {
-                    if let Some(why) = self.obstacle(&name.value, network) {
-                        report.problem(span, ProblemKind::Via { network: name.value.clone(), why });
-                    }
-                    Carrier::Switch { why: "as `via: switch` says" }
+            let refuse = |report: &mut Report<'_>| {
+                if let Some(why) = self.obstacle(&name.value, network) {
+                    report.problem(span, ProblemKind::Via { network: name.value.clone(), why });
                 }
-                None | Some(Via::Auto) => match (lacks, self.obstacle(&name.value, network)) {
+            };
+            let carrier = match (said, need) {
+                (Some(Via::Kernel), Some(need)) => {
+                    report.problem(span, ProblemKind::ViaKernel { network: name.value.clone(), need });
+                    Carrier::Kernel { why: None }
+                }
+                (Some(Via::Kernel), None) => Carrier::Kernel { why: Some("as `via: kernel` says") },
+                (Some(Via::Switch), _) => {
+                    refuse(report);
+                    Carrier::Switch { why: "as `via: switch` says".to_owned() }
+                }
+                (None | Some(Via::Auto), Some(need)) => {
+                    refuse(report);
+                    Carrier::Switch { why: format!("since {need}") }
+                }
+                (None | Some(Via::Auto), None) => match (lacks, self.obstacle(&name.value, network)) {
                     (None, _) => Carrier::Kernel { why: said.map(|_| "which has all that it needs") },
-                    (Some(why), None) => Carrier::Switch { why },
+                    (Some(why), None) => Carrier::Switch { why: why.to_owned() },
                     (Some(why), Some(obstacle)) => {
                         let text = format!(
                             "network {} would be `via: switch`, {why}, but can't: {obstacle}",
@@ -69,16 +84,25 @@ impl<'a> Inventory<'a> {
                 },
             };
             if let Some(segment) = self.segments.get_mut(&name.value) {
+                if carrier.is_switch() {
+                    // Its switch is nobody's interface, so it needs not be where its uplink is.
+                    segment.space = Space::Node(name.value.clone());
+                }
                 segment.carrier = carrier;
             }
         }
+    }
+
+    /// Whether Netloom's own switch carries the network of this name.
+    pub(super) fn on_switch(&self, name: &NodeName) -> bool {
+        self.segments.get(name).is_some_and(|segment| segment.carrier.is_switch())
     }
 
     /// The nodes' interfaces on a network.
     fn attached(
         &self,
         network: &NodeName,
-    ) -> impl Iterator<Item = (&'a NodeName, &'a InterfaceName, &'a Interface)> + use<'a> {
+    ) -> impl Iterator<Item = (&'a NodeName, &'a Node, &'a InterfaceName, &'a Interface)> + use<'a> {
         let (topology, network) = (self.topology, network.clone());
         topology.endpoints.iter().chain(&topology.routers).flat_map(move |(node, settings)| {
             let network = network.clone();
@@ -86,8 +110,22 @@ impl<'a> Inventory<'a> {
                 .interfaces
                 .iter()
                 .filter(move |(_, interface)| interface.network.as_deref() == Some(&network))
-                .map(|(name, interface)| (&node.value, &name.value, interface))
+                .map(move |(name, interface)| (&node.value, settings, &name.value, interface))
         })
+    }
+
+    /// What on the network only Netloom's own switch has, in words.
+    fn need(&self, network: &NodeName) -> Option<String> {
+        let mut pinned = None;
+        for (name, node, interface, settings) in self.attached(network) {
+            if node.is_machine() {
+                return Some(format!("{name} is a virtual machine"));
+            }
+            if settings.pinned == Some(true) && pinned.is_none() {
+                pinned = Some(format!("{name}:{interface} is pinned to its addresses"));
+            }
+        }
+        pinned
     }
 
     /// Whether the network's switch has to keep VLANs apart.
@@ -98,23 +136,24 @@ impl<'a> Inventory<'a> {
                 || settings.default_vlan.is_some()
                 || !settings.uplink_trunk.is_empty()
         });
-        let by_port = |(_, _, interface): (&NodeName, &InterfaceName, &Interface)| {
+        let names = |interface: &Interface| {
             interface.vlan.is_some() || interface.native.is_some() || !interface.trunk.is_empty()
         };
-        settings
-            .and_then(|settings| settings.vlan_filtering)
-            .unwrap_or_else(|| named || self.attached(name).any(by_port))
+        settings.and_then(|settings| settings.vlan_filtering).unwrap_or_else(|| {
+            named
+                || self.attached(name).any(|(.., interface)| names(interface))
+                || self.linked(name).any(|(_, other, _)| self.settings_of(other).is_some_and(names))
+        })
     }
 
     /// Whether a cable of the network does more than hold packets to a rate.
     fn needs_netem(&self, name: &NodeName, network: &Network) -> bool {
         let usual = network.medium.as_ref().or(self.topology.defaults.medium.as_ref());
-        self.attached(name).any(|(_, _, settings)| {
-            settings.medium.as_ref().or(usual).is_some_and(|medium| {
-                let half = medium.duplex.as_ref().is_some_and(|duplex| duplex.value == Duplex::Half);
-                let rate_only = Medium { rate: medium.rate, duplex: medium.duplex, ..Medium::default() };
-                half || *medium != rate_only
-            })
+        let cables = self.attached(name).map(|(.., settings)| settings.medium.as_ref().or(usual));
+        cables.chain(self.linked(name).map(|(.., link)| link.medium.as_ref())).flatten().any(|medium| {
+            let half = medium.duplex.as_ref().is_some_and(|duplex| duplex.value == Duplex::Half);
+            let rate_only = Medium { rate: medium.rate, duplex: medium.duplex, ..Medium::default() };
+            half || *medium != rate_only
         })
     }
 
@@ -124,42 +163,59 @@ impl<'a> Inventory<'a> {
         if !is_switched(network.mode) {
             return Some("its mode needs the kernel".to_owned());
         }
-        if matches!(network.uplink.as_deref(), Some(Uplink::Interface(_))) {
-            return Some("its uplink is an interface of the host".to_owned());
+        if let Some(Err(why)) = network.bridge.as_deref().map(tree) {
+            return Some(why);
         }
-        let above =
-            |other: &Network| matches!(other.uplink.as_deref(), Some(Uplink::Network(up)) if up == name);
-        if let Some((other, _)) = topology.networks.iter().find(|(_, other)| above(other)) {
-            return Some(format!("it is the uplink of network {}", other.value));
-        }
-        let ends_here = |end: &InterfaceRef| end.node == *name;
-        for link in &topology.links {
-            let ends = link.link.iter().flat_map(|ends| [&ends.a, &ends.b]);
-            if let Some(end) = ends.chain(link.on.as_deref()).find(|end| ends_here(end)) {
-                return Some(format!("a link ends at {end}"));
-            }
-        }
-        if network.bridge.as_deref().is_some_and(beyond_vlans) {
-            return Some("`bridge` sets more than VLANs".to_owned());
-        }
-        for (node, interface, settings) in self.attached(name) {
+        for (node, facts, interface, settings) in self.attached(name) {
             let tuned = !settings.offloads.is_empty() || settings.queues.is_some();
-            if tuned || !topology.defaults.offloads.is_empty() {
+            if !facts.is_machine() && (tuned || !topology.defaults.offloads.is_empty()) {
                 return Some(format!("offloads or queues of {node}:{interface} are set"));
             }
-            if settings.stp_cost.is_some() {
-                return Some(format!("{node}:{interface} has a cost for the spanning tree"));
-            }
-            let bonded = topology.links.iter().any(|link| {
-                link.kind == LinkKind::Bond
-                    && link.on.as_ref().is_some_and(|on| on.node == *node)
-                    && link.members.iter().any(|member| member.value == *interface)
-            });
-            if bonded {
+            if self.is_bonded(node, interface) {
                 return Some(format!("{node}:{interface} is in a bond"));
             }
         }
+        for (end, other, link) in self.linked(name) {
+            let duplex = link.medium.as_ref().and_then(|medium| medium.duplex.as_ref());
+            if duplex.is_some_and(|duplex| duplex.value == Duplex::Simplex) {
+                return Some(format!("the link that ends at {end} goes one way only"));
+            }
+            let settings = self.settings_of(other);
+            let tuned = |settings: &Interface| !settings.offloads.is_empty() || settings.queues.is_some();
+            if settings.is_some_and(tuned) || !topology.defaults.offloads.is_empty() {
+                return Some(format!("offloads or queues of {other} are set"));
+            }
+            if self.is_bonded(&other.node, &other.interface) {
+                return Some(format!("{other} is in a bond"));
+            }
+        }
         None
+    }
+
+    /// The cables of `links` that end at a network: its end, the other one, and the link.
+    fn linked(
+        &self,
+        network: &NodeName,
+    ) -> impl Iterator<Item = (&'a InterfaceRef, &'a InterfaceRef, &'a Link)> + use<'a> {
+        let network = network.clone();
+        let cables = self.topology.links.iter().filter(|link| link.kind == LinkKind::Veth);
+        cables
+            .filter_map(|link| link.link.as_ref().map(|ends| (&ends.a, &ends.b, &link.value.0)))
+            .flat_map(|(a, b, link)| [(a, b, link), (b, a, link)])
+            .filter(move |(end, ..)| end.node == network)
+    }
+
+    fn settings_of(&self, at: &InterfaceRef) -> Option<&'a Interface> {
+        let node = self.nodes.get(&at.node)?.node;
+        node.interfaces.get(&Spanned::from(at.interface.clone()))
+    }
+
+    fn is_bonded(&self, node: &NodeName, interface: &InterfaceName) -> bool {
+        self.topology.links.iter().any(|link| {
+            link.kind == LinkKind::Bond
+                && link.on.as_ref().is_some_and(|on| on.node == *node)
+                && link.members.iter().any(|member| member.value == *interface)
+        })
     }
 }
 
@@ -168,14 +224,28 @@ const fn is_switched(mode: NetworkMode) -> bool {
     matches!(mode, NetworkMode::Bridge | NetworkMode::HostOnly | NetworkMode::Nat | NetworkMode::Routed)
 }
 
-/// Whether settings of a bridge ask for what only the kernel's has.
-fn beyond_vlans(settings: &BridgeSettings) -> bool {
-    let vlans = BridgeSettings {
-        vlan_filtering: settings.vlan_filtering,
-        default_vlan: settings.default_vlan,
-        gateway_vlan: settings.gateway_vlan,
-        uplink_trunk: settings.uplink_trunk.clone(),
-        ..BridgeSettings::default()
-    };
-    *settings != vlans
+/// What a network's settings say of the spanning tree, in whole seconds as its messages have them.
+///
+/// # Errors
+/// What the switch can't do, in words.
+pub(crate) fn tree(settings: &BridgeSettings) -> Result<Option<Tree>, String> {
+    if !settings.stp {
+        return Ok(None);
+    }
+    let seconds =
+        |name: &str, time: &Option<Spanned<TimeSpan>>| match time.as_ref().map(|time| time.duration()) {
+            Some(time) if time.subsec_nanos() != 0 => Err(format!("`{name}` is not in whole seconds")),
+            time => Ok(time.map(|time| u32::try_from(time.as_secs()).unwrap_or(u32::MAX))),
+        };
+    if let Some(priority) = settings.priority.filter(|priority| !priority.is_multiple_of(4096)) {
+        return Err(format!(
+            "its priority {priority} is no multiple of 4096, as rapid spanning tree wants it"
+        ));
+    }
+    Ok(Some(Tree {
+        priority: settings.priority,
+        hello: seconds("hello-time", &settings.hello_time)?,
+        max_age: seconds("max-age", &settings.max_age)?,
+        forward_delay: seconds("forward-delay", &settings.forward_delay)?,
+    }))
 }

@@ -2,7 +2,7 @@
 //!
 //! Comparison is one-sided: what the desire leaves open (`None`) is not compared.
 
-use super::{BridgePort, Link, LinkKind, Route, RouteAction, Spec};
+use super::{BridgePort, Link, LinkKind, Pinned, Route, RouteAction, Spec, Switch, SwitchPort, Tree};
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Debug};
 
@@ -113,12 +113,22 @@ pub fn compare(observed: &Spec, desired: &Spec) -> Comparison {
         // Nobody can want a dead one: what is seen so is only ever mended.
         (Spec::Switch(from), Spec::Switch(to)) => {
             differences.field("running", &(from.running || !to.running), &true);
+            let tree = |switch: &Switch| switch.tree.as_ref().map(Tree::to_string);
+            differences.field("spanning tree", &tree(from), &tree(to));
+            differences.field("ageing", &from.ageing, &to.ageing);
+            differences.field("multicast snooping", &from.snooping, &to.snooping);
+            differences.field("multicast querier in VLANs", &from.querier, &to.querier);
         }
         (Spec::SwitchPort(from), Spec::SwitchPort(to)) => {
             differences.fixed("network", &from.network, &to.network);
+            differences.fixed("behind", &from.behind.to_string(), &to.behind.to_string());
             differences.field("isolated", &from.isolated, &to.isolated);
             differences.field("vlans", &from.vlans_in_words(), &to.vlans_in_words());
             differences.field("link", &from.link_in_words(), &to.link_in_words());
+            differences.field("STP cost", &from.cost, &to.cost);
+            differences.field("STP edge", &from.edge, &to.edge);
+            let pinned = |port: &SwitchPort| port.pinned.as_ref().map(Pinned::to_string);
+            differences.field("pinned", &pinned(from), &pinned(to));
             differences.field("open", &(from.open || !to.open), &true);
         }
         (Spec::Process(from), Spec::Process(to)) => {

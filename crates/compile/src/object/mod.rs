@@ -30,7 +30,7 @@ pub use link::{
 };
 pub use route::{FdbEntry, Neighbour, NextHop, Route, RouteAction, Rule, RuleAction};
 pub use shaper::Shaper;
-pub use switch::{Switch, SwitchPort};
+pub use switch::{Behind, Pinned, Socket, Switch, SwitchPort, Tree};
 
 use netloom_wire::NodeName;
 use serde::{Deserialize, Serialize};

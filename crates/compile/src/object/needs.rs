@@ -1,6 +1,6 @@
 //! What must exist before an object can be made.
 
-use super::{Key, LinkKind, LinkRef, Object, Route, RouteAction, Space, Spec};
+use super::{Behind, Key, LinkKind, LinkRef, Object, Route, RouteAction, Space, Spec, SwitchPort};
 
 impl Object {
     /// Keys that must exist before this object can be made, and whose loss takes it away.
@@ -22,7 +22,9 @@ pub fn needs(key: &Key, spec: &Spec) -> Vec<Key> {
             keys.push(Key::Namespace { space: space.clone() });
         }
     };
-    if !matches!(key, Key::Namespace { .. }) {
+    // A virtual machine has no namespace.
+    let machine = matches!(spec, Spec::SwitchPort(SwitchPort { behind: Behind::Socket(_), .. }));
+    if !matches!(key, Key::Namespace { .. }) && !machine {
         in_space(&mut keys, space);
     }
     let local = |name: &netloom_wire::InterfaceName| Key::Link { space: space.clone(), name: name.clone() };
@@ -48,7 +50,9 @@ pub fn needs(key: &Key, spec: &Spec) -> Vec<Key> {
             keys.extend(shaper.devices().map(local));
         }
         (Key::SwitchPort { link, .. }, Spec::SwitchPort(port)) => {
-            keys.push(local(link));
+            if port.behind.is_link() {
+                keys.push(local(link));
+            }
             keys.push(Key::Switch { space: Space::Node(port.network.clone()) });
         }
         (

@@ -61,7 +61,10 @@ pub(super) fn add(inventory: &Inventory<'_>, shapers: &mut Shapers, report: &mut
 
 /// Whether an interface is a port of Netloom's own switch, which simulates its link.
 pub(super) fn is_switched(inventory: &Inventory<'_>, at: &LinkRef) -> bool {
-    inventory.devices.get(at).is_some_and(|device| matches!(device.make, Make::Port { .. }))
+    inventory
+        .devices
+        .get(at)
+        .is_some_and(|device| matches!(device.make, Make::Port { .. } | Make::Socket { .. }))
 }
 
 pub(super) fn tbf(wanted: &topology::Tbf, mtu: u32) -> Tbf {

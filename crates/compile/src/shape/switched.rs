@@ -8,13 +8,14 @@
 use super::qos::{note_floor, side, tbf};
 use super::{medium, mtu};
 use crate::compiled::ProblemKind;
-use crate::inventory::{Device, Inventory, Segment};
+use crate::inventory::{Device, Inventory, Make, PortRole, Segment};
 use crate::object::LinkRef;
 use crate::object::shaper::media::Direction;
 use crate::object::shaper::{BitRate, Distribution, Netem, PartsPerMillion, burst_for};
 use crate::report::{Report, first_span};
 use netloom_model::scalar::{Percent, Rate, Size, TimeSpan};
 use netloom_model::source::Span;
+use netloom_model::topology::Medium;
 use std::collections::BTreeMap;
 
 /// Options of a port.
@@ -38,15 +39,18 @@ pub(crate) fn link(
     segment: &Segment<'_>,
     report: &mut Report<'_>,
 ) -> Options {
-    let own = device.settings.and_then(|settings| settings.medium.as_ref());
-    let usual = segment.network.medium.as_ref().or(inventory.topology.defaults.medium.as_ref());
+    let medium = medium_of(inventory, device, segment);
     let mut held = held(inventory, at, report);
     let mut options = Options::new();
-    for (name, direction, held) in
-        [("in", Direction::Up, held[0].take()), ("out", Direction::Down, held[1].take())]
-    {
+    // What the first end of a cable sends goes up: a node's own, or whoever stands first in the file.
+    let (come, go) = match &device.make {
+        Make::Port { link: Some(_), .. } if !device.first => (Direction::Down, Direction::Up),
+        Make::Patch { .. } => (Direction::Down, Direction::Up),
+        _ => (Direction::Up, Direction::Down),
+    };
+    for (name, direction, held) in [("in", come, held[0].take()), ("out", go, held[1].take())] {
         let mut netem = Netem::default();
-        if let Some(medium) = own.or(usual)
+        if let Some(medium) = medium
             && let Some((found, half_duplex)) =
                 medium::faults(inventory, at, (medium, device.span), direction, report)
         {
@@ -62,6 +66,23 @@ pub(crate) fn link(
         write(name, &netem, held.map(|(held, _)| held), &mut options);
     }
     options
+}
+
+/// The medium of the cable at a port.
+fn medium_of<'b>(
+    inventory: &'b Inventory<'_>,
+    device: &'b Device<'_>,
+    segment: &'b Segment<'_>,
+) -> Option<&'b Medium> {
+    let own = device.settings.and_then(|settings| settings.medium.as_ref());
+    let usual = segment.network.medium.as_ref().or(inventory.topology.defaults.medium.as_ref());
+    match &device.make {
+        Make::Port { link: Some(link), .. } => link.medium.as_ref(),
+        // One end does it for both directions.
+        Make::Patch { link, .. } => link.medium.as_ref().filter(|_| device.first),
+        Make::Port { role: PortRole::Member, .. } | Make::Socket { .. } => own.or(usual),
+        _ => None,
+    }
 }
 
 /// What `qos` says, for what comes in and for what goes out.

@@ -276,6 +276,8 @@ pub fn destroy(platform: &dyn Platform, store: Store, observer: Observer<'_>) ->
         rest = settled(look, Plan::is_empty)?;
     }
     if rest.is_empty() {
+        // What somebody who was killed had in hand may have ended meanwhile.
+        platform.sweep()?;
         journal.end()?;
         store.remove()?;
         return Ok(Applied { plan, generation: None });

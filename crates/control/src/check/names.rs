@@ -1,7 +1,8 @@
 //! Who has which address, for messages and for commands that take names.
 
 use ipnet::IpNet;
-use netloom_compile::object::{Desired, Key, Space};
+use netloom_compile::Compiled;
+use netloom_compile::object::{Key, Space};
 use netloom_wire::{InterfaceName, NodeName};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,11 +10,18 @@ use std::net::IpAddr;
 /// Addresses of every node, in the order of the interfaces' names.
 pub type Addresses = BTreeMap<NodeName, Vec<(InterfaceName, IpNet)>>;
 
-/// The addresses that a desired table gives to nodes.
+/// The addresses that nodes have, and those that virtual machines should have.
 #[must_use]
-pub fn addresses(desired: &Desired) -> Addresses {
+pub fn addresses(compiled: &Compiled) -> Addresses {
     let mut all = Addresses::new();
-    for key in desired.objects.keys() {
+    let machines = compiled.interfaces.iter().filter(|facts| facts.is_machine());
+    for facts in machines {
+        if let Space::Node(node) = &facts.at.space {
+            let own = facts.addresses.iter().map(|address| (facts.at.name.clone(), *address));
+            all.entry(node.clone()).or_default().extend(own);
+        }
+    }
+    for key in compiled.desired.objects.keys() {
         if let Key::Address { space: Space::Node(node), link, address } = key {
             all.entry(node.clone()).or_default().push((link.clone(), *address));
         }

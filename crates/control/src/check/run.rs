@@ -26,12 +26,16 @@ struct Run<'a> {
     place_of: &'a (dyn Fn(&Space) -> Place + Sync),
 }
 
+/// Says why nobody answers in a virtual machine, if so.
+pub type Absence<'a> = &'a (dyn Fn(&NodeName) -> Option<String> + Sync);
+
 /// Runs all tests; results come in the order of the tests.
 pub fn run(
     tests: &[ResolvedTest],
     topology: &Topology,
     addresses: &Addresses,
     place_of: &(dyn Fn(&Space) -> Place + Sync),
+    absence: Absence<'_>,
 ) -> Vec<TestResult> {
     let run = Run { topology, addresses, place_of };
     let results: Mutex<BTreeMap<usize, TestResult>> = Mutex::new(BTreeMap::new());
@@ -41,11 +45,13 @@ pub fn run(
         let lock = run.port_lock(test, &locks);
         let _held = lock.as_ref().map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner));
         let began = Instant::now();
-        let (passed, evidence) = match run.judge(test) {
+        let absent = Some(target(test)).filter(|to| to.machine).and_then(|to| absence(to.node.as_ref()?));
+        let skipped = absent.is_some();
+        let (passed, evidence) = match absent.map_or_else(|| run.judge(test), |why| Ok((true, why))) {
             Ok(verdict) => verdict,
             Err(error) => (false, format!("could not be run: {error}")),
         };
-        let result = TestResult { test: test.clone(), passed, evidence, took: began.elapsed() };
+        let result = TestResult { test: test.clone(), passed, skipped, evidence, took: began.elapsed() };
         results.lock().unwrap_or_else(PoisonError::into_inner).insert(index, result);
     };
     let is_alone =
@@ -65,6 +71,16 @@ pub fn run(
     });
     (0..tests.len()).filter(is_alone).for_each(execute);
     results.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
+}
+
+/// Whom a test talks to.
+const fn target(test: &ResolvedTest) -> &Target {
+    match &test.check {
+        Check::Reach { to, .. }
+        | Check::Bandwidth { to, .. }
+        | Check::Loss { to, .. }
+        | Check::Path { to, .. } => to,
+    }
 }
 
 impl Run<'_> {
@@ -154,7 +170,9 @@ impl Run<'_> {
             Protocol::Tcp | Protocol::Sctp => stream::Kind::Tcp,
         };
         let (port, listen) = self.ports(to, service).unwrap_or((80, 80));
-        let at = to.node.as_ref().map(|node| (self.place_of)(&Space::Node(node.clone())));
+        // Nothing can be brought into a virtual machine.
+        let ours = to.node.as_ref().filter(|_| !to.machine);
+        let at = ours.map(|node| (self.place_of)(&Space::Node(node.clone())));
         stream::probe(&place, at.as_ref().map(|at| (at, listen)), kind, to.address, port, within)
     }
 

@@ -157,14 +157,10 @@ fn tree(options: &Options) -> Result<Option<TreeSettings>, String> {
         priority: within(options, "priority", own.priority.into(), 0, 61_440)? as u16,
         hello: within(options, "hello", own.hello.into(), 1, 10)? as u16,
         max_age: within(options, "max-age", own.max_age.into(), 6, 40)? as u16,
-        forward_delay: within(options, "forward-delay", own.forward_delay.into(), 4, 30)? as u16,
+        forward_delay: within(options, "forward-delay", own.forward_delay.into(), 2, 30)? as u16,
     };
     if !tree.priority.is_multiple_of(4096) {
         return Err(format!("`priority={}`: a multiple of 4096", tree.priority));
-    }
-    // IEEE 802.1D-2004, 17.14.
-    if 2 * (tree.forward_delay - 1) < tree.max_age || tree.max_age < 2 * (tree.hello + 1) {
-        return Err("2 (forward-delay - 1) >= max-age >= 2 (hello + 1) must hold".to_owned());
     }
     Ok(on.then_some(tree))
 }
@@ -388,7 +384,7 @@ mod tests {
         let branch = port(1, "p", &options("edge=true bpdu-guard=true cost=7")).unwrap().tree.unwrap();
         assert!(branch.edge && branch.guard && branch.cost == 7);
         assert_eq!(port(1, "p", &options("stp=false")).unwrap().tree, None);
-        for wrong in ["colour=red", "priority=5", "max-age=40", "hello=0", "rstp=maybe"] {
+        for wrong in ["colour=red", "priority=5", "max-age=41", "hello=0", "rstp=maybe"] {
             assert!(bridge(&options(wrong)).is_err(), "{wrong}");
         }
     }

@@ -19,6 +19,10 @@ pub(super) fn apply(topology: &mut Topology) {
         }
     }
     for (name, node) in topology.endpoints.iter_mut().chain(topology.routers.iter_mut()) {
+        // A virtual machine sees to both itself.
+        if node.is_machine() {
+            continue;
+        }
         sysctls(node, &defaults.sysctls);
         if defaults.offloads.is_empty() {
             continue;
@@ -44,6 +48,9 @@ pub(super) fn apply(topology: &mut Topology) {
     for network in topology.networks.values_mut() {
         if plain(network) && network.mtu.is_none() {
             network.mtu = defaults.mtu;
+        }
+        if plain(network) && network.via.is_none() {
+            network.via = defaults.via;
         }
     }
     for item in &mut topology.links {

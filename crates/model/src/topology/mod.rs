@@ -11,6 +11,7 @@
 
 mod generate;
 mod link;
+mod machine;
 mod network;
 mod node;
 mod policy;
@@ -20,6 +21,7 @@ mod test;
 
 pub use generate::{Fabric, Generator, GeneratorKind};
 pub use link::{Duplex, Link, LinkKind, Medium};
+pub use machine::{Machine, Socket, SocketMode};
 pub use network::{
     BridgeSettings, Encapsulation, IpvlanFlag, IpvlanMode, MacvlanMode, Network, NetworkMode, Uplink, Via,
 };
@@ -61,7 +63,7 @@ pub struct Topology {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = serde_json::json!({ "format": "node-name" })))]
     pub groups: BTreeMap<Spanned<NodeName>, Vec<Spanned<NodeName>>>,
-    /// Nodes that use the network: each has a network namespace of its own.
+    /// Nodes that use the network: each has a network namespace of its own, or is a virtual machine.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = serde_json::json!({ "format": "node-name" })))]
     pub endpoints: BTreeMap<Spanned<NodeName>, Node>,
@@ -106,6 +108,8 @@ pub struct Defaults {
     pub medium: Option<Medium>,
     /// Offloads of every interface by ethtool feature name.
     pub offloads: BTreeMap<String, bool>,
+    /// Who carries the frames of every network that has one switch and says nothing else.
+    pub via: Option<Spanned<Via>>,
 }
 
 impl Defaults {

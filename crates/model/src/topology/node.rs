@@ -1,6 +1,6 @@
 //! Nodes: endpoints and routers, their interfaces, routes, rules, VRFs and commands.
 
-use super::{Firewall, Medium, OneOrMany};
+use super::{Firewall, Machine, Medium, OneOrMany, Socket};
 use crate::document::Spanned;
 use crate::scalar::{AddressChoice, Gateway, Prefix, VlanRange};
 use netloom_wire::{InterfaceName, MacAddr, NodeName, VlanId};
@@ -15,6 +15,8 @@ use std::net::IpAddr;
 pub struct Node {
     /// What it is, for people.
     pub description: Option<String>,
+    /// What it is made of: a network namespace if absent.
+    pub kind: Option<Spanned<Machine>>,
     /// Make that many of it: NAME-1, NAME-2 ..., and a group NAME of them all.
     #[schemars(range(min = 1, max = 10000))]
     pub replicas: Option<Spanned<u32>>,
@@ -74,11 +76,23 @@ pub struct Interface {
     pub medium: Option<Medium>,
     /// Offloads by ethtool feature name, like tx-checksum-ip-generic or tx-tcp-segmentation.
     pub offloads: BTreeMap<String, bool>,
-    /// Number of combined queues.
+    /// Number of combined queues; of a virtual machine's network card: pairs of queues.
     #[schemars(range(min = 1, max = 256))]
     pub queues: Option<u32>,
     /// Administrative state; up if absent.
     pub up: Option<bool>,
+    /// kind vm: the vhost-user socket between the machine and the switch.
+    pub socket: Option<Spanned<Socket>>,
+    /// The switch takes frames from its own MAC and IP addresses only, and lets nobody else use them.
+    pub pinned: Option<bool>,
+}
+
+impl Node {
+    /// Whether it is a virtual machine.
+    #[must_use]
+    pub fn is_machine(&self) -> bool {
+        self.kind.as_ref().is_some_and(|kind| kind.value == Machine::Vm)
+    }
 }
 
 /// A static route.

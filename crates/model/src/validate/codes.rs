@@ -145,6 +145,8 @@ codes! {
     TEST_PEER = "E1603";
     /// A service that the test can't use.
     TEST_SERVICE = "E1604";
+    /// What a virtual machine can't be or have.
+    MACHINE = "E1701";
     /// Nothing is described.
     EMPTY_TOPOLOGY = "W1001";
     /// A group without nodes.

@@ -10,8 +10,8 @@
 //! running kernel lacks; the plan tells that.
 //!
 //! One section of the language is one file here: `names`, `interfaces`, `addresses` (with `segments`),
-//! `networks` (with `overlays`), `links` (with `link_kinds`, `tunnels`, `media`, `mtu`), `nodes`, `routes`, `policies`,
-//! `qos`, `trials` (the file's `tests`).
+//! `networks` (with `overlays`), `links` (with `link_kinds`, `tunnels`, `media`, `mtu`), `nodes`, `machines`, `routes`,
+//! `policies`, `qos`, `trials` (the file's `tests`).
 
 mod addresses;
 pub mod codes;
@@ -19,6 +19,7 @@ mod context;
 mod interfaces;
 mod link_kinds;
 mod links;
+mod machines;
 mod media;
 mod mtu;
 mod names;
@@ -57,6 +58,7 @@ pub fn validate(topology: Topology, source: &SourceFile) -> Result<(Validated, D
     addresses::check(&mut check, &segments);
     mtu::check(&mut check);
     nodes::check(&mut check);
+    machines::check(&mut check);
     routes::check(&mut check, &segments);
     policies::check(&mut check);
     qos::check(&mut check);

@@ -181,6 +181,9 @@ fn families(check: &mut Check<'_>, test: &Test, flow: &Spanned<Flow>, from: &Pee
         );
         return;
     }
+    if machines(check, test, flow, &sources, &targets) {
+        return;
+    }
     let given = test.address.as_ref().map(|address| address.is_ipv6());
     if let (Some(v6), Some(address)) = (given, &test.address)
         && v6 != test.ipv6
@@ -227,6 +230,36 @@ fn families(check: &mut Check<'_>, test: &Test, flow: &Spanned<Flow>, from: &Pee
             );
         }
     }
+}
+
+/// Says that nothing of Netloom's is inside a virtual machine, where a test needs it there.
+fn machines(
+    check: &mut Check<'_>,
+    test: &Test,
+    flow: &Spanned<Flow>,
+    sources: &BTreeSet<NodeName>,
+    targets: &BTreeSet<NodeName>,
+) -> bool {
+    let topology = check.topology;
+    let is_machine =
+        |name: &&NodeName| validated::node(topology, name).is_some_and(|(_, node)| node.is_machine());
+    // Of a group the others are tried.
+    let senders = sources.iter().find(is_machine).filter(|_| sources.iter().all(|name| is_machine(&name)));
+    let receiver = targets.iter().find(is_machine).filter(|_| test.bandwidth.is_some());
+    let Some(name) = senders.or(receiver) else { return false };
+    let (what, help) = if senders.is_some() {
+        ("begin", "turn the test round: a node of this system can reach the machine")
+    } else {
+        ("measure throughput", "measure between nodes of this system")
+    };
+    check.error(
+        codes::TEST_PEER,
+        check.word(flow.span, name.as_str()),
+        format!("no test can {what} in virtual machine `{name}`"),
+        "nothing of Netloom's runs inside",
+        help,
+    );
+    true
 }
 
 fn services(check: &mut Check<'_>, test: &Test, verb: usize) {

@@ -225,10 +225,12 @@ A simulated link (`netloom help link add` says more):
   delay=20ms  jitter=2ms  loss=1%  link-rate=10mbit  reorder=5%  duplicate=1%  corrupt=0.1%  duplex=half  simplex=in
 Types:
   type=vhost-user path=FILE [mode=client|server] [queues=N]    a virtual machine
-  type=tap [dev=NAME] [queues=N]                               an interface of this host
+      [offloads=false] [packed=false] [user=UID] [group=GID]   user, group: who may connect to a server
+  type=tap [dev=NAME] [queues=N] [netns=FILE]                  an interface of this host
   type=afxdp dev=NAME [mode=auto|zero-copy|copy|generic] [queues=N] [descriptors=2048] [netns=FILE]
       [multi-buffer=false] [open-checksums=true|false]         an existing interface, before the host's stack
-  type=afpacket dev=NAME [ring=true [queues=N]]                an existing interface, beside the host's stack
+  type=afpacket dev=NAME [ring=true [queues=N]] [netns=FILE]   an existing interface, beside the host's stack
+  type=patch peer=PORT                                         a port of another switch, which names this one
   type=dpdk args=DEVICE [queues=N] [descriptors=1024]          a device of DPDK's, if built with it
   type=pcap [record=FILE] [replay=FILE] [paced=true]           files of frames";
 

@@ -1,5 +1,6 @@
 //! `apply`: show the plan, make it true, show what is up, run the tests, say how to undo.
 
+use super::inspect::Machines;
 use super::load::Loaded;
 use super::running::Running;
 use super::session::Session;
@@ -104,7 +105,8 @@ pub fn run(realm: &Realm, printer: &Printer, loaded: Loaded, options: &Options) 
         }
         let desired = &session.compiled.desired;
         let observed = Platform::observe(&session.machine, desired).map_err(Failure::new)?;
-        inspect::print_observed(printer, &session.name, applied.generation, desired, &observed)?;
+        let machines = Machines::of(&session.machine, session.compiled.interfaces.clone());
+        inspect::print_observed(printer, &session.name, applied.generation, desired, &observed, &machines)?;
         put("\n")?;
     }
     let running = Running { name: session.name.clone(), loaded, compiled: session.compiled };

@@ -5,8 +5,7 @@ use crate::cli::GraphFormat;
 use crate::failure::Failure;
 use crate::graph::Graph;
 use crate::output::put;
-use netloom_compile::Context;
-use netloom_compile::object::Desired;
+use netloom_compile::{Compiled, Context};
 use netloom_control::check::addresses;
 use netloom_control::keep::Keep;
 use netloom_control::realm::Realm;
@@ -31,14 +30,14 @@ pub fn draw(
             let context = Context { allocations, ..Context::default() };
             // A file that can't be compiled has a picture all the same, without the addresses given out.
             let known = netloom_compile::compile(&loaded.model.validated, &context)
-                .map(|compiled| known(&compiled.desired))
+                .map(|compiled| known(&compiled))
                 .unwrap_or_default();
             Graph::of(topology, &known)
         }
         wanted => {
             let name = select::topology(realm, wanted)?;
             let running = running::load(realm, &name)?;
-            Graph::of(running.loaded.model.validated.topology(), &known(&running.compiled.desired))
+            Graph::of(running.loaded.model.validated.topology(), &known(&running.compiled))
         }
     };
     let picture = graph.draw(format);
@@ -51,9 +50,9 @@ pub fn draw(
 }
 
 /// The addresses by node and interface.
-fn known(desired: &Desired) -> BTreeMap<(String, String), Vec<String>> {
+fn known(compiled: &Compiled) -> BTreeMap<(String, String), Vec<String>> {
     let mut known: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
-    for (node, own) in addresses(desired) {
+    for (node, own) in addresses(compiled) {
         for (interface, net) in own {
             known.entry((node.to_string(), interface.to_string())).or_default().push(net.to_string());
         }

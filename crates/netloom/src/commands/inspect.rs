@@ -1,10 +1,12 @@
 //! `inspect` (`ps`): what is up, as the kernel has it now.
 
-use super::{select, session};
+use super::{running, select, session};
 use crate::cli::Output;
 use crate::failure::Failure;
 use crate::output::{Printer, Tone, put};
-use netloom_compile::object::{Desired, Key, LinkKind, Observed, Space, Spec};
+use netloom_compile::InterfaceFacts;
+use netloom_compile::object::{Behind, Desired, Key, LinkKind, LinkRef, Observed, Space, Spec};
+use netloom_control::machine::Machine;
 use netloom_control::platform::Platform;
 use netloom_control::realm::Realm;
 use netloom_control::store;
@@ -18,7 +20,7 @@ pub struct Row {
     node: String,
     interface: String,
     kind: String,
-    state: &'static str,
+    state: String,
     addresses: Vec<String>,
     mac: Option<String>,
     mtu: Option<u32>,
@@ -74,8 +76,13 @@ pub fn run(realm: &Realm, printer: &Printer, wanted: Option<&str>) -> Result<u8,
         let generation = store::peek(&realm.state_dir, &name).map_err(Failure::new)?;
         let number = generation.as_ref().map(|generation| generation.number);
         let desired = generation.map_or_else(|| Desired::new(name.clone()), |generation| generation.desired);
-        let observed = Platform::observe(&session::machine(realm, &name)?, &desired).map_err(Failure::new)?;
-        reports.push(report(&name, number, &desired, &observed));
+        let machine = session::machine(realm, &name)?;
+        let observed = Platform::observe(&machine, &desired).map_err(Failure::new)?;
+        let machines = match has_machines(&desired) {
+            true => Machines::of(&machine, running::load(realm, name.as_str())?.compiled.interfaces),
+            false => Machines::default(),
+        };
+        reports.push(report(&name, number, &desired, &observed, &machines));
     }
     if printer.is_machine() {
         printer.machine(&reports)?;
@@ -100,11 +107,60 @@ pub fn print_observed(
     number: Option<u64>,
     desired: &Desired,
     observed: &Observed,
+    machines: &Machines,
 ) -> Result<(), Failure> {
-    print(printer, &report(name, number, desired, observed))
+    print(printer, &report(name, number, desired, observed, machines))
 }
 
-fn report(name: &NodeName, generation: Option<u64>, desired: &Desired, observed: &Observed) -> Report {
+/// What is known of the interfaces of virtual machines.
+#[derive(Debug, Default)]
+pub struct Machines {
+    facts: Vec<InterfaceFacts>,
+    states: BTreeMap<LinkRef, String>,
+}
+
+impl Machines {
+    /// Asks the switch how they are; one that does not answer knows of none.
+    #[must_use]
+    pub fn of(machine: &Machine, mut facts: Vec<InterfaceFacts>) -> Self {
+        facts.retain(InterfaceFacts::is_machine);
+        let states =
+            if facts.is_empty() { BTreeMap::new() } else { machine.machine_states().unwrap_or_default() };
+        Self { facts, states }
+    }
+
+    fn rows(&self, desired: &Desired) -> impl Iterator<Item = Row> {
+        self.facts.iter().map(|facts| {
+            let key = Key::SwitchPort { space: facts.at.space.clone(), link: facts.at.name.clone() };
+            let state = self.states.get(&facts.at).map_or("down", String::as_str);
+            Row {
+                node: facts.at.space.to_string(),
+                interface: facts.at.name.to_string(),
+                kind: facts.kind.clone(),
+                state: state.to_owned(),
+                addresses: facts.addresses.iter().map(ToString::to_string).collect(),
+                mac: facts.mac.map(|mac| mac.to_string()),
+                mtu: facts.mtu,
+                attached: facts.network.as_ref().map(|network| format!("switch {network}")),
+                part: desired.objects.get(&key).map(|object| object.owner.part.to_string()),
+            }
+        })
+    }
+}
+
+fn has_machines(desired: &Desired) -> bool {
+    desired.objects.values().any(
+        |object| matches!(&object.spec, Spec::SwitchPort(port) if matches!(port.behind, Behind::Socket(_))),
+    )
+}
+
+fn report(
+    name: &NodeName,
+    generation: Option<u64>,
+    desired: &Desired,
+    observed: &Observed,
+    machines: &Machines,
+) -> Report {
     let mut addresses: BTreeMap<(&Space, &str), Vec<String>> = BTreeMap::new();
     for key in observed.objects.keys() {
         if let Key::Address { space, link, address } = key {
@@ -130,7 +186,7 @@ fn report(name: &NodeName, generation: Option<u64>, desired: &Desired, observed:
             node: space.to_string(),
             interface: name.to_string(),
             kind: link.kind.word().to_owned(),
-            state: if link.up { "up" } else { "down" },
+            state: if link.up { "up" } else { "down" }.to_owned(),
             addresses: addresses.remove(&(space, name.as_str())).unwrap_or_default(),
             mac: link.mac.map(|mac| mac.to_string()),
             mtu: link.mtu,
@@ -138,6 +194,7 @@ fn report(name: &NodeName, generation: Option<u64>, desired: &Desired, observed:
             part: wanted.map(|object| object.owner.part.to_string()),
         });
     }
+    interfaces.extend(machines.rows(desired));
     let processes = desired
         .objects
         .iter()
@@ -186,7 +243,7 @@ fn print(printer: &Printer, report: &Report) -> Result<(), Failure> {
             printer.cell(Tone::Strong, node),
             printer.cell(Tone::Plain, &row.interface),
             printer.cell(Tone::Dim, &row.kind),
-            printer.cell(tone, row.state),
+            printer.cell(tone, &row.state),
             printer.cell(Tone::Plain, row.addresses.join(" ")),
             printer.cell(Tone::Dim, row.attached.as_deref().unwrap_or_default()),
         ];

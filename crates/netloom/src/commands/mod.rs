@@ -23,6 +23,7 @@ mod summary;
 mod switch;
 mod switchd;
 mod test;
+mod vm;
 mod watch;
 
 use crate::cli::{Cli, Command};
@@ -36,6 +37,11 @@ use netloom_control::realm::Realm;
 /// # Errors
 /// What went wrong, with the way out.
 pub fn run(cli: &Cli, printer: &Printer) -> Result<u8, Failure> {
+    let shows_machine = matches!(&cli.command, Command::Vm { command: crate::cli::VmCommand::Show { .. } });
+    if printer.output.is_for_machines() && !shows_machine {
+        return Err(Failure::new("this form of output is for `netloom vm show` only")
+            .help("others have -o table, wide, json and yaml"));
+    }
     // Nothing of this needs a realm.
     match &cli.command {
         Command::Validate(file) => {
@@ -165,6 +171,12 @@ fn in_realm(cli: &Cli, printer: &Printer, realm: &Realm) -> Result<u8, Failure> 
                 ipv6: *ipv6,
             };
             ping::ping(realm, printer, &request)
+        }
+        Command::Vm { command } => {
+            if !realm.enter(None)? && matches!(command, crate::cli::VmCommand::Show { .. }) {
+                return Err(Failure::new("nothing is up").help("netloom apply FILE makes a network"));
+            }
+            vm::run(realm, printer, command)
         }
         Command::Test(topology) => {
             join(realm)?;

@@ -47,7 +47,7 @@ pub fn ping(realm: &Realm, printer: &Printer, request: &Request<'_>) -> Result<u
         Ok(address) => address,
         Err(_) => {
             let running = running::load(realm, &topology)?;
-            let all = addresses(&running.compiled.desired);
+            let all = addresses(&running.compiled);
             let of = |name: &str| {
                 all.iter().find(|(node, _)| node.as_str() == name).map_or(&[][..], |(_, own)| own.as_slice())
             };

@@ -1,7 +1,9 @@
 //! Which running topology, and which node of it, a command speaks of.
 
 use crate::failure::Failure;
+use netloom_compile::object::{Behind, Space, Spec};
 use netloom_control::realm::Realm;
+use netloom_control::store;
 use std::path::{Path, PathBuf};
 
 /// The names of the topologies that have a state in this realm, sorted.
@@ -82,9 +84,28 @@ pub fn node(realm: &Realm, node: &str, wanted: Option<&str>) -> Result<(String, 
     if path.exists() {
         return Ok((topology, node, path));
     }
+    if is_machine(realm, &topology, &node) {
+        return Err(Failure::new(format!("`{node}` is a virtual machine: nothing of this system is inside"))
+            .help(format!("netloom vm show {topology}.{node} tells how it is reached")));
+    }
     let nodes = nodes(realm, &topology);
     let near = near(&nodes, &node);
     Err(Failure::new(format!("topology `{topology}` has no node `{node}` that is up")).help(near))
+}
+
+/// Whether a node of a topology that is up is a virtual machine.
+fn is_machine(realm: &Realm, topology: &str, node: &str) -> bool {
+    let generation = topology.parse().ok().and_then(|name| store::peek(&realm.state_dir, &name).ok()?);
+    generation.is_some_and(|generation| {
+        generation.desired.objects.iter().any(|(key, object)| {
+            let behind = match &object.spec {
+                Spec::SwitchPort(port) => &port.behind,
+                _ => return false,
+            };
+            matches!(key.space(), Space::Node(name) if name.as_str() == node)
+                && matches!(behind, Behind::Socket(_))
+        })
+    })
 }
 
 /// The name that was probably meant, or all that there are.

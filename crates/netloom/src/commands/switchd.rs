@@ -106,6 +106,7 @@ fn end_with_realm(directory: &Path) -> Result<(), Failure> {
         while rustix::event::poll(&mut [PollFd::new(&holder, PollFlags::IN)], None).is_err() {}
         // With the namespaces everything is gone that it could come back to.
         let _ = std::fs::remove_dir_all(&directory);
+        let _ = std::fs::remove_dir_all(netloom_control::machine::sockets(&directory));
         std::process::exit(0);
     });
     Ok(())

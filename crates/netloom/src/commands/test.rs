@@ -1,12 +1,14 @@
 //! `test`: the tests of a file on the running network, as a table.
 
 use super::running::Running;
+use super::{session, vm};
 use crate::failure::Failure;
 use crate::output::{Printer, Tone, put};
 use netloom_compile::object::Space;
 use netloom_control::check::{self, TestResult};
 use netloom_control::probe::{Place, human};
 use netloom_control::realm::Realm;
+use netloom_wire::NodeName;
 
 /// Runs the tests, prints the table, and returns whether all passed.
 ///
@@ -23,12 +25,15 @@ pub fn run(realm: &Realm, printer: &Printer, running: &Running) -> Result<bool, 
         }
         return Ok(true);
     }
-    let addresses = check::addresses(&running.compiled.desired);
+    let addresses = check::addresses(&running.compiled);
     let place = |space: &Space| match space {
         Space::Host => Place::here(),
         Space::Node(node) => Place::at(realm.netns_dir.join(format!("{}.{node}", running.name))),
     };
-    let results = check::run(tests, topology, &addresses, &place);
+    let machines = &session::machine(realm, &running.name)?;
+    let absence = |node: &NodeName| vm::absence(machines, node);
+    let results = check::run(tests, topology, &addresses, &place, &absence);
+    let skipped = results.iter().filter(|result| result.skipped).count();
     let failed = results.iter().filter(|result| !result.passed).count();
     if printer.is_machine() {
         printer.machine(&results)?;
@@ -36,7 +41,11 @@ pub fn run(realm: &Realm, printer: &Printer, running: &Running) -> Result<bool, 
     }
     let mut table = printer.table(&["", "test", "evidence", "took", "line"]);
     for result in &results {
-        let (tone, word) = if result.passed { (Tone::Good, "ok") } else { (Tone::Bad, "FAILED") };
+        let (tone, word) = match result {
+            TestResult { skipped: true, .. } => (Tone::Warn, "left out"),
+            TestResult { passed: true, .. } => (Tone::Good, "ok"),
+            TestResult { .. } => (Tone::Bad, "FAILED"),
+        };
         let origin = &result.test.origin;
         table.add_row([
             printer.cell(tone, word),
@@ -47,7 +56,10 @@ pub fn run(realm: &Realm, printer: &Printer, running: &Running) -> Result<bool, 
         ]);
     }
     printer.print_table(&table)?;
-    let summary = format!("{} of {} tests passed", results.len() - failed, results.len());
+    let mut summary = format!("{} of {} tests passed", results.len() - failed - skipped, results.len());
+    if skipped > 0 {
+        summary.push_str(&format!(", {skipped} left out: `netloom test` runs them when their machines run"));
+    }
     put(&format!("{}\n", printer.paint(if failed == 0 { Tone::Good } else { Tone::Bad }, &summary)))?;
     Ok(failed == 0)
 }

@@ -140,6 +140,8 @@ impl Graph {
                     })
                     .collect(),
             };
+            let word = node.is_machine().then(|| "virtual machine".to_owned());
+            let detail = word.into_iter().chain(detail).collect();
             graph.add(&mut index, name.as_str(), role, few(detail));
         }
         for (name, node) in topology.routers.iter().chain(&topology.endpoints) {

@@ -123,7 +123,13 @@ impl Netloom {
             assert!(names.is_empty(), "namespaces: {names:?}");
         }
         assert!(!self.directory.join("run/switch").exists(), "the switch's directory is left");
-        assert!(self.switch_daemon().is_none(), "the switch still runs");
+        assert!(!self.directory.join("run/vm").exists(), "sockets of virtual machines are left");
+        // The last that it does is to remove its directory; after that its memory is taken from it.
+        let began = std::time::Instant::now();
+        while self.switch_daemon().is_some() {
+            assert!(began.elapsed().as_secs() < 5, "the switch still runs");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
         let realm = self.netns_dir.clone().unwrap_or_else(|| self.directory.join("run/netns"));
         assert!(processes_of(&realm).is_empty(), "processes: {:?}", processes_of(&realm));
         if self.rootless {
