@@ -3,7 +3,7 @@
 //! What: each port has a [`Mailbox`], which the queue that sends to it fills and its own queue empties. Frames travel
 //! whole, with their offloads: nothing is cut on the way.
 //!
-//! Invariants: a mailbox holds at most [`ROOM`] frames and [`OCTETS`] octets; what finds no room is not sent, which the
+//! Invariants: a mailbox holds at most 1,024 frames and 4 MiB; what finds no room is not sent, which the
 //! sender counts. A mailbox without a receiver takes nothing.
 //!
 //! Costs: each frame is copied twice, into the mailbox and out of it; buffers are kept for the next frames. One lock for
