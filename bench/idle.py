@@ -45,29 +45,32 @@ def rest(process, seconds):
     return (processor(process) - used) / (time.monotonic() - began) * 100
 
 
-def measure(options, at):
-    run("ip", "link", "set", "lo", "up")
+def measure(options, at, ports, seconds, flows):
+    """One daemon with so many ports: at rest for some seconds, or with flows."""
+    result = {"ports": ports}
     log = open(at / "log", "w")
-    process = subprocess.Popen([NETLOOM, "--run", at / "run", "switchd"], stdout=log, stderr=log)
+    process = subprocess.Popen([NETLOOM, "--run", at / f"run{ports}", "switchd"], stdout=log, stderr=log)
     try:
         for _ in range(200):
-            if (at / "run/switch.sock").exists():
+            if (at / f"run{ports}/switch.sock").exists():
                 break
             time.sleep(0.05)
-        ask = lambda *words: run(NETLOOM, "--run", at / "run", *words)
-        ask("switch", "add", "br0", f"stations={2 * options.flows}")
-        for number in range(options.ports):
+        ask = lambda *words: run(NETLOOM, "--run", at / f"run{ports}", *words)
+        ask("switch", "add", "br0", f"stations={2 * options.flows + 1000}")
+        for number in range(ports):
             ask("port", "add", "br0", f"nt{number}", "type=tap")
             if number < options.up:
                 run("ip", "link", "set", f"nt{number}", "up")
-        result = {"ports": options.ports, "up": options.up}
         result["empty_mib"] = memory(process)[0]
-        # The host's own announcements on fresh interfaces are over after some seconds.
-        time.sleep(5)
-        result["idle_percent"] = [rest(process, options.seconds) for _ in range(options.runs)]
-        if options.flows:
+        if seconds:
+            # The host's own announcements on fresh interfaces are over after some seconds.
+            time.sleep(5)
+            result["idle_percent"] = [rest(process, seconds) for _ in range(options.runs)]
+        if flows:
+            # The sink's station is known, so that frames go to it and not to everybody.
+            ask("fdb", "add", "br0", "02:00:00:00:00:02", "nt1")
             run(NETLOOM, "bench", "dataplane", "--mode", "flowgen", "--ports", "afpacket:dev=nt0", "afpacket:dev=nt1", "--traffic", "stations",
-                "--flows", options.flows, "--rate", options.rate, "--seconds", max(1, options.flows / 50_000), "-o", "json")
+                "--flows", flows, "--rate", options.rate, "--seconds", 6, "-o", "json")
             time.sleep(1)
             look = json.loads(ask("-o", "json", "top", "--once", "500ms"))
             result["flows"] = sum(worker["flows"] for worker in look["workers"])
@@ -85,24 +88,29 @@ def main():
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--flows", type=int, default=100_000, help="0: without")
-    parser.add_argument("--rate", default="100kpps", help="how fast the flows are made")
+    parser.add_argument("--rate", default="150kpps", help="how fast the flows are made")
     parser.add_argument("--json", help="write the figures here")
     options = parser.parse_args()
     if "NETLOOM_IDLE_INSIDE" not in os.environ:
         unshare = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--net"]
         os.execvpe("unshare", [*unshare, sys.executable, __file__, *sys.argv[1:]], {**os.environ, "NETLOOM_IDLE_INSIDE": "1"})
     at = pathlib.Path(tempfile.mkdtemp(prefix="netloom-idle-"))
+    results = {}
     try:
-        result = measure(options, at)
+        run("ip", "link", "set", "lo", "up")
+        results["idle"] = idle = measure(options, at, options.ports, options.seconds, 0)
+        if options.flows:
+            results["flows"] = measure(options, at, 2, 0, options.flows)
     finally:
         shutil.rmtree(at, ignore_errors=True)
-    idle = sorted(result["idle_percent"])
-    print(f"{result['ports']} TAP ports, {result['up']} up: {idle[len(idle) // 2]:.2f} % of a processor ({idle[0]:.2f} - {idle[-1]:.2f}), "
-          f"{result['empty_mib']:.1f} MiB")
-    if "flows" in result:
-        print(f"{result['flows']} flows: {result['flows_mib']:.1f} MiB, at most {result['most_mib']:.1f} MiB")
+    percent = sorted(idle["idle_percent"])
+    print(f"{options.ports} TAP ports, {options.up} up: {percent[len(percent) // 2]:.2f} % of a processor ({percent[0]:.2f} - {percent[-1]:.2f}), "
+          f"{idle['empty_mib']:.1f} MiB")
+    if options.flows:
+        flows = results["flows"]
+        print(f"2 TAP ports, {flows['flows']} flows: {flows['flows_mib']:.1f} MiB, at most {flows['most_mib']:.1f} MiB; without flows {flows['empty_mib']:.1f} MiB")
     if options.json:
-        pathlib.Path(options.json).write_text(json.dumps(result, indent=1))
+        pathlib.Path(options.json).write_text(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":

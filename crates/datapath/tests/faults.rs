@@ -71,7 +71,8 @@ proptest! {
     #[test]
     fn every_frame_is_accounted_for(faults_in in faults(), faults_out in faults(), count in 0_u16..400) {
         let [mut source, near] = pair([1, 1], 512).unwrap();
-        let [far, mut sink] = pair([2, 2], 512).unwrap();
+        // All of them twice, and then twice again, find room.
+        let [far, mut sink] = pair([2, 2], 2048).unwrap();
         let (mut crew, mut sides) = crew(1).unwrap();
         let worker = Worker::new(sides.remove(0), Box::new(Onward), FlowBounds::default(), 3, Box::new(|| 1));
         let worker = Arc::new(Mutex::new(worker));

@@ -8,7 +8,7 @@ mod nodes;
 
 use daemon::{Daemon, until};
 use netloom_testkit::rig::{self, Rig};
-use nodes::{inside, ip, ip_in, namespace, node, talk};
+use nodes::{inside, ip, ip_in, namespace, node, node_of_queues, talk};
 use std::path::Path;
 
 fn has_program(rig: &Rig, name: &str) -> bool {
@@ -136,5 +136,49 @@ fn packet_sockets_with_rings_carry_a_stream() {
         daemon.try_ask("port add br0 p1 type=afpacket dev=nb ring=true queues=2").unwrap();
         talk(rig, "a", "b", "10.3.0.2");
         talk(rig, "b", "a", "10.3.0.1");
+    });
+}
+
+#[test]
+fn two_workers_have_a_queue_each() {
+    rig::isolated(|rig| {
+        if !ip(rig, "-V")
+            || !node_of_queues(rig, "a", "na", "10.3.0.1", 2)
+            || !node_of_queues(rig, "b", "nb", "10.3.0.2", 2)
+        {
+            netloom_testkit::skip!("no ip, or no veth pairs between namespaces");
+            return;
+        }
+        if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
+            netloom_testkit::skip!("one processor");
+            return;
+        }
+        let directory = rig.state_dir.join("switch");
+        let daemon = Daemon::start_with(&directory, &["--cores", "0,1"]);
+        daemon.try_ask("switch add br0").unwrap();
+        for (port, device) in [("p0", "na"), ("p1", "nb")] {
+            if let Err(complaint) = daemon.try_ask(&format!("port add br0 {port} type=afxdp dev={device}")) {
+                netloom_testkit::skip!("{complaint}");
+                return;
+            }
+        }
+        // Streams choose their queues by their ports: some turns bring both.
+        let used = || {
+            let port = daemon.port("p0");
+            let queues = port["queues"].as_array().unwrap().clone();
+            assert_eq!(queues.len(), 2, "{port}");
+            queues.iter().all(|queue| queue["packets"].as_u64() > Some(0))
+        };
+        until("both queues were used", || {
+            talk(rig, "a", "b", "10.3.0.2");
+            used()
+        });
+        talk(rig, "b", "a", "10.3.0.1");
+        let port = daemon.port("p1");
+        assert_eq!(
+            (&port["unsent"], &port["details"]["invalid"]),
+            (&0.into(), &serde_json::Value::Null),
+            "{port}"
+        );
     });
 }

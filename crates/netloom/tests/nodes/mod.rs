@@ -30,8 +30,14 @@ pub fn namespace(rig: &Rig, name: &str) -> Option<String> {
 
 /// A namespace with an interface `eth0`, whose other end is `end` here.
 pub fn node(rig: &Rig, name: &str, end: &str, address: &str) -> bool {
+    node_of_queues(rig, name, end, address, 1)
+}
+
+/// The same with so many queues at both ends.
+pub fn node_of_queues(rig: &Rig, name: &str, end: &str, address: &str, queues: u32) -> bool {
     let Some(path) = namespace(rig, name) else { return false };
-    ip(rig, &format!("link add {end} type veth peer name eth0 netns {path}"))
+    let queues = format!("numrxqueues {queues} numtxqueues {queues}");
+    ip(rig, &format!("link add {end} {queues} type veth peer name eth0 {queues} netns {path}"))
         && ip(rig, &format!("link set {end} up"))
         && inside(rig, name, address)
 }
