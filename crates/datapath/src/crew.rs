@@ -25,7 +25,8 @@ use crate::inbox::{COMMANDS, Command, Handle, Inbox, PATIENCE, Serving, Side, Wa
 use crate::watch::Watch;
 use netloom_mem::{PortNumber, ReceiveQueue, SendQueue, lane, ring};
 use netloom_nf::link::Cable;
-use netloom_nf::{Rate, Reason};
+use netloom_nf::remote::Remote;
+use netloom_nf::{HashBy, Rate, Reason};
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -365,6 +366,24 @@ impl Crew {
     /// When a worker does not take it.
     pub fn limit(&self, port: PortNumber, rate: Option<Rate>) -> Result<(), Stuck> {
         (0..self.handles.len()).try_for_each(|worker| self.tell(worker, Command::Limit(port, rate)))
+    }
+
+    /// Makes, changes or ends a bond: what programs send to this number, which is no port's, leaves by one of these ports.
+    ///
+    /// # Errors
+    /// When a worker does not take it.
+    pub fn bond(&self, number: PortNumber, members: Option<(HashBy, Vec<PortNumber>)>) -> Result<(), Stuck> {
+        (0..self.handles.len())
+            .try_for_each(|worker| self.tell(worker, Command::Bond(number, members.clone())))
+    }
+
+    /// Makes, changes or ends the stream of [`netloom_nf::Action::Remote`] with this number.
+    ///
+    /// # Errors
+    /// When a worker does not take it.
+    pub fn remote(&self, number: u32, remote: Option<Remote>) -> Result<(), Stuck> {
+        (0..self.handles.len())
+            .try_for_each(|worker| self.tell(worker, Command::Remote(number, remote.clone())))
     }
 
     /// Puts a simulated link at a port, or changes it; one that does nothing takes it away. `seed` is that of its chances.

@@ -11,11 +11,16 @@ use crate::links::{Links, Side};
 use crate::watch::Watches;
 use netloom_mem::{BATCH, Batch, Label, PortError, PortNumber, Segmentation, SendQueue};
 use netloom_nf::link::Cable;
+use netloom_nf::remote::Remote;
 use netloom_nf::{
-    Action, Bucket, Program, Rate, Reason, Segmenter, Shape, complete_checksum, pop_vlan, push_vlan, set_vlan,
+    Action, Balance, Bucket, Program, Rate, Reason, Segmenter, Shape, complete_checksum, pop_vlan, push_vlan,
+    set_vlan,
 };
+use netloom_table::Key;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+
+mod members;
 
 /// Most ports of a data path.
 const PORTS: usize = 65_536;
@@ -72,6 +77,13 @@ pub(crate) struct Exit {
     pub(crate) links: Links,
     /// Who watches.
     pub(crate) watches: Watches,
+    /// Ports that are several: bonds, by the number that programs send to.
+    bonds: HashMap<PortNumber, Balance>,
+    /// Streams of copies for collectors.
+    remotes: HashMap<u32, Remote>,
+    /// A copy on its way to a collector.
+    wrapped: Vec<u8>,
+    own: Batch,
     /// Packets for the brain.
     pub(crate) copies: Vec<Vec<u8>>,
 }
@@ -190,14 +202,18 @@ impl Exit {
         index: usize,
         shape: Shape,
         program: Option<&Program>,
+        key: &Key,
         now: u64,
     ) -> Outcome {
         match shape {
-            Shape::Output(port) => self.stage(batch, index, port, now),
+            Shape::Output(port) => match self.stage(batch, index, port, now) {
+                Outcome::Dropped(Reason::PortGone) => self.stage_member(batch, index, port, key, now),
+                outcome => outcome,
+            },
             Shape::Drop(reason) => Outcome::Dropped(reason),
             Shape::Steps { changing } => {
                 let actions = program.map_or(&[][..], Program::actions);
-                self.steps(batch, index, actions, usize::from(changing), now)
+                self.steps(batch, index, (actions, usize::from(changing)), key, now)
             }
         }
     }
@@ -206,14 +222,15 @@ impl Exit {
         &mut self,
         batch: &mut Batch,
         index: usize,
-        actions: &[Action],
-        changing: usize,
+        (actions, changing): (&[Action], usize),
+        key: &Key,
         now: u64,
     ) -> Outcome {
         let mut outcome = Outcome::Dropped(Reason::PortGone);
         for (step, action) in actions.iter().enumerate() {
             let done = match *action {
                 Action::Output(port) => {
+                    let port = self.resolve(port, key);
                     let staged = self.stage(batch, index, port, now);
                     if step < changing {
                         self.send_port(batch, port);
@@ -233,6 +250,13 @@ impl Exit {
                         && !bucket.take(batch.length(index) as u64, now)
                     {
                         return Outcome::Dropped(*reason);
+                    }
+                    true
+                }
+                Action::Remote { number, vlan } => {
+                    self.copy_out(batch, index, (number, vlan), key, now);
+                    if outcome == Outcome::Dropped(Reason::PortGone) {
+                        outcome = Outcome::Sent;
                     }
                     true
                 }
@@ -300,30 +324,38 @@ impl Exit {
         {
             return outcome;
         }
-        self.stage_now(batch, index, port)
+        if output.count == 0 {
+            self.touched.push(port);
+        }
+        if !output.dirty {
+            self.dirty.push(port);
+        }
+        if usize::from(output.count) == BATCH {
+            // A program may send one frame to one port more than once.
+            output.show(batch, &mut self.watches);
+            output.send_complete(batch, &mut self.cut, &mut self.crossing);
+        }
+        output.put(index);
+        Outcome::Sent
     }
 
-    /// Stages a frame that nothing holds back (any more).
-    #[inline]
-    pub(crate) fn stage_now(&mut self, batch: &mut Batch, index: usize, port: PortNumber) -> Outcome {
+    /// Stages a frame that nothing holds back any more: it has arrived over a simulated link.
+    pub(crate) fn stage_arrived(&mut self, batch: &mut Batch, index: usize, port: PortNumber) -> Outcome {
         let Some(Some(output)) = self.outputs.get_mut(port as usize) else {
             return Outcome::Dropped(Reason::PortGone);
         };
         if output.count == 0 {
             self.touched.push(port);
-        } else if usize::from(output.count) == BATCH {
+        }
+        if !output.dirty {
+            self.dirty.push(port);
+        }
+        if usize::from(output.count) == BATCH {
             // A program may send one frame to one port more than once.
             output.show(batch, &mut self.watches);
             output.send_complete(batch, &mut self.cut, &mut self.crossing);
         }
-        if let Some(place) = output.staged.get_mut(usize::from(output.count)) {
-            *place = index as u8;
-            output.count += 1;
-        }
-        if !output.dirty {
-            output.dirty = true;
-            self.dirty.push(port);
-        }
+        output.put(index);
         Outcome::Sent
     }
 
@@ -397,6 +429,16 @@ impl Output {
             self.counters.unsent.add(1);
         }
         Some(outcome)
+    }
+
+    /// Stages a frame; there is room.
+    #[inline]
+    fn put(&mut self, index: usize) {
+        if let Some(place) = self.staged.get_mut(usize::from(self.count)) {
+            *place = index as u8;
+            self.count += 1;
+        }
+        self.dirty = true;
     }
 
     /// Sends what is staged, after completing what the port can't: checksums that were left open, and large frames.

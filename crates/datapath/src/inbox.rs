@@ -7,7 +7,8 @@ use crate::flows::FlowReport;
 use crate::watch::Watch;
 use netloom_mem::{Consumer, Full, Outlet, PortNumber, Producer, ReceiveQueue, SendQueue};
 use netloom_nf::link::Cable;
-use netloom_nf::{Rate, Reason};
+use netloom_nf::remote::Remote;
+use netloom_nf::{HashBy, Rate, Reason};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -63,6 +64,11 @@ pub(crate) enum Command {
     Link { port: PortNumber, cable: Box<Cable>, seed: u64, here: bool },
     /// Begins, changes or ends a watch.
     Watch(u32, Option<Box<Watch>>),
+    /// Makes, changes or ends a bond: what programs send to this number, which is no port's, leaves by one of these ports,
+    /// chosen by a hash.
+    Bond(PortNumber, Option<(HashBy, Vec<PortNumber>)>),
+    /// Makes, changes or ends the stream of [`netloom_nf::Action::Remote`] with this number.
+    Remote(u32, Option<Remote>),
     /// Lists the flows.
     Report(Sender<Vec<FlowReport>>),
     /// Ends the loop.

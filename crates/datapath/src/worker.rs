@@ -372,7 +372,7 @@ impl Worker {
                 let index = self.batch.len();
                 if self.batch.push(held.port, &held.octets, held.offload)
                     && side == Side::Out
-                    && self.exit.stage_now(&mut self.batch, index, held.port) != Outcome::Sent
+                    && self.exit.stage_arrived(&mut self.batch, index, held.port) != Outcome::Sent
                 {
                     self.inbox.counters.lost.add(1);
                 }
@@ -430,7 +430,8 @@ impl Worker {
             entry.octets += octets;
             entry.used = now;
             let shape = entry.shape;
-            let outcome = self.exit.run(&mut self.batch, index, shape, self.flows.program(flow), now);
+            let (program, key) = (self.flows.program(flow), &self.keys[index]);
+            let outcome = self.exit.run(&mut self.batch, index, shape, program, key, now);
             if outcome != Outcome::Sent {
                 self.conclude(place, outcome);
             }
@@ -566,7 +567,8 @@ impl Worker {
 
     /// Carries out a program for one packet only.
     fn once(&mut self, place: usize, index: usize, program: &Program, now: u64) {
-        let outcome = self.exit.run(&mut self.batch, index, program.shape(), Some(program), now);
+        let key = &self.keys[index % BATCH];
+        let outcome = self.exit.run(&mut self.batch, index, program.shape(), Some(program), key, now);
         self.exit.watches.settle(index, || Fate::of(outcome, program.shape(), Some(program)));
         self.conclude(place, outcome);
     }
@@ -599,6 +601,8 @@ impl Worker {
                 Command::Inject(port, octets) => self.inject(port, &octets, now),
                 Command::Meter(number, rate) => self.exit.meter(number, rate, now),
                 Command::Limit(port, rate) => self.exit.limit(port, rate, now),
+                Command::Bond(number, members) => self.exit.bond(number, members),
+                Command::Remote(number, remote) => self.exit.remote(number, remote),
                 Command::Link { port, cable, here: false, .. } => {
                     self.exit.link_elsewhere(port, !cable.is_nothing());
                 }

@@ -7,7 +7,9 @@ mod bench;
 mod switch;
 
 pub use bench::{BenchCommand, DataplaneArgs, Mode, Traffic};
-pub use switch::{Assignment, FdbCommand, LinkCommand, MirrorCommand, PortCommand, SwitchCommand};
+pub use switch::{
+    Assignment, BondCommand, FdbCommand, LinkCommand, MirrorCommand, PortCommand, SwitchCommand, WatchArgs,
+};
 
 /// Linux networks from one file: describe, plan, apply, verify, undo.
 #[derive(Debug, Parser)]
@@ -244,6 +246,12 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: PortCommand,
+    },
+    /// Join ports of a switch to one: LACP, active and backup.
+    Bond {
+        /// What to do.
+        #[command(subcommand)]
+        command: BondCommand,
     },
     /// Simulate links at ports: rate, delay, jitter, loss, reordering, duplicates, errors.
     Link {

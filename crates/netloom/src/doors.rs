@@ -8,7 +8,7 @@ use netloom_control::switch::{Doors, GONE, OpenPort, Options};
 use netloom_mem::{ReceiveQueue, SendQueue};
 use netloom_port::patch::{Mailbox, PatchReceive, PatchSend};
 use netloom_port::vhost::{Config, Mode, Port};
-use netloom_port::{packet, pcap, tap};
+use netloom_port::{Carrier, Presence, packet, pcap, tap};
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::os::fd::{AsFd, OwnedFd};
@@ -209,23 +209,29 @@ fn tap(number: u32, name: &str, mut given: Given<'_>, senders: usize) -> Result<
     let namespace = given.get("netns").map(Namespace::open).transpose()?;
     let queues = given.number("queues", 1, 64)?;
     given.end()?;
-    let open = || tap::open_tap(number, device, queues, senders);
+    let open = || {
+        let tap = tap::open_tap(number, device, queues, senders)?;
+        let carrier = Carrier::of(&tap.name).ok();
+        std::io::Result::Ok((tap, carrier))
+    };
     let opened = match &namespace {
         Some(namespace) => namespace.run(open)?,
         None => open(),
     };
-    let tap = opened.map_err(|error| {
+    let (tap, carrier) = opened.map_err(|error| {
         format!("the TAP interface {device}: {error} (it needs /dev/net/tun and CAP_NET_ADMIN)")
     })?;
     let tap::Tap { name, receive, send, presence, .. } = tap;
-    let usual = carrier(name.clone());
     let state: Box<dyn Fn() -> String + Send + Sync> = Box::new(move || match &namespace {
         _ if !presence.holds() => format!("{GONE}: somebody removed {name}"),
         Some(namespace) if !namespace.is_there() => {
             format!("{GONE}: {name} is in no named namespace any more")
         }
-        Some(_) => "up".to_owned(),
-        None => usual(),
+        _ => match carrier.as_ref().map(Carrier::presence) {
+            Some(Presence::Down) => format!("{name} is down"),
+            // It may live in another namespace now, where this program does not see it.
+            _ => "up".to_owned(),
+        },
     });
     Ok(OpenPort { receive, send, state, keep: Box::new(()) })
 }
@@ -307,21 +313,21 @@ fn packet(number: u32, mut given: Given<'_>, senders: usize) -> Result<OpenPort,
             format!("there is no interface `{device}` here ({error}); `ip link` lists them")
         })?;
         let wrong = |error| format!("{device}: {error} (it needs CAP_NET_RAW)");
+        let carrier = Carrier::of(device).map_err(wrong)?;
         if ring {
             let packet::PacketRings { receive, send } =
                 packet::open_rings(number, index, queues).map_err(wrong)?;
-            return Ok((ask, index, receive, send));
+            return Ok((ask, index, carrier, receive, send));
         }
         let packet::PacketSocket { receive, send, mut others } =
             packet::open_packet_for(number, index, senders).map_err(wrong)?;
         others.push(send);
-        Ok::<_, String>((ask, index, vec![receive], others))
+        Ok::<_, String>((ask, index, carrier, vec![receive], others))
     };
-    let (ask, index, receive, send) = match &namespace {
+    let (ask, index, carrier, receive, send) = match &namespace {
         Some(namespace) => namespace.run(open)?,
         None => open(),
     }?;
-    let usual = carrier(device.to_owned());
     let name = device.to_owned();
     let state: Box<dyn Fn() -> String + Send + Sync> =
         Box::new(move || match (rustix::net::netdevice::index_to_name_inlined(&ask, index), &namespace) {
@@ -330,8 +336,8 @@ fn packet(number: u32, mut given: Given<'_>, senders: usize) -> Result<OpenPort,
             (Ok(_), Some(namespace)) if !namespace.is_there() => {
                 format!("{GONE}: {name} is in no named namespace any more")
             }
-            (Ok(_), Some(_)) => "up".to_owned(),
-            (Ok(_), None) => usual(),
+            (Ok(_), _) if carrier.presence() == Presence::Down => format!("{name} is down"),
+            (Ok(_), _) => "up".to_owned(),
         });
     Ok(OpenPort { receive, send, state, keep: Box::new(()) })
 }
@@ -342,17 +348,4 @@ fn interface_index(device: &str) -> std::io::Result<(OwnedFd, u32)> {
     let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     let index = netdevice::name_to_index(&socket, device)?;
     Ok((socket, index))
-}
-
-/// The state of an interface of this host.
-fn carrier(name: String) -> Box<dyn Fn() -> String + Send + Sync> {
-    Box::new(move || {
-        let path = Path::new("/sys/class/net").join(&name).join("operstate");
-        match std::fs::read_to_string(path).as_deref().map(str::trim) {
-            Ok("up" | "unknown") => "up".to_owned(),
-            Ok(other) => format!("{name} is {other}"),
-            // It lives in another namespace now, where this program does not see it.
-            Err(_) => "up".to_owned(),
-        }
-    })
 }

@@ -24,6 +24,14 @@ pub enum Action {
     /// Asks a token bucket of the worker; the program ends here for a packet that is one too many. A number without a
     /// bucket lets everything pass.
     Meter(u32),
+    /// Sends a copy of the packet as it is now to a collector ([`crate::remote`]), by a stream of the worker. A number
+    /// without a stream sends nothing.
+    Remote {
+        /// The stream.
+        number: u32,
+        /// The VLAN that the packet is in; 0 for none.
+        vlan: u16,
+    },
     /// Counts the packet as lost, though copies of it were sent.
     Lose(Reason),
 }
@@ -68,7 +76,9 @@ impl Program {
     /// A program of some steps; `otherwise` is why the packet is dropped if they send it nowhere.
     #[must_use]
     pub fn new(actions: Vec<Action>, otherwise: Reason) -> Self {
-        let leaves = actions.iter().any(|action| matches!(action, Action::Output(_) | Action::Brain));
+        let leaves = actions
+            .iter()
+            .any(|action| matches!(action, Action::Output(_) | Action::Brain | Action::Remote { .. }));
         if !leaves {
             return Self::lose(otherwise);
         }

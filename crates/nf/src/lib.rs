@@ -5,14 +5,17 @@
 #![forbid(unsafe_code)]
 
 mod action;
+mod balance;
 mod checksum;
 pub mod link;
 mod meter;
 mod reason;
+pub mod remote;
 mod segment;
 mod vlan;
 
 pub use action::{Action, Program, Shape};
+pub use balance::{Balance, HashBy};
 pub use checksum::complete_checksum;
 pub use meter::{Bucket, Rate, Unit};
 pub use reason::Reason;

@@ -58,11 +58,13 @@ pub enum Reason {
     LinkFull,
     /// A simulated link carries nothing in this direction.
     Simplex,
+    /// It came in through a member of a bond that takes nothing now.
+    MemberInactive,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Malformed,
         Self::VlanNotAllowed,
         Self::Tagged,
@@ -90,6 +92,7 @@ impl Reason {
         Self::MirrorOutput,
         Self::LinkFull,
         Self::Simplex,
+        Self::MemberInactive,
     ];
 
     /// Its short name, for counters.
@@ -123,6 +126,7 @@ impl Reason {
             Self::MirrorOutput => "mirror-output",
             Self::LinkFull => "link-full",
             Self::Simplex => "simplex",
+            Self::MemberInactive => "member-inactive",
         }
     }
 
@@ -157,6 +161,7 @@ impl Reason {
             Self::MirrorOutput => "came through a port that is the way out of a mirror",
             Self::LinkFull => "found a simulated link's queue full",
             Self::Simplex => "went against the direction of a simplex link",
+            Self::MemberInactive => "came through a member of a bond that takes nothing now",
         }
     }
 }

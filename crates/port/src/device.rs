@@ -156,3 +156,23 @@ impl Device {
         if flags & wanted == wanted { Presence::Up } else { Presence::Down }
     }
 }
+
+/// An interface whose state is asked for now and then.
+#[derive(Debug)]
+pub struct Carrier(Device);
+
+impl Carrier {
+    /// The interface of this name, in this thread's network namespace. It is followed when it is renamed.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn of(name: &str) -> io::Result<Self> {
+        Device::find(name).map(Self)
+    }
+
+    /// How it is now.
+    #[must_use]
+    pub fn presence(&self) -> Presence {
+        self.0.presence()
+    }
+}

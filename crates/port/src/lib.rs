@@ -33,3 +33,5 @@ pub mod tap;
 pub mod vhost;
 pub mod wrap;
 pub mod xdp;
+
+pub use device::{Carrier, Presence};

@@ -1,25 +1,28 @@
 //! A learning bridge with VLANs (IEEE 802.1Q, clause 8).
 
+use crate::bond::{Bond, SLOW_PROTOCOLS};
 use crate::decision::{Decision, Effects, Step, Why};
 use crate::fdb::{Fdb, Learned, Tag, room, tag};
 use crate::guard::{Look, word};
-use crate::lldp::{self, Neighbour, Neighbours};
+use crate::lldp::{self, Neighbours};
 use crate::mirror::{Copies, Mirror};
 use crate::port::{MeterKind, Port, VlanSet};
 use crate::rstp::Tree;
-use crate::snoop::{Place, Question, Reach, SnoopOptions, Snooping};
+use crate::snoop::{Reach, SnoopOptions, Snooping};
+use bonds::member_tag;
 use form::{Form, Writer};
 use netloom_mem::PortNumber;
 use netloom_nf::{Action, Program, Reason};
-use netloom_table::key::extract;
 use netloom_table::{Field, Key, Mask};
 use netloom_wire::MacAddr;
+use netloom_wire::header::lacp::SLOW_PROTOCOLS_ADDRESS;
 use netloom_wire::header::lldp::NEAREST_BRIDGE;
 use netloom_wire::header::stp::GROUP_ADDRESS;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::IpAddr;
 
+mod bonds;
 mod form;
+mod protocols;
 mod tree;
 
 pub use tree::TreeSettings;
@@ -110,6 +113,9 @@ pub struct Bridge {
     snooping: Snooping,
     tree: Option<Tree>,
     neighbours: Neighbours,
+    /// Bonds by the number of their port, and which port is a member of which.
+    bonds: BTreeMap<PortNumber, Bond>,
+    member_of: HashMap<PortNumber, PortNumber>,
     /// What is to be done at the next tick.
     late: Effects,
 }
@@ -127,6 +133,8 @@ impl Bridge {
             snooping: Snooping::default(),
             tree: None,
             neighbours: Neighbours::default(),
+            bonds: BTreeMap::new(),
+            member_of: HashMap::new(),
             late: Effects::default(),
         };
         bridge.plant();
@@ -183,6 +191,7 @@ impl Bridge {
     pub fn remove(&mut self, number: PortNumber) -> Option<Port> {
         self.fdb.prune(|_, _, station| station.port == number);
         let port = self.ports.remove(&number);
+        self.unbind(number);
         self.snooping.remove(number);
         self.neighbours.remove(number);
         self.own();
@@ -263,29 +272,41 @@ impl Bridge {
     }
 
     fn way(&mut self, key: &Key, now: u64, decision: &mut Decision) -> Result<Program, Reason> {
-        let number = key.get(Field::IN_PORT) as PortNumber;
-        let port = self.ports.get(&number).ok_or(Reason::PortGone)?;
+        let arrived = key.get(Field::IN_PORT) as PortNumber;
+        let mut port = self.ports.get(&arrived).ok_or(Reason::PortGone)?;
+        let bond = self.member_of.get(&arrived).and_then(|bond| Some((*bond, self.bonds.get(bond)?)));
+        let number = bond.map_or(arrived, |(bond, _)| bond);
         if self.is_mirror_output(number) {
             return Err(Reason::MirrorOutput);
         }
         if !port.forwarding {
             return Err(Reason::PortBlocked);
         }
+        let mut look = Look { key, mask: &mut decision.mask };
+        let mut is_for = |group: MacAddr, kind: u16| {
+            look.at(Field::ETH_DST) == word(group) && look.at(Field::ETH_TYPE) == u64::from(kind)
+        };
+        // What is for one cable is heard where it came; everything else through a member came through its bond.
+        if bond.is_some() && is_for(SLOW_PROTOCOLS_ADDRESS, SLOW_PROTOCOLS)
+            || self.options.lldp && port.lldp && is_for(NEAREST_BRIDGE, lldp::ETHER_TYPE)
+        {
+            return Ok(for_brain(port));
+        }
+        if let Some((number, bond)) = bond {
+            decision.rests.push(member_tag(arrived));
+            if !bond.takes(arrived) {
+                return Err(Reason::MemberInactive);
+            }
+            port = self.ports.get(&number).ok_or(Reason::PortGone)?;
+            if !port.forwarding {
+                return Err(Reason::PortBlocked);
+            }
+        }
         let state = self.tree_state(number);
         if state.is_some() {
             decision.mask.add(Field::ETH_DST);
             if key.get(Field::ETH_DST) == word(GROUP_ADDRESS) {
-                let actions = vec![Action::Meter(port.meter(MeterKind::Brain)), Action::Brain];
-                return Ok(Program::new(actions, Reason::Reserved));
-            }
-        }
-        if self.options.lldp && port.lldp {
-            let mut look = Look { key, mask: &mut decision.mask };
-            if look.at(Field::ETH_DST) == word(NEAREST_BRIDGE)
-                && look.at(Field::ETH_TYPE) == u64::from(lldp::ETHER_TYPE)
-            {
-                let actions = vec![Action::Meter(port.meter(MeterKind::Brain)), Action::Brain];
-                return Ok(Program::new(actions, Reason::Reserved));
+                return Ok(for_brain(port));
             }
         }
         if state.is_some_and(|state| !state.learning) {
@@ -346,6 +367,8 @@ impl Bridge {
                 Copies::Port(port) if !to.contains(&port) => to.push(port),
                 Copies::Port(_) => {}
                 Copies::Vlan(vlan) => drop(again.insert(vlan)),
+                // As it came, whatever happens to it later.
+                Copies::Remote(number) => writer.actions.push(Action::Remote { number, vlan }),
             }
         }
         let ports: Vec<&Port> =
@@ -353,7 +376,8 @@ impl Bridge {
         writer.send(&ports);
         for vlan in again {
             let carries = |to: &&Port| {
-                to.number != number && to.forwarding && to.carries(vlan) && !self.is_mirror_output(to.number)
+                let other = to.number != number && !self.member_of.contains_key(&to.number);
+                other && to.forwarding && to.carries(vlan) && !self.is_mirror_output(to.number)
             };
             let ports: Vec<&Port> = self.ports.values().filter(carries).collect();
             writer.send_in(vlan, &ports);
@@ -490,102 +514,15 @@ impl Bridge {
         Ok(())
     }
 
-    /// A packet came that the bridge wanted to hear ([`Action::Brain`]).
-    pub fn heard(&mut self, number: PortNumber, frame: &[u8], now: u64) -> Effects {
-        if frame.first_chunk::<6>() == Some(&GROUP_ADDRESS.octets()) {
-            return self.heard_unit(number, frame);
-        }
-        let mut effects = Effects::default();
-        let Some(port) = self.ports.get(&number) else { return effects };
-        if frame.first_chunk::<6>() == Some(&NEAREST_BRIDGE.octets()) {
-            self.neighbours.heard(number, frame, now);
-            return effects;
-        }
-        let mut key = Key::default();
-        extract(frame, frame.len(), number, &mut key);
-        let Ok(form) = form::of(port, &key, &mut Mask::default(), self.options.service_tag) else {
-            return effects;
-        };
-        if self.options.snooping.enabled {
-            let place = Place {
-                vlan: form.vlan,
-                port: number,
-                fast_leave: port.fast_leave,
-                address: self.options.address,
-                options: &self.options.snooping,
-                now,
-            };
-            let mut questions = Vec::new();
-            self.snooping.heard(frame, &place, &mut effects, &mut questions);
-            self.ask(questions, &mut effects);
-        }
-        effects
-    }
-
-    /// Time has passed: what is too old is forgotten, and what is due is sent. To be called several times a second.
-    pub fn tick(&mut self, now: u64) -> Effects {
-        let output = self.tree.as_mut().map(|tree| tree.tick(now)).unwrap_or_default();
-        let mut effects = self.follow(output);
-        effects.changed.extend(self.age(now));
-        if self.options.lldp {
-            let mut neighbours = std::mem::take(&mut self.neighbours);
-            let speaks = |port: &&Port| port.lldp && port.forwarding && !self.is_mirror_output(port.number);
-            let ports = self.ports.values().filter(speaks);
-            let BridgeOptions { address, system, .. } = &self.options;
-            effects.send.extend(neighbours.tick(*address, system, ports, now));
-            self.neighbours = neighbours;
-        }
-        let late = std::mem::take(&mut self.late);
-        effects.send.extend(late.send);
-        effects.changed.extend(late.changed);
-        let mut questions = Vec::new();
-        let BridgeOptions { address, snooping, .. } = &self.options;
-        self.snooping.tick(*address, snooping, now, &mut effects, &mut questions);
-        self.ask(questions, &mut effects);
-        effects
-    }
-
-    /// Sends questions of multicast snooping, with the tags that the ports need.
-    fn ask(&self, questions: Vec<Question>, effects: &mut Effects) {
-        for (vlan, port, frame) in questions {
-            let ports = self.ports.values().filter(|to| {
-                port.is_none_or(|port| port == to.number)
-                    && self.passes(to)
-                    && to.carries(vlan)
-                    && !self.is_mirror_output(to.number)
-            });
-            for to in ports {
-                let mut frame = frame.clone();
-                if to.tags(vlan) {
-                    frame.splice(12..12, [0x81, 0, (vlan >> 8) as u8, vlan as u8]);
-                }
-                effects.send.push((to.number, frame));
-            }
-        }
-    }
-
-    /// Who named itself behind a port.
-    #[must_use]
-    pub fn neighbours(&self, port: PortNumber) -> &[Neighbour] {
-        self.neighbours.behind(port)
-    }
-
-    /// Members of groups: VLAN, group, port, and nanoseconds until they count no more.
-    #[must_use]
-    pub fn groups(&self, now: u64) -> Vec<(u16, IpAddr, PortNumber, u64)> {
-        self.snooping.list(now)
-    }
-
-    /// Ports behind which multicast routers were heard, by VLAN.
-    #[must_use]
-    pub fn router_ports(&self) -> Vec<(u16, PortNumber)> {
-        self.snooping.router_ports()
-    }
-
     /// Flows from a station behind a port carry packets.
     pub fn refresh(&mut self, sender: Tag, port: PortNumber, now: u64) {
-        self.fdb.refresh(sender, port, now);
+        self.fdb.refresh(sender, self.logical(port), now);
     }
+}
+
+/// A packet that only the bridge itself hears.
+fn for_brain(port: &Port) -> Program {
+    Program::new(vec![Action::Meter(port.meter(MeterKind::Brain)), Action::Brain], Reason::Reserved)
 }
 
 fn mac(value: u64) -> MacAddr {

@@ -61,4 +61,6 @@ pub struct Effects {
     pub changed_all: bool,
     /// Frames to send, as they are.
     pub send: Vec<(PortNumber, Vec<u8>)>,
+    /// Bonds by their number, with the members that send now. Only time brings these: [`crate::Bridge::heard`] never does.
+    pub bonds: Vec<(PortNumber, Vec<PortNumber>)>,
 }

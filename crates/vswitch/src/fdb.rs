@@ -39,6 +39,39 @@ pub enum Learned {
     Fixed(PortNumber),
 }
 
+/// What happened to a station.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StationChange {
+    /// It was heard for the first time.
+    Learned,
+    /// It was behind this port before.
+    Moved(PortNumber),
+    /// It was not heard for too long.
+    Aged,
+    /// It was taken out: by hand, or with its port.
+    Forgotten,
+    /// It was set by hand.
+    Fixed,
+}
+
+/// A change of a station, for those who watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StationEvent {
+    /// When, in nanoseconds.
+    pub time: u64,
+    /// Its VLAN.
+    pub vlan: u16,
+    /// The station.
+    pub mac: MacAddr,
+    /// The port behind which it is, or was.
+    pub port: PortNumber,
+    /// What happened.
+    pub change: StationChange,
+}
+
+/// Changes that are kept for those who watch.
+const EVENTS: usize = 4096;
+
 /// Stations by VLAN and address.
 #[derive(Debug)]
 pub struct Fdb {
@@ -47,6 +80,11 @@ pub struct Fdb {
     /// Ports where a station found no room, and whether one has gone since.
     refused: BTreeSet<PortNumber>,
     less: bool,
+    /// Changes since they were taken last, and how many more there were; only while somebody watches.
+    watched: bool,
+    events: Vec<StationEvent>,
+    missed: u64,
+    now: u64,
     /// Most entries.
     pub limit: usize,
     /// An entry ends this many nanoseconds after its station was heard last.
@@ -81,6 +119,10 @@ impl Fdb {
             per_port: HashMap::new(),
             refused: BTreeSet::new(),
             less: false,
+            watched: false,
+            events: Vec::new(),
+            missed: 0,
+            now: 0,
             limit,
             ageing,
         }
@@ -128,6 +170,23 @@ impl Fdb {
         }
     }
 
+    /// Gives the changes since the last time, and how many more there were than are kept; nothing the first time after
+    /// nobody watched. `watched` says whether somebody will ask again.
+    pub fn take_events(&mut self, watched: bool) -> (Vec<StationEvent>, u64) {
+        self.watched = watched;
+        (std::mem::take(&mut self.events), std::mem::take(&mut self.missed))
+    }
+
+    #[cold]
+    fn tell(&mut self, tag: Tag, port: PortNumber, change: StationChange) {
+        if self.events.len() >= EVENTS {
+            self.missed += 1;
+            return;
+        }
+        let (vlan, mac) = parts(tag);
+        self.events.push(StationEvent { time: self.now, vlan, mac, port, change });
+    }
+
     /// A station was heard behind a port, which may have at most `most` of them.
     pub fn learn(&mut self, vlan: u16, mac: MacAddr, port: PortNumber, most: usize, now: u64) -> Learned {
         let tag = tag(vlan, mac);
@@ -144,6 +203,10 @@ impl Fdb {
                     return Learned::Full;
                 }
                 self.put(tag, Station { port, heard: now, fixed: false });
+                if self.watched {
+                    self.now = self.now.max(now);
+                    self.tell(tag, port, moved.map_or(StationChange::Learned, StationChange::Moved));
+                }
                 moved.map_or(Learned::New, Learned::Moved)
             }
         }
@@ -168,6 +231,10 @@ impl Fdb {
     pub fn fix(&mut self, vlan: u16, mac: MacAddr, port: PortNumber, now: u64) -> Tag {
         let tag = tag(vlan, mac);
         self.put(tag, Station { port, heard: now, fixed: true });
+        if self.watched {
+            self.now = self.now.max(now);
+            self.tell(tag, port, StationChange::Fixed);
+        }
         tag
     }
 
@@ -176,11 +243,18 @@ impl Fdb {
         let tag = tag(vlan, mac);
         let station = self.stations.remove(&tag)?;
         self.one_less(station.port);
+        if self.watched {
+            self.tell(tag, station.port, StationChange::Forgotten);
+        }
         Some(tag)
     }
 
     /// Takes out every station for which `gone` says so, and gives their tags.
     pub fn prune(&mut self, gone: impl Fn(u16, MacAddr, &Station) -> bool) -> Vec<Tag> {
+        self.take_out(gone, StationChange::Forgotten)
+    }
+
+    fn take_out(&mut self, gone: impl Fn(u16, MacAddr, &Station) -> bool, change: StationChange) -> Vec<Tag> {
         let tags: Vec<Tag> = self
             .stations
             .iter()
@@ -193,6 +267,9 @@ impl Fdb {
         for tag in &tags {
             if let Some(station) = self.stations.remove(tag) {
                 self.one_less(station.port);
+                if self.watched {
+                    self.tell(*tag, station.port, change);
+                }
             }
         }
         tags
@@ -201,7 +278,9 @@ impl Fdb {
     /// Takes out the stations that were not heard for too long.
     pub fn age(&mut self, now: u64) -> Vec<Tag> {
         let ageing = self.ageing;
-        self.prune(|_, _, station| !station.fixed && now.saturating_sub(station.heard) > ageing)
+        self.now = self.now.max(now);
+        let old = |_, _, station: &Station| !station.fixed && now.saturating_sub(station.heard) > ageing;
+        self.take_out(old, StationChange::Aged)
     }
 
     /// All stations, in the order of VLAN and address.
@@ -301,5 +380,45 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn who_watches_sees_what_happens_to_stations() {
+        use StationChange::{Aged, Fixed, Forgotten, Learned, Moved};
+        let mut fdb = Fdb::new(10_000, 100);
+        let mac = |last: u16| MacAddr::new([2, 0, 0, 0, (last >> 8) as u8, last as u8]);
+        fdb.learn(0, mac(1), 1, 9, 5);
+        assert_eq!(fdb.take_events(true), (vec![], 0));
+        fdb.learn(0, mac(2), 1, 9, 6);
+        fdb.learn(0, mac(2), 1, 9, 7);
+        fdb.learn(0, mac(2), 3, 9, 8);
+        fdb.fix(7, mac(3), 2, 9);
+        fdb.age(107);
+        fdb.forget(7, mac(3));
+        fdb.prune(|_, _, station| station.port == 3);
+        let (events, missed) = fdb.take_events(true);
+        let seen: Vec<_> = events
+            .iter()
+            .map(|event| (event.time, event.vlan, event.mac, event.port, event.change))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                (6, 0, mac(2), 1, Learned),
+                (8, 0, mac(2), 3, Moved(1)),
+                (9, 7, mac(3), 2, Fixed),
+                (107, 0, mac(1), 1, Aged),
+                (107, 7, mac(3), 2, Forgotten),
+                (107, 0, mac(2), 3, Forgotten),
+            ]
+        );
+        assert_eq!(missed, 0);
+        for last in 0..5000 {
+            fdb.learn(1, mac(last), 1, usize::MAX, 108);
+        }
+        let (events, missed) = fdb.take_events(false);
+        assert_eq!((events.len(), missed), (EVENTS, 5000 - EVENTS as u64));
+        fdb.learn(2, mac(1), 1, usize::MAX, 109);
+        assert_eq!(fdb.take_events(true).0, []);
     }
 }

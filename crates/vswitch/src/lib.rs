@@ -12,19 +12,22 @@
 //! Deliberately absent: the data path (they share the flow key and the action language).
 #![forbid(unsafe_code)]
 
+pub mod bond;
 mod bridge;
 mod decision;
 mod fdb;
 mod guard;
+pub mod lacp;
 mod lldp;
 mod mirror;
 mod port;
 pub mod rstp;
 mod snoop;
 
+pub use bond::{Bond, BondOptions, MemberState, Mode};
 pub use bridge::{Bridge, BridgeError, BridgeOptions, TreeSettings};
 pub use decision::{Decision, Effects, Step, Why};
-pub use fdb::{Fdb, Learned, Station, Tag};
+pub use fdb::{Fdb, Learned, Station, StationChange, StationEvent, Tag};
 pub use guard::{Guard, Prefix};
 pub use lldp::Neighbour;
 pub use mirror::{Copies, Mirror};

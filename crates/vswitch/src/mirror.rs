@@ -1,6 +1,6 @@
 //! Mirrors: copies of packets for somebody who watches, as `Mirror` in ovs-vswitchd.conf.db(5).
 //!
-//! Deliberately absent: ERSPAN, and cutting copies short.
+//! Copies for a collector elsewhere are made by the worker (`nf::remote`).
 
 use crate::port::VlanSet;
 use netloom_mem::PortNumber;
@@ -13,6 +13,8 @@ pub enum Copies {
     Port(PortNumber),
     /// To all ports of a VLAN (RSPAN), whose number replaces the one that the packet was in.
     Vlan(u16),
+    /// To a collector elsewhere, by a stream of this number.
+    Remote(u32),
 }
 
 /// A mirror.

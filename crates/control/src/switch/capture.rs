@@ -159,6 +159,11 @@ impl Switch {
                 Action::SetVlan(tci) => format!("its tag now VLAN {}", tci & 0xfff),
                 Action::Brain => "to the switch itself".to_owned(),
                 Action::Meter(_) => "within its limit".to_owned(),
+                Action::Remote { number, .. } => {
+                    let mirror = self.streams.iter().find(|(_, (stream, _))| stream == number);
+                    let name = mirror.map_or("", |((_, name), _)| name.as_str());
+                    format!("a copy to the collector of mirror {name}")
+                }
                 Action::Lose(reason) => format!("else it {}", reason.sentence()),
             });
         }

@@ -93,7 +93,29 @@ const SWITCH_OPTIONS: &[&str] = &[
     "topology",
 ];
 /// Options of a mirror.
-const MIRROR_OPTIONS: &[&str] = &["ports", "from", "to", "vlan", "output", "output-vlan"];
+const MIRROR_OPTIONS: &[&str] = &[
+    "ports",
+    "from",
+    "to",
+    "vlan",
+    "output",
+    "output-vlan",
+    // Of copies for a collector: see `mirrors`.
+    "remote",
+    "local",
+    "via",
+    "mac",
+    "from-mac",
+    "tag",
+    "form",
+    "session",
+    "index",
+    "hardware",
+    "key",
+    "ttl",
+    "dscp",
+    "mtu",
+];
 
 fn known(options: &Options, names: &[&str]) -> Result<(), String> {
     match options.keys().find(|name| !names.contains(&name.as_str())) {
@@ -183,17 +205,22 @@ fn branch(options: &Options) -> Result<Option<PortOptions>, String> {
     Ok(switch("stp", true)?.then_some(branch))
 }
 
-/// A mirror's options; `port` finds a port of the switch by its name.
+/// A mirror's options; `port` finds a port of the switch by its name, `stream` is the number of its stream of copies.
 pub(super) fn mirror(
     options: &Options,
     port: impl Fn(&str) -> Result<u32, String>,
+    stream: u32,
 ) -> Result<Mirror, String> {
     known(options, MIRROR_OPTIONS)?;
     let get = |name: &str| options.get(name).map(String::as_str);
-    let output = match (get("output"), get("output-vlan")) {
-        (Some(name), None) => Copies::Port(port(name)?),
-        (None, Some(text)) => Copies::Vlan(vlan(text)?),
-        _ => return Err("a mirror has either `output=PORT` or `output-vlan=VLAN`".to_owned()),
+    let output = match (get("output"), get("output-vlan"), get("remote")) {
+        (Some(name), None, None) => Copies::Port(port(name)?),
+        (None, Some(text), None) => Copies::Vlan(vlan(text)?),
+        (None, None, Some(_)) => Copies::Remote(stream),
+        _ => {
+            let text = "a mirror has one of `output=PORT`, `output-vlan=VLAN` and `remote=ADDRESS`";
+            return Err(text.to_owned());
+        }
     };
     let mut mirror = Mirror { vlans: get("vlan").map(vlans).transpose()?, ..Mirror::new(output) };
     for option in ["ports", "from", "to"] {
@@ -363,7 +390,7 @@ mod tests {
     #[test]
     fn mirrors_and_switches() {
         let find = |name: &str| name.trim_start_matches('p').parse().map_err(|_| format!("no port {name}"));
-        let mirrored = |text: &str| mirror(&options(text), find);
+        let mirrored = |text: &str| mirror(&options(text), find, 0);
         let all = mirrored("vlan=10 output=p3").unwrap();
         assert!(all.all && all.output == Copies::Port(3) && all.vlans.is_some());
         let some = mirrored("ports=p1 from=p2 output-vlan=99").unwrap();

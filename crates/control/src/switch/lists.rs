@@ -13,7 +13,7 @@ use netloom_vswitch::{Bridge, Neighbour};
 use std::collections::BTreeMap;
 
 /// A port's part in the spanning tree in words.
-fn tree(state: State) -> String {
+pub(super) fn tree(state: State) -> String {
     let role = match state.role {
         Role::Disabled => "down",
         Role::Root => "root",
@@ -64,7 +64,14 @@ impl Switch {
         }
         let mut trees = BTreeMap::new();
         let mut neighbours = BTreeMap::new();
+        // Whether a member works, and all members, by the bond's number.
+        let mut bonds: BTreeMap<u32, (bool, Vec<u32>)> = BTreeMap::new();
         for bridge in self.bridges.lock().by_name.values() {
+            bonds.extend(
+                bridge
+                    .bonds()
+                    .map(|(number, bond)| (number, (!bond.senders().is_empty(), bond.members().collect()))),
+            );
             let states = bridge.ports().keys().map(|port| (*port, bridge.tree_state(*port)));
             trees.extend(states.filter_map(|(port, state)| Some((port, state?))));
             for port in bridge.ports().keys() {
@@ -76,14 +83,28 @@ impl Switch {
                 continue;
             }
             let carried = self.ports.get(name);
-            let totals = self.crew.totals(port.number).unwrap_or_default();
+            let bond = bonds.get(&port.number);
+            let mut totals = self.crew.totals(port.number).unwrap_or_default();
+            for member in bond.into_iter().flat_map(|(_, members)| members) {
+                let member = self.crew.totals(*member).unwrap_or_default();
+                totals.received += member.received;
+                totals.received_octets += member.received_octets;
+                totals.sent += member.sent;
+                totals.sent_octets += member.sent_octets;
+                totals.unsent += member.unsent;
+            }
             let dropped = Reason::ALL.iter().zip(&totals.dropped);
             all.push(PortStatus {
                 name: name.clone(),
                 switch: port.switch.clone(),
                 number: port.number,
                 options: port.options.clone(),
-                state: carried.map_or_else(|| NOT_OPEN.to_owned(), |carried| (carried.state)()),
+                state: match (carried, bond) {
+                    (Some(carried), _) => (carried.state)(),
+                    (None, Some((true, _))) => "up".to_owned(),
+                    (None, Some((false, _))) => "no member works".to_owned(),
+                    (None, None) => NOT_OPEN.to_owned(),
+                },
                 details: carried.map(|_| self.doors.details(port.number)).unwrap_or_default(),
                 neighbours: neighbours.remove(&port.number).unwrap_or_default(),
                 tree: trees.get(&port.number).copied().map(tree).unwrap_or_default(),

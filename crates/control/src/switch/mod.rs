@@ -11,9 +11,11 @@
 //! Invariants: a request is carried out whole or not at all. The lock of the bridges is taken by workers for packets
 //! without a flow only.
 
+mod bonds;
 mod brain;
 mod capture;
 mod configuration;
+mod events;
 mod filter;
 mod links;
 mod lists;
@@ -21,6 +23,7 @@ mod mirrors;
 mod protocol;
 mod server;
 mod state;
+mod tick;
 mod words;
 
 pub use capture::{CaptureRequest, CapturedPacket};
@@ -28,9 +31,9 @@ pub use configuration::{Options, PortConfiguration, SwitchConfiguration};
 pub use filter::{FilterError, parse as parse_filter};
 pub use links::{all as link_options, is_link as link_option};
 pub use protocol::{
-    LinkStatus, MirrorStatus, PortStatus, QueueStatus, Reply, Request, Row, StationStatus, SwitchStatus,
-    WorkerStatus,
+    BondStatus, Event, EventKind, LacpStatus, LinkStatus, MemberStatus, MirrorStatus, PortStatus,
+    QueueStatus, Reply, Request, Row, StationStatus, SwitchStatus, WorkerStatus,
 };
-pub use server::{Server, SwitchSocket, ask};
+pub use server::{Server, SwitchSocket, ask, watch};
 pub use state::{Doors, GONE, OpenPort, Start, Switch, SwitchError};
 pub(crate) use state::{FILE, NOT_OPEN};

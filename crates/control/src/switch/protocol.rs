@@ -78,6 +78,21 @@ pub enum Request {
         #[serde(default)]
         switch: Option<String>,
     },
+    /// Lists bonds.
+    BondList {
+        /// Of this switch only.
+        #[serde(default)]
+        switch: Option<String>,
+    },
+    /// Tells what changes, as it does, until the client goes: after the reply each is a line ([`Event`]).
+    Watch {
+        /// Of these kinds only; all if there are none.
+        #[serde(default)]
+        kinds: Vec<EventKind>,
+        /// Of this switch only.
+        #[serde(default)]
+        switch: Option<String>,
+    },
     /// Lists stations.
     FdbList {
         /// Of this switch.
@@ -136,6 +151,10 @@ pub enum Reply {
     Ports(Vec<PortStatus>),
     /// Mirrors.
     Mirrors(Vec<MirrorStatus>),
+    /// Bonds.
+    Bonds(Vec<BondStatus>),
+    /// Changes follow.
+    Watching,
     /// Stations.
     Stations(Vec<StationStatus>),
     /// Members of multicast groups.
@@ -335,4 +354,94 @@ pub struct WorkerStatus {
     /// Packets for a port that is gone, that others brought from one that is gone too, or that a link held.
     #[serde(default)]
     pub lost: u64,
+}
+
+/// A bond.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BondStatus {
+    /// Its name.
+    pub name: String,
+    /// Its switch.
+    pub switch: String,
+    /// How its members share the work.
+    pub mode: String,
+    /// A member sends.
+    pub up: bool,
+    /// Its members.
+    pub members: Vec<MemberStatus>,
+    /// Its options.
+    pub options: Options,
+}
+
+/// A member of a bond.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberStatus {
+    /// The port.
+    pub name: String,
+    /// How its link is: `up`, or what keeps it from that.
+    pub state: String,
+    /// What it does: `works`, `takes`, `waits`, `down`, or `no member` if it could not be made one.
+    pub work: String,
+    /// Frames that come through it are taken.
+    pub takes: bool,
+    /// Frames leave by it.
+    pub sends: bool,
+    /// What the protocol knows.
+    pub lacp: Option<LacpStatus>,
+}
+
+/// What LACP knows of a member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LacpStatus {
+    /// State of the receive machine.
+    pub receive: String,
+    /// State of the mux machine.
+    pub mux: String,
+    /// Who we are: priority and system, key, priority and port.
+    pub actor: String,
+    /// Our state.
+    pub actor_state: String,
+    /// Who the partner is.
+    pub partner: String,
+    /// Its state.
+    pub partner_state: String,
+}
+
+/// Kinds of changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EventKind {
+    /// A switch came, changed or went.
+    Switch,
+    /// A port came, changed or went, or is up or not.
+    Port,
+    /// A port's part in the spanning tree.
+    Tree,
+    /// A station was learned, has moved, or was forgotten.
+    Fdb,
+    /// A bond's member works or not.
+    Bond,
+    /// A mirror came, changed or went.
+    Mirror,
+    /// A simulated link came, changed or went.
+    Link,
+    /// So many changes were too many to tell.
+    Missed,
+}
+
+/// A change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// When, in milliseconds since 1970.
+    pub time_ms: u64,
+    /// Of which kind.
+    pub kind: EventKind,
+    /// At which switch.
+    pub switch: String,
+    /// What it is about: a port, a station, a mirror.
+    pub subject: String,
+    /// One word: `added`, `changed`, `removed`, `up`, `down`, `learned`, `moved`, `aged`, `forgotten`, `fixed`, a role, ...
+    pub change: String,
+    /// The rest, for people.
+    pub detail: String,
 }

@@ -4,13 +4,14 @@
 //! at most so many clients.
 
 use super::capture::{self, CaptureRequest};
-use super::protocol::{Reply, Request};
+use super::protocol::{Event, EventKind, Reply, Request};
 use super::state::{Switch, SwitchError};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -145,6 +146,9 @@ fn converse(
                 Ok(done) => return done,
                 Err(error) => Reply::Failed { message: error.to_string() },
             },
+            Ok(Request::Watch { kinds, switch: of }) => {
+                return tell(stream, switch, (kinds, of), &|| stop.load(Ordering::Acquire));
+            }
             Ok(request) => {
                 let ends = request == Request::Stop;
                 let if_unused = request == Request::StopUnused;
@@ -202,6 +206,74 @@ fn show(
     })();
     mine().end_capture(&capture);
     Ok(done)
+}
+
+/// Tells a client what changes, until it goes.
+fn tell(
+    stream: &UnixStream,
+    switch: &Mutex<Switch>,
+    (kinds, of): (Vec<EventKind>, Option<String>),
+    ended: &dyn Fn() -> bool,
+) -> io::Result<()> {
+    let line = |text: String| (&*stream).write_all((text + "\n").as_bytes());
+    let changes = {
+        let mut switch = switch.lock().unwrap_or_else(PoisonError::into_inner);
+        match of.as_deref().map(|of| switch.known_switch(of)) {
+            Some(Err(error)) => Err(error),
+            None | Some(Ok(())) => Ok(switch.watch(kinds, of)),
+        }
+    };
+    let changes = match changes {
+        Ok(changes) => changes,
+        Err(error) => return line(serde_json::to_string(&Reply::Failed { message: error.to_string() })?),
+    };
+    line(serde_json::to_string(&Reply::Watching)?)?;
+    while !ended() {
+        match changes.recv_timeout(Duration::from_millis(500)) {
+            Ok(event) => line(serde_json::to_string(&event)?)?,
+            Err(RecvTimeoutError::Timeout) => {
+                // A client that watches says nothing: what can be read is its end.
+                let mut wait = [rustix::event::PollFd::new(stream, rustix::event::PollFlags::IN)];
+                if rustix::event::poll(&mut wait, Some(&rustix::event::Timespec::default()))? > 0 {
+                    break;
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    Ok(())
+}
+
+/// Lets a daemon tell what changes: of these kinds only, if there are some, and of this switch only. `each` gets every
+/// change until it gives false.
+///
+/// # Errors
+/// When no daemon listens, it refuses, or it ends.
+pub fn watch(
+    socket: &SwitchSocket,
+    kinds: Vec<EventKind>,
+    switch: Option<String>,
+    mut each: impl FnMut(Event) -> bool,
+) -> io::Result<()> {
+    let stream = UnixStream::connect(socket.path())?;
+    let mut text = serde_json::to_string(&Request::Watch { kinds, switch })?;
+    text.push('\n');
+    (&stream).write_all(text.as_bytes())?;
+    let mut reader = BufReader::new(&stream);
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    if let Reply::Failed { message } = serde_json::from_str(&line)? {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    loop {
+        line.clear();
+        if reader.read_line(&mut line)? == 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the daemon has ended"));
+        }
+        if !each(serde_json::from_str(&line)?) {
+            return Ok(());
+        }
+    }
 }
 
 /// Asks a daemon something.

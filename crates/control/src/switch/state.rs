@@ -1,14 +1,17 @@
 //! The switch: requests carried out on bridges, ports and workers.
 
+use super::bonds::is_bond;
 use super::brain::Shared;
 use super::configuration::{self, Options, PortConfiguration, SwitchConfiguration, is_drivers};
+use super::events::{Watchers, announcement};
 use super::links;
+use super::mirrors::Streams;
 use super::protocol::{Reply, Request};
 use netloom_datapath::{Brain, Crew, FlowBounds, Pace, PortQueues, Stuck, Worker, crew, run};
 use netloom_mem::{ReceiveQueue, SendQueue};
 use netloom_nf::link::Cable;
 use netloom_nf::{Rate, Reason, Unit};
-use netloom_vswitch::{Bridge, BridgeOptions, Effects, MeterKind, Port};
+use netloom_vswitch::{Bridge, BridgeOptions, MeterKind, Port};
 use netloom_wire::MacAddr;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -123,6 +126,8 @@ pub struct Switch {
     began: Instant,
     /// The number of the next capture.
     pub(super) next_watch: u32,
+    pub(super) streams: Streams,
+    pub(super) watchers: Watchers,
 }
 
 impl std::fmt::Debug for Switch {
@@ -209,6 +214,8 @@ impl Switch {
             seed,
             began,
             next_watch: 0,
+            streams: Streams::new(),
+            watchers: Watchers::default(),
         };
         let mut configuration = configuration;
         for (name, options) in &mut configuration.switches {
@@ -227,8 +234,10 @@ impl Switch {
             }
             switch.configuration.ports.insert(name, port);
         }
-        for name in switch.configuration.switches.keys() {
-            switch.apply_mirrors(name);
+        let names: Vec<String> = switch.configuration.switches.keys().cloned().collect();
+        for name in names {
+            switch.apply_bonds(&name);
+            switch.apply_mirrors(&name);
         }
         Ok(switch)
     }
@@ -237,52 +246,27 @@ impl Switch {
         u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Lets the bridges know that time has passed; to be called ten times a second or so.
-    pub fn tick(&mut self) {
-        let now = self.now();
-        match self.crew.balance(now) {
-            Ok(moves) => {
-                for netloom_datapath::Move { port, index, from, to } in moves {
-                    tracing::info!(port, queue = index, from, to, "a queue moved to another worker");
-                }
-            }
-            Err(error) => tracing::error!(%error, "queues can't be moved"),
-        }
-        // Drivers are asked before the lock is taken.
-        let mut links = Vec::new();
-        for (name, carried) in &self.ports {
-            let Some(port) = self.configuration.ports.get(name) else { continue };
-            if self.configuration.switches.get(&port.switch).is_some_and(|on| on.contains_key("rstp")) {
-                links.push((port.number, (carried.state)() == "up"));
-            }
-        }
-        let mut all: Vec<Effects> = Vec::new();
-        {
-            let mut bridges = self.bridges.lock();
-            for (number, up) in links {
-                all.extend(bridges.of(number).map(|bridge| bridge.link(number, up)));
-            }
-            all.extend(bridges.by_name.values_mut().map(|bridge| bridge.tick(now)));
-        }
-        for effects in all {
-            if effects.changed_all {
-                self.crew.changed_all();
-            } else {
-                self.crew.changed(&effects.changed);
-            }
-            for (port, frame) in effects.send {
-                if let Err(error) = self.crew.inject(port, frame) {
-                    tracing::error!(%error, "a frame of the switch itself is lost");
-                }
-            }
-        }
-    }
-
     /// Carries out a request.
     ///
     /// # Errors
     /// Why it was not carried out; then nothing changed.
     pub fn carry_out(&mut self, request: Request) -> Result<Reply, SwitchError> {
+        if self.watchers.is_empty() {
+            return self.perform(request);
+        }
+        let mut told = announcement(&request);
+        if let Some((_, switch, subject, ..)) = told.as_mut().filter(|(_, switch, ..)| switch.is_empty()) {
+            *switch =
+                self.configuration.ports.get(subject).map_or_else(String::new, |port| port.switch.clone());
+        }
+        let reply = self.perform(request)?;
+        if let Some(told) = told {
+            self.announce(told);
+        }
+        Ok(reply)
+    }
+
+    fn perform(&mut self, request: Request) -> Result<Reply, SwitchError> {
         match request {
             // It has no single reply: the server deals with it.
             Request::Capture(_) => {
@@ -293,6 +277,11 @@ impl Switch {
             Request::MirrorSet { switch, name, options } => self.set_mirror(&switch, name, options),
             Request::MirrorDelete { switch, name } => self.delete_mirror(&switch, &name),
             Request::MirrorList => Ok(Reply::Mirrors(self.mirrors())),
+            Request::BondList { switch } => self.bond_list(switch.as_deref()),
+            // It has no single reply: the server deals with it.
+            Request::Watch { .. } => {
+                Ok(Reply::Failed { message: "who watches needs a connection for that alone".to_owned() })
+            }
             Request::SwitchDelete { name } => self.delete_switch(&name),
             Request::SwitchList => Ok(Reply::Switches(self.switches())),
             Request::PortAdd { switch, name, options } => self.add_port(switch, name, options),
@@ -301,6 +290,7 @@ impl Switch {
                 self.configured(&name)?;
                 self.close(&name)?;
                 if let Some(port) = self.configuration.ports.remove(&name) {
+                    self.apply_bonds(&port.switch);
                     self.apply_mirrors(&port.switch);
                 }
                 self.keep()?;
@@ -417,7 +407,9 @@ impl Switch {
         }
         self.bridges.lock().by_name.remove(name);
         self.configuration.switches.remove(name);
-        self.configuration.mirrors.remove(name);
+        for mirror in self.configuration.mirrors.remove(name).unwrap_or_default().into_keys() {
+            self.end_stream(name, &mirror);
+        }
         self.keep()?;
         Ok(Reply::Done)
     }
@@ -439,9 +431,13 @@ impl Switch {
             return Err(SwitchError::Open(name, "there are 65,534 ports already".to_owned()));
         };
         let port = PortConfiguration { switch, number, options };
+        if is_bond(&port.options) {
+            self.check_bond(&name, &port)?;
+        }
         self.open(&name, &port)?;
         let switch = port.switch.clone();
         self.configuration.ports.insert(name, port);
+        self.apply_bonds(&switch);
         self.apply_mirrors(&switch);
         self.keep()?;
         Ok(Reply::Done)
@@ -449,10 +445,15 @@ impl Switch {
 
     fn set_port(&mut self, name: String, options: Options) -> Result<Reply, SwitchError> {
         let mut port = self.configured(&name)?.clone();
-        if let Some(fixed) = options.keys().find(|option| is_drivers(option)) {
+        let is_bond = is_bond(&port.options);
+        let fixed = |option: &&String| is_drivers(option) && (!is_bond || *option == "type");
+        if let Some(fixed) = options.keys().find(fixed) {
             return Err(SwitchError::Fixed(name, fixed.clone()));
         }
         merge(&mut port.options, options);
+        if is_bond {
+            self.check_bond(&name, &port)?;
+        }
         let wrong = |text| SwitchError::Option(name.clone(), text);
         let bridged = configuration::port(port.number, &name, &port.options).map_err(wrong)?;
         let cable = links::cable(&port.options).map_err(wrong)?;
@@ -464,7 +465,11 @@ impl Switch {
             let _ = bridge.set(bridged);
         }
         self.crew.changed_all();
+        let switch = port.switch.clone();
         self.configuration.ports.insert(name, port);
+        if is_bond {
+            self.apply_bonds(&switch);
+        }
         self.keep()?;
         Ok(Reply::Done)
     }
@@ -474,10 +479,14 @@ impl Switch {
         let bridged = configuration::port(port.number, name, &port.options).map_err(wrong)?;
         let cable = links::cable(&port.options).map_err(wrong)?;
         let own: Options = port.options.iter().filter(|(name, _)| is_drivers(name)).map(owned).collect();
-        let open = self
-            .doors
-            .open(port.number, name, &own)
-            .map_err(|text| SwitchError::Open(name.to_owned(), text))?;
+        let open = match is_bond(&port.options) {
+            true => None,
+            false => Some(
+                self.doors
+                    .open(port.number, name, &own)
+                    .map_err(|text| SwitchError::Open(name.to_owned(), text))?,
+            ),
+        };
         self.apply_rates(&bridged)?;
         self.apply_link(port.number, cable, &port.options)?;
         let together = is_metered(&bridged);
@@ -490,7 +499,7 @@ impl Switch {
             }
             bridges.of_port.insert(port.number, port.switch.clone());
         }
-        let OpenPort { receive, send, state, keep } = open;
+        let Some(OpenPort { receive, send, state, keep }) = open else { return Ok(()) };
         self.crew.add(PortQueues { number: port.number, receive, send, together })?;
         self.crew.changed_all();
         self.ports.insert(name.to_owned(), Carried { state, _keep: keep });
@@ -519,15 +528,22 @@ impl Switch {
     /// Takes a port from the workers and the bridge.
     fn close(&mut self, name: &str) -> Result<(), SwitchError> {
         let Some(port) = self.configuration.ports.get(name) else { return Ok(()) };
-        let number = port.number;
+        let (number, now) = (port.number, self.now());
         // The queues end here, before what they need does.
         drop(self.crew.remove(number)?);
+        let mut ended = None;
         let mut bridges = self.bridges.lock();
         bridges.of_port.remove(&number);
         if let Some(bridge) = bridges.by_name.get_mut(&port.switch) {
+            // Its members are ports of their own again.
+            ended = is_bond(&port.options).then(|| bridge.set_bond(number, None, now));
             bridge.remove(number);
         }
         drop(bridges);
+        if let Some(effects) = ended {
+            self.follow(effects);
+            self.crew.bond(number, None)?;
+        }
         self.apply_rates(&Port::new(number, name))?;
         self.apply_link(number, Cable::default(), &Options::new())?;
         self.ports.remove(name);

@@ -1,6 +1,6 @@
 //! The commands that a running switch is asked by.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 /// A `name=value`.
 pub type Assignment = (String, String);
@@ -10,6 +10,16 @@ fn assignment(text: &str) -> Result<Assignment, String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("an option is NAME=VALUE".to_owned()),
     }
+}
+
+/// What is watched.
+#[derive(Debug, Clone, Args)]
+pub struct WatchArgs {
+    /// Of this switch only.
+    pub switch: Option<String>,
+    /// End after so many changes.
+    #[arg(short, long, env = "NETLOOM_WATCH_COUNT")]
+    pub count: Option<u64>,
 }
 
 /// What can be done with switches.
@@ -44,6 +54,8 @@ pub enum SwitchCommand {
     List,
     /// End the daemon; its ports and switches come back when it is started again.
     Stop,
+    /// Tell everything that changes, as it does.
+    Watch(WatchArgs),
 }
 
 /// What can be done with ports.
@@ -85,6 +97,51 @@ pub enum PortCommand {
         /// The port.
         name: String,
     },
+    /// Tell when ports come, change, go, are up or down, or have another part in the spanning tree.
+    Watch(WatchArgs),
+}
+
+/// What can be done with bonds.
+#[derive(Debug, Clone, Subcommand)]
+pub enum BondCommand {
+    /// Join ports of a switch to one.
+    #[command(after_help = BOND_HELP)]
+    Add {
+        /// The switch.
+        switch: String,
+        /// The bond.
+        name: String,
+        /// Its options.
+        #[arg(value_parser = assignment, value_name = "OPTION=VALUE", required = true)]
+        options: Vec<Assignment>,
+    },
+    /// Change options of a bond (an empty value takes one away).
+    #[command(after_help = BOND_HELP)]
+    Set {
+        /// The bond.
+        name: String,
+        /// Its options.
+        #[arg(value_parser = assignment, value_name = "OPTION=VALUE", required = true)]
+        options: Vec<Assignment>,
+    },
+    /// Take a bond away; its members are ports of their own again.
+    #[command(visible_alias = "delete")]
+    Del {
+        /// The bond.
+        name: String,
+    },
+    /// List bonds with their members.
+    List {
+        /// Of this switch only.
+        switch: Option<String>,
+    },
+    /// Show everything about one bond.
+    Show {
+        /// The bond.
+        name: String,
+    },
+    /// Tell when bonds are up or down, and their members work or not.
+    Watch(WatchArgs),
 }
 
 /// What can be done with simulated links.
@@ -115,6 +172,8 @@ pub enum LinkCommand {
         /// The port.
         port: String,
     },
+    /// Tell when links come, change and go.
+    Watch(WatchArgs),
 }
 
 /// What can be done with mirrors.
@@ -140,8 +199,16 @@ pub enum MirrorCommand {
         name: String,
     },
     /// List mirrors.
-    #[command(visible_alias = "show")]
     List,
+    /// Show one mirror.
+    Show {
+        /// The switch.
+        switch: String,
+        /// The mirror.
+        name: String,
+    },
+    /// Tell when mirrors come, change and go.
+    Watch(WatchArgs),
 }
 
 /// What can be done with stations.
@@ -159,6 +226,7 @@ pub enum FdbCommand {
         switch: String,
     },
     /// Fix a station to a port.
+    #[command(visible_alias = "set")]
     Add {
         /// The switch.
         switch: String,
@@ -181,6 +249,8 @@ pub enum FdbCommand {
         #[arg(long, default_value_t = 0, env = "NETLOOM_VLAN")]
         vlan: u16,
     },
+    /// Tell when stations are learned, move, and are forgotten.
+    Watch(WatchArgs),
 }
 
 const SWITCH_HELP: &str = "\
@@ -199,7 +269,23 @@ Options:
   ports=a,b|all        what comes and goes there   from=a  to=b       one direction only
   vlan=10,20-29        in these VLANs only
   output=p9            copies go to this port, which carries nothing else
-  output-vlan=99       or into this VLAN (which is to be `flooded` in each switch on the way)";
+  output-vlan=99       or into this VLAN (RSPAN; it is to be `flooded` in each switch on the way)
+  remote=192.0.2.9     or to a collector, in GRE over IPv4 or IPv6:
+    local=192.0.2.1    from this address           via=p9             through this port (or bond)
+    mac=02:..:09       its MAC address, or that of the router on the way     [from-mac=..] [tag=VLAN]
+    form=erspan2       [session=1] [index=0]       form=erspan3       [session=1] [hardware=0]
+    form=erspan1       form=gre [key=7]            ttl=64  dscp=0
+    mtu=1500           longer copies are cut, and say so";
+
+const BOND_HELP: &str = "\
+Options (and those of every port: `netloom help port add`):
+  members=p1,p2        ports of the switch         primary=p1         the preferred one
+  mode=lacp            as the protocol agrees      mode=active-backup one at a time
+  mode=balance         all that are up             least=2            with fewer members it is down
+  hash=l34             of IP addresses and transport ports; l23: Ethernet and IP addresses; l2
+  lacp-rate=fast|slow  how often we want to hear   lacp-active=false  speak when spoken to
+  lacp-priority=32768  smaller decides             fallback=true      one works while no partner speaks
+  up-delay=2s          how long a member must be up before it works";
 
 const PORT_HELP: &str = "\
 Options of every port:

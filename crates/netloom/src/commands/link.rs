@@ -1,10 +1,11 @@
 //! `link`: simulated links at ports.
 
+use super::changes;
 use super::switch::{find_port, options, request};
 use crate::cli::LinkCommand;
 use crate::failure::Failure;
 use crate::output::{Printer, put};
-use netloom_control::switch::{LinkStatus, Options, PortStatus, Reply, Request, link_option};
+use netloom_control::switch::{EventKind, LinkStatus, Options, PortStatus, Reply, Request, link_option};
 use std::path::Path;
 
 /// Names that are shorter here than among a port's options.
@@ -60,6 +61,7 @@ pub fn link(run: Option<&Path>, printer: &Printer, command: &LinkCommand) -> Res
             let options = own.map(|name| (name.clone(), String::new())).collect();
             request(run, &Request::PortSet { name: port.clone(), options })?;
         }
+        LinkCommand::Watch(watch) => return changes::watch(run, printer, &[EventKind::Link], watch),
         LinkCommand::List { switch } => {
             let reply = request(run, &Request::PortList { switch: switch.clone() })?;
             let Reply::Ports(mut ports) = reply else { return Ok(0) };

@@ -2,7 +2,9 @@
 
 mod apply;
 mod bench;
+mod bond;
 mod capture;
+mod changes;
 mod daemon;
 mod destroy;
 mod doctor;
@@ -66,6 +68,7 @@ pub fn run(cli: &Cli, printer: &Printer) -> Result<u8, Failure> {
         Command::Switchd(arguments) => return switchd::run(cli.run.as_deref(), arguments),
         Command::Switch { command } => return switch::switch(cli.run.as_deref(), printer, command),
         Command::Port { command } => return switch::port(cli.run.as_deref(), printer, command),
+        Command::Bond { command } => return bond::bond(cli.run.as_deref(), printer, command),
         Command::Link { command } => return link::link(cli.run.as_deref(), printer, command),
         Command::Mirror { command } => return switch::mirror(cli.run.as_deref(), printer, command),
         Command::Fdb { command } => return switch::fdb(cli.run.as_deref(), printer, command),
@@ -105,6 +108,7 @@ fn in_realm(cli: &Cli, printer: &Printer, realm: &Realm) -> Result<u8, Failure> 
         | Command::Switchd(_)
         | Command::Switch { .. }
         | Command::Port { .. }
+        | Command::Bond { .. }
         | Command::Link { .. }
         | Command::Mirror { .. }
         | Command::Fdb { .. }

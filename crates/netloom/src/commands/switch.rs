@@ -1,10 +1,13 @@
 //! `switch`, `port`, `fdb`, `flows`, `top`: what a running switch is asked.
 
+use super::changes;
 use super::switchd::directory;
 use crate::cli::{Assignment, FdbCommand, MirrorCommand, Output, PortCommand, SwitchCommand};
 use crate::failure::Failure;
 use crate::output::{Printer, Tone, put};
-use netloom_control::switch::{Options, PortStatus, Reply, Request, SwitchSocket, WorkerStatus, ask};
+use netloom_control::switch::{
+    EventKind, Options, PortStatus, Reply, Request, SwitchSocket, WorkerStatus, ask,
+};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -43,6 +46,7 @@ pub fn switch(run: Option<&Path>, printer: &Printer, command: &SwitchCommand) ->
         SwitchCommand::Del { name } => request(run, &Request::SwitchDelete { name: name.clone() })?,
         SwitchCommand::List => request(run, &Request::SwitchList)?,
         SwitchCommand::Stop => request(run, &Request::Stop)?,
+        SwitchCommand::Watch(watch) => return changes::watch(run, printer, &[], watch),
     };
     let Reply::Switches(switches) = reply else { return Ok(0) };
     if printer.is_machine() {
@@ -79,6 +83,9 @@ pub fn port(run: Option<&Path>, printer: &Printer, command: &PortCommand) -> Res
         PortCommand::Del { name } => request(run, &Request::PortDelete { name: name.clone() })?,
         PortCommand::List { switch } => request(run, &Request::PortList { switch: switch.clone() })?,
         PortCommand::Show { name } => return show_port(run, printer, name),
+        PortCommand::Watch(watch) => {
+            return changes::watch(run, printer, &[EventKind::Port, EventKind::Tree], watch);
+        }
     };
     let Reply::Ports(ports) = reply else { return Ok(0) };
     if printer.is_machine() {
@@ -181,9 +188,17 @@ pub fn mirror(run: Option<&Path>, printer: &Printer, command: &MirrorCommand) ->
             request(run, &Request::MirrorSet { switch, name, options: options(&given) })?
         }
         MirrorCommand::Del { switch, name } => request(run, &Request::MirrorDelete { switch, name })?,
-        MirrorCommand::List => request(run, &Request::MirrorList)?,
+        MirrorCommand::List | MirrorCommand::Show { .. } => request(run, &Request::MirrorList)?,
+        MirrorCommand::Watch(watch) => return changes::watch(run, printer, &[EventKind::Mirror], &watch),
     };
-    let Reply::Mirrors(mirrors) = reply else { return Ok(0) };
+    let Reply::Mirrors(mut mirrors) = reply else { return Ok(0) };
+    if let MirrorCommand::Show { switch, name } = command {
+        mirrors.retain(|mirror| mirror.switch == *switch && mirror.name == *name);
+        if mirrors.is_empty() {
+            return Err(Failure::new(format!("switch `{switch}` has no mirror `{name}`"))
+                .help("netloom mirror list lists them"));
+        }
+    }
     if printer.is_machine() {
         printer.machine(&mirrors)?;
     } else {
@@ -202,6 +217,7 @@ pub fn fdb(run: Option<&Path>, printer: &Printer, command: &FdbCommand) -> Resul
     let reply = match command.clone() {
         FdbCommand::Show { switch } => request(run, &Request::FdbList { switch })?,
         FdbCommand::Groups { switch } => return groups(run, printer, switch),
+        FdbCommand::Watch(watch) => return changes::watch(run, printer, &[EventKind::Fdb], &watch),
         FdbCommand::Add { switch, mac, port, vlan } => {
             request(run, &Request::FdbAdd { switch, mac, vlan, port })?
         }

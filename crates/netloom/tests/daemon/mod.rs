@@ -154,3 +154,45 @@ pub fn sockets(rig: &Rig, names: &[&str]) -> Vec<PacketSocket> {
     };
     names.iter().map(open).collect()
 }
+
+/// A command that goes on, with the lines that it has printed so far. It ends with this.
+pub struct Running {
+    child: Child,
+    lines: std::sync::Arc<std::sync::Mutex<Vec<String>>>,
+}
+
+impl Running {
+    /// What it has printed.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Daemon<'_> {
+    /// Starts a command that goes on.
+    pub fn spawn(&self, words: &[&str]) -> Running {
+        use std::io::BufRead;
+        let mut child = Command::new(env!("CARGO_BIN_EXE_netloom"))
+            .args(["--run", self.directory.to_str().unwrap()])
+            .args(words)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = std::sync::Arc::<std::sync::Mutex<Vec<String>>>::default();
+        let (read, output) = (lines.clone(), child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            for line in std::io::BufReader::new(output).lines().map_while(Result::ok) {
+                read.lock().unwrap().push(line);
+            }
+        });
+        Running { child, lines }
+    }
+}

@@ -4,6 +4,7 @@ use super::*;
 use crate::guard::{Guard, Prefix};
 use crate::port::{Vlan, VlanSet};
 use netloom_nf::{Rate, Shape, Unit};
+use netloom_table::key::extract;
 use netloom_wire::header::stp::BridgeId;
 use proptest::prelude::*;
 

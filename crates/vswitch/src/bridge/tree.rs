@@ -53,7 +53,8 @@ impl Bridge {
     /// Takes a port into the tree, changes its part there, or takes it out.
     pub(super) fn graft(&mut self, number: PortNumber) {
         let Some(tree) = &mut self.tree else { return };
-        let output = match self.ports.get(&number) {
+        let own = self.ports.get(&number).filter(|_| !self.member_of.contains_key(&number));
+        let output = match own {
             Some(Port { forwarding: true, tree: Some(options), .. }) => tree.set(number, *options),
             _ => tree.remove(number),
         };
@@ -64,7 +65,9 @@ impl Bridge {
 
     /// Whether frames of stations pass a port.
     pub(super) fn passes(&self, port: &Port) -> bool {
-        port.forwarding && self.tree_state(port.number).is_none_or(|state| state.forwarding)
+        port.forwarding
+            && !self.member_of.contains_key(&port.number)
+            && self.tree_state(port.number).is_none_or(|state| state.forwarding)
     }
 
     /// What the tree lets through a port; none without a tree or outside it.
@@ -81,6 +84,13 @@ impl Bridge {
 
     /// A port's link is up or down.
     pub fn link(&mut self, number: PortNumber, up: bool) -> Effects {
+        if self.member_of.contains_key(&number) {
+            return self.member_link(number, up);
+        }
+        // A bond's link is that of its members.
+        if self.bonds.contains_key(&number) {
+            return Effects::default();
+        }
         let output = self.tree.as_mut().map(|tree| tree.link(number, up)).unwrap_or_default();
         self.follow(output)
     }

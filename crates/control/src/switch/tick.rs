@@ -1,0 +1,71 @@
+//! What time brings to the switch, and what the bridges want of the workers.
+
+use super::state::Switch;
+use netloom_datapath::Stuck;
+use netloom_vswitch::Effects;
+use std::collections::BTreeSet;
+
+impl Switch {
+    /// Lets the bridges know that time has passed; to be called ten times a second or so.
+    pub fn tick(&mut self) {
+        let now = self.now();
+        match self.crew.balance(now) {
+            Ok(moves) => {
+                for netloom_datapath::Move { port, index, from, to } in moves {
+                    tracing::info!(port, queue = index, from, to, "a queue moved to another worker");
+                }
+            }
+            Err(error) => tracing::error!(%error, "queues can't be moved"),
+        }
+        // Drivers are asked before the lock is taken.
+        let in_bonds: BTreeSet<u32> = {
+            let bridges = self.bridges.lock();
+            let bonds = bridges.by_name.values().flat_map(|bridge| bridge.bonds());
+            bonds.flat_map(|(_, bond)| bond.members()).collect()
+        };
+        let mut links = Vec::new();
+        for (name, carried) in &self.ports {
+            let Some(port) = self.configuration.ports.get(name) else { continue };
+            let tree =
+                self.configuration.switches.get(&port.switch).is_some_and(|on| on.contains_key("rstp"));
+            if tree || in_bonds.contains(&port.number) {
+                links.push((port.number, (carried.state)() == "up"));
+            }
+        }
+        let mut all: Vec<Effects> = Vec::new();
+        {
+            let mut bridges = self.bridges.lock();
+            for (number, up) in links {
+                all.extend(bridges.of(number).map(|bridge| bridge.link(number, up)));
+            }
+            all.extend(bridges.by_name.values_mut().map(|bridge| bridge.tick(now)));
+        }
+        for effects in all {
+            self.follow(effects);
+        }
+        self.tell_changes();
+    }
+
+    /// Does what a bridge wants.
+    pub(super) fn follow(&mut self, effects: Effects) {
+        let failed = |error: Stuck| tracing::error!(%error, "what the switch wants is not done");
+        // Frames that go to a member are for the bond as it is now.
+        for (number, members) in effects.bonds {
+            let mut bridges = self.bridges.lock();
+            let bond = bridges.of(number).and_then(|bridge| bridge.bonds().find(|(bond, _)| *bond == number));
+            let hash = bond.map(|(_, bond)| bond.options().hash);
+            drop(bridges);
+            if let Some(hash) = hash {
+                self.crew.bond(number, Some((hash, members))).unwrap_or_else(failed);
+            }
+        }
+        if effects.changed_all {
+            self.crew.changed_all();
+        } else {
+            self.crew.changed(&effects.changed);
+        }
+        for (port, frame) in effects.send {
+            self.crew.inject(port, frame).unwrap_or_else(failed);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Bonds as a user meets them: two switches with two cables between them, one of which is cut; and the changes that are
+//! told meanwhile.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
+mod daemon;
+
+use daemon::{Daemon, sockets, until};
+use netloom_mem::{Batch, Offload};
+use netloom_port::packet::PacketSocket;
+use netloom_testkit::rig;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+/// A datagram from one station to the other, with a transport port that tells flows apart.
+fn datagram(back: bool, number: u16) -> Vec<u8> {
+    let (to, from) = if back { (1, 2) } else { (2, 1) };
+    let mut frame = vec![2, 0, 0, 0, 8, to, 2, 0, 0, 0, 8, from, 8, 0];
+    frame.extend([0x45, 0, 0, 46, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, from, 10, 0, 0, to]);
+    frame.extend(number.to_be_bytes());
+    frame.extend([0, 9, 0, 26, 0, 0]);
+    frame.resize(60, 0);
+    frame
+}
+
+fn send(socket: &mut PacketSocket, back: bool, number: u16) {
+    let mut batch = Batch::new();
+    assert!(batch.push(1, &datagram(back, number), Offload::NONE));
+    assert_eq!(socket.send.send(&batch, &[0]).unwrap(), 1);
+    socket.send.flush();
+}
+
+fn come(socket: &mut PacketSocket, back: bool) -> Vec<u16> {
+    let mut numbers = Vec::new();
+    let mut batch = Batch::new();
+    socket.receive.wake(true);
+    while socket.receive.receive(&mut batch).unwrap() > 0 {
+        for index in 0..batch.len() {
+            let octets = batch.octets(index);
+            if octets.starts_with(&datagram(back, 0)[..14]) {
+                numbers.push(u16::from_be_bytes([octets[34], octets[35]]));
+            }
+        }
+        batch.clear();
+    }
+    numbers
+}
+
+/// Sends flows one way; all must come, once each.
+fn exchange(sockets: &mut [PacketSocket], back: bool, numbers: std::ops::Range<u16>) {
+    let (from, to) = if back { (1, 0) } else { (0, 1) };
+    for number in numbers.clone() {
+        send(&mut sockets[from], back, number);
+    }
+    let mut came: Vec<u16> = Vec::new();
+    until("all flows come", || {
+        came.extend(come(&mut sockets[to], back));
+        came.len() >= numbers.len()
+    });
+    std::thread::sleep(Duration::from_millis(50));
+    came.extend(come(&mut sockets[to], back));
+    assert_eq!(came.len(), numbers.len(), "none comes twice");
+    assert_eq!(came.into_iter().collect::<BTreeSet<_>>(), numbers.collect());
+}
+
+#[test]
+fn two_switches_agree_and_a_cut_cable_is_left() {
+    rig::isolated(|rig| {
+        if !Path::new("/dev/net/tun").exists() || rig.run("ip", &["-V"]).is_none() {
+            netloom_testkit::skip!("no /dev/net/tun or no ip");
+            return;
+        }
+        let ip = |words: &str| {
+            let words: Vec<&str> = words.split_whitespace().collect();
+            rig.run("ip", &words).unwrap().status.success()
+        };
+        for number in 1..=2 {
+            assert!(ip(&format!("link add na{number} type veth peer name nb{number}")));
+            assert!(ip(&format!("link set na{number} up")) && ip(&format!("link set nb{number} up")));
+        }
+        let directory = rig.state_dir.join("switch");
+        let daemon = Daemon::start(&directory);
+        let ask = |words: &str| daemon.ask(&words.split_whitespace().collect::<Vec<_>>());
+        ask("switch add br0").unwrap();
+        ask("switch add br1").unwrap();
+        if ask("port add br0 ns0 type=tap").is_none() {
+            netloom_testkit::skip!("this user can't make TAP interfaces");
+            return;
+        }
+        ask("port add br1 ns1 type=tap").unwrap();
+        for (switch, port) in [("br0", "na1"), ("br0", "na2"), ("br1", "nb1"), ("br1", "nb2")] {
+            ask(&format!("port add {switch} {port} type=afpacket dev={port}")).unwrap();
+        }
+        for wrong in [
+            "bond add br0 bond0 members=na1,nb1",
+            "bond add br0 bond0 members=na9",
+            "bond add br0 bond0 mode=lacp",
+            "bond add br0 bond0 members=na1 delay=5ms",
+            "bond set na1 mode=balance",
+            "bond del na1",
+            "bond show bond0",
+        ] {
+            assert_eq!(ask(wrong), None, "{wrong}");
+        }
+        let watcher = daemon.spawn(&["switch", "watch", "-o", "json"]);
+        // A first change shows that it watches.
+        until("somebody watches", || {
+            ask("switch set br1 ageing=301s").unwrap();
+            watcher.lines().iter().any(|line| line.contains("ageing=301s"))
+        });
+        ask("bond add br0 bond0 members=na1,na2 lacp-rate=fast").unwrap();
+        assert_eq!(ask("bond add br0 other members=na1"), None, "it is in a bond");
+        ask("bond add br1 bond1 members=nb1,nb2 lacp-rate=fast").unwrap();
+        let members = |name: &str| {
+            let text = ask(&format!("bond show {name} -o json")).unwrap();
+            let bond: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let members = bond["members"].as_array().unwrap().iter();
+            members.map(|member| member["work"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        until("both cables are used", || {
+            members("bond0") == ["works"; 2] && members("bond1") == ["works"; 2]
+        });
+        let mut sockets = sockets(rig, &["ns0", "ns1"]);
+        exchange(&mut sockets, false, 0..100);
+        exchange(&mut sockets, true, 0..100);
+        // Each cable has its part of the flows.
+        let sent = |port: &str| {
+            let text = ask(&format!("port show {port} -o json")).unwrap();
+            serde_json::from_str::<serde_json::Value>(&text).unwrap()["sent"].as_u64().unwrap()
+        };
+        assert!(sent("na1") > 20 && sent("na2") > 20 && sent("nb1") > 20 && sent("nb2") > 20);
+        assert!(sent("bond0") >= sent("na1") + sent("na2") - 10);
+        assert!(ask("fdb show br0").unwrap().lines().any(|line| line.starts_with("bond0 ")));
+
+        assert!(ip("link set na1 down"));
+        until("the cable is left", || {
+            members("bond0") == ["down", "works"] && members("bond1")[1] == "works"
+        });
+        until("the other side leaves it", || members("bond1")[0] != "works");
+        exchange(&mut sockets, false, 200..300);
+        exchange(&mut sockets, true, 200..300);
+        assert!(ip("link set na1 up"));
+        until("it is used again", || members("bond0") == ["works"; 2] && members("bond1") == ["works"; 2]);
+        exchange(&mut sockets, false, 300..400);
+
+        // What was told.
+        let events = watcher.lines();
+        let told = |kind: &str, subject: &str, change: &str| {
+            let found = events.iter().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+            let mut found = found.filter(|event| event["kind"] == kind && event["subject"] == subject);
+            found.any(|event| event["change"] == change)
+        };
+        for (kind, subject, change) in [
+            ("port", "bond0", "added"),
+            ("bond", "bond0", "up"),
+            ("bond", "bond0/na1", "works"),
+            ("bond", "bond0/na1", "down"),
+            ("port", "na1", "down"),
+            ("port", "na1", "up"),
+            ("fdb", "02:00:00:00:08:01", "learned"),
+            ("fdb", "02:00:00:00:08:02", "learned"),
+        ] {
+            assert!(told(kind, subject, change), "{kind} {subject} {change}: {events:#?}");
+        }
+        assert!(!told("fdb", "02:00:00:00:08:02", "moved"), "a station stays behind the bond");
+
+        // As one works and the other waits; with other options, without adding it anew.
+        ask("bond set bond0 mode=active-backup lacp-rate= primary=na2").unwrap();
+        ask("bond set bond1 mode=active-backup lacp-rate= primary=nb2").unwrap();
+        until("one works", || {
+            members("bond0") == ["waits", "works"] && members("bond1") == ["waits", "works"]
+        });
+        exchange(&mut sockets, false, 400..500);
+        assert!(ip("link set na2 down"));
+        until("the other takes over", || {
+            members("bond0") == ["works", "down"] && members("bond1") == ["works", "down"]
+        });
+        exchange(&mut sockets, false, 500..600);
+        assert!(ip("link set na2 up"));
+        let moved = daemon.spawn(&["fdb", "watch", "br0", "-o", "json"]);
+        until("somebody watches", || {
+            ask("fdb add br0 02:00:00:00:07:01 ns0").unwrap();
+            ask("fdb del br0 02:00:00:00:07:01").unwrap();
+            moved.lines().len() >= 2
+        });
+        // The bond comes back with a daemon that was killed.
+        drop(daemon);
+        let daemon = Daemon::start(&directory);
+        let list = daemon.ask(&["bond", "list"]).unwrap();
+        assert!(list.contains("bond0") && list.contains("active-backup") && list.contains("na1"), "{list}");
+        daemon.ask(&["bond", "del", "bond0"]).unwrap();
+        assert!(!daemon.ask(&["port", "list"]).unwrap().contains("bond0"));
+    });
+}
