@@ -324,38 +324,30 @@ impl Exit {
         {
             return outcome;
         }
-        if output.count == 0 {
-            self.touched.push(port);
-        }
-        if !output.dirty {
-            self.dirty.push(port);
-        }
-        if usize::from(output.count) == BATCH {
-            // A program may send one frame to one port more than once.
-            output.show(batch, &mut self.watches);
-            output.send_complete(batch, &mut self.cut, &mut self.crossing);
-        }
-        output.put(index);
-        Outcome::Sent
+        self.stage_now(batch, index, port)
     }
 
-    /// Stages a frame that nothing holds back any more: it has arrived over a simulated link.
-    pub(crate) fn stage_arrived(&mut self, batch: &mut Batch, index: usize, port: PortNumber) -> Outcome {
+    /// Stages a frame that nothing holds back (any more).
+    #[inline]
+    pub(crate) fn stage_now(&mut self, batch: &mut Batch, index: usize, port: PortNumber) -> Outcome {
         let Some(Some(output)) = self.outputs.get_mut(port as usize) else {
             return Outcome::Dropped(Reason::PortGone);
         };
         if output.count == 0 {
             self.touched.push(port);
-        }
-        if !output.dirty {
-            self.dirty.push(port);
-        }
-        if usize::from(output.count) == BATCH {
+        } else if usize::from(output.count) == BATCH {
             // A program may send one frame to one port more than once.
             output.show(batch, &mut self.watches);
             output.send_complete(batch, &mut self.cut, &mut self.crossing);
         }
-        output.put(index);
+        if let Some(place) = output.staged.get_mut(usize::from(output.count)) {
+            *place = index as u8;
+            output.count += 1;
+        }
+        if !output.dirty {
+            output.dirty = true;
+            self.dirty.push(port);
+        }
         Outcome::Sent
     }
 
@@ -429,16 +421,6 @@ impl Output {
             self.counters.unsent.add(1);
         }
         Some(outcome)
-    }
-
-    /// Stages a frame; there is room.
-    #[inline]
-    fn put(&mut self, index: usize) {
-        if let Some(place) = self.staged.get_mut(usize::from(self.count)) {
-            *place = index as u8;
-            self.count += 1;
-        }
-        self.dirty = true;
     }
 
     /// Sends what is staged, after completing what the port can't: checksums that were left open, and large frames.

@@ -372,7 +372,7 @@ impl Worker {
                 let index = self.batch.len();
                 if self.batch.push(held.port, &held.octets, held.offload)
                     && side == Side::Out
-                    && self.exit.stage_arrived(&mut self.batch, index, held.port) != Outcome::Sent
+                    && self.exit.stage_now(&mut self.batch, index, held.port) != Outcome::Sent
                 {
                     self.inbox.counters.lost.add(1);
                 }
