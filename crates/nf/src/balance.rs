@@ -17,6 +17,8 @@ const BUCKETS: usize = 256;
 /// What is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum HashBy {
+    /// The sender's Ethernet address alone.
+    Source,
     /// Ethernet addresses and VLAN.
     L2,
     /// These and IP addresses.
@@ -28,7 +30,8 @@ pub enum HashBy {
 
 impl HashBy {
     /// All, with their names.
-    pub const ALL: [(Self, &'static str); 3] = [(Self::L2, "l2"), (Self::L23, "l23"), (Self::L34, "l34")];
+    pub const ALL: [(Self, &'static str); 4] =
+        [(Self::L34, "l34"), (Self::L23, "l23"), (Self::L2, "l2"), (Self::Source, "source")];
 }
 
 /// Members and what each carries.
@@ -103,6 +106,9 @@ impl Balance {
 
 /// A hash of the fields that `by` names.
 fn hash(by: HashBy, key: &Key) -> u64 {
+    if by == HashBy::Source {
+        return mix(key.get(Field::ETH_SRC));
+    }
     let kind = key.get(Field::ETH_TYPE);
     let (four, six) = (kind == 0x0800, kind == 0x86dd);
     let mut hash = 0;
@@ -185,6 +191,10 @@ mod tests {
             key.set(Field::ETH_DST, macs.1.into());
             key.set(Field::IP_TTL, ttl.into());
             prop_assert_eq!(hash(HashBy::L34, &key), like);
+            let sender = hash(HashBy::Source, &key);
+            key.set(Field::ETH_DST, 7);
+            key.set(Field::VLAN_TCI, ports.0.into());
+            prop_assert_eq!(hash(HashBy::Source, &key), sender);
             let addresses = hash(HashBy::L23, &key);
             key.set(Field::TP_DST, ports.1.into());
             prop_assert_eq!(hash(HashBy::L23, &key), addresses);
@@ -200,9 +210,12 @@ mod tests {
 
     #[test]
     fn many_flows_spread_evenly() {
-        for (by, field) in
-            [(HashBy::L2, Field::ETH_SRC), (HashBy::L23, Field::IP4_DST), (HashBy::L34, Field::TP_DST)]
-        {
+        for (by, field) in [
+            (HashBy::Source, Field::ETH_SRC),
+            (HashBy::L2, Field::ETH_SRC),
+            (HashBy::L23, Field::IP4_DST),
+            (HashBy::L34, Field::TP_DST),
+        ] {
             let mut balance = Balance::new(by);
             assert_eq!(balance.pick(&Key::default()), None);
             balance.set(&[5, 6, 9]);

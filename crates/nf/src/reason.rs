@@ -60,11 +60,13 @@ pub enum Reason {
     Simplex,
     /// It came in through a member of a bond that takes nothing now.
     MemberInactive,
+    /// It came back through another member of the bond by which it had left.
+    Echo,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Malformed,
         Self::VlanNotAllowed,
         Self::Tagged,
@@ -93,6 +95,7 @@ impl Reason {
         Self::LinkFull,
         Self::Simplex,
         Self::MemberInactive,
+        Self::Echo,
     ];
 
     /// Its short name, for counters.
@@ -127,6 +130,7 @@ impl Reason {
             Self::LinkFull => "link-full",
             Self::Simplex => "simplex",
             Self::MemberInactive => "member-inactive",
+            Self::Echo => "echo",
         }
     }
 
@@ -162,6 +166,7 @@ impl Reason {
             Self::LinkFull => "found a simulated link's queue full",
             Self::Simplex => "went against the direction of a simplex link",
             Self::MemberInactive => "came through a member of a bond that takes nothing now",
+            Self::Echo => "came back through a bond, from a station that is elsewhere",
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Bonds: several ports as one.
 //!
 //! What: a [`Bond`] knows which of its members take frames and which send. With [`Mode::Lacp`] the protocol decides
-//! ([`crate::lacp`]), with [`Mode::ActiveBackup`] one member at a time does both, with [`Mode::Balance`] all that are up.
+//! ([`crate::lacp`]), with [`Mode::ActiveBackup`] one member at a time does both, with [`Mode::Balance`] and
+//! [`Mode::BalanceSlb`] all that are up.
 //!
 //! Invariants: a member that is down neither takes nor sends. With active-backup at most one member does, and it stays as
 //! long as it is up, unless the preferred one comes back. A member that comes up counts after the up delay.
@@ -10,7 +11,8 @@
 
 use crate::lacp::{Group, LacpOptions, Mux, Output, PortState};
 use netloom_mem::PortNumber;
-use netloom_nf::HashBy;
+use netloom_nf::{Balance, HashBy};
+use netloom_table::Key;
 use netloom_wire::MacAddr;
 use netloom_wire::header::{lacp, marker};
 use std::collections::BTreeMap;
@@ -30,12 +32,19 @@ pub enum Mode {
     ActiveBackup,
     /// All that are up; the other side is set up likewise by hand.
     Balance,
+    /// All that are up, each for senders of its own, to switches that know of no bond (source load balancing, as in
+    /// ovs-vswitchd.conf.db(5)). One member takes frames for groups, which such switches send to all.
+    BalanceSlb,
 }
 
 impl Mode {
     /// All, with their names.
-    pub const ALL: [(Self, &'static str); 3] =
-        [(Self::Lacp, "lacp"), (Self::ActiveBackup, "active-backup"), (Self::Balance, "balance")];
+    pub const ALL: [(Self, &'static str); 4] = [
+        (Self::Lacp, "lacp"),
+        (Self::ActiveBackup, "active-backup"),
+        (Self::Balance, "balance"),
+        (Self::BalanceSlb, "balance-slb"),
+    ];
 }
 
 /// Options of a bond.
@@ -103,8 +112,10 @@ pub struct Bond {
     options: BondOptions,
     members: BTreeMap<PortNumber, Member>,
     group: Option<Group>,
-    /// The one that works, where only one does.
+    /// The one that works, where only one does; the one that takes frames for groups, where only one does that.
     single: Option<PortNumber>,
+    /// Who sends what, as the workers know it.
+    balance: Balance,
     /// Those that took and sent when somebody asked last.
     last: (Vec<PortNumber>, Vec<PortNumber>),
     now: u64,
@@ -115,7 +126,7 @@ pub struct Bond {
 pub struct BondEffects {
     /// Frames to send, by member.
     pub send: Vec<(PortNumber, Vec<u8>)>,
-    /// Members that take frames now and did not before, or the other way round.
+    /// Members that take frames now and did not before, or the other way round, or take other frames.
     pub taking: Vec<PortNumber>,
     /// The members that send, if they are others now.
     pub sending: Option<Vec<PortNumber>>,
@@ -140,7 +151,8 @@ impl Bond {
             }
         }
         let members = members.iter().map(|member| (*member, Member { up: false, ready: 0 })).collect();
-        Self { options, members, group, single: None, last: (Vec::new(), Vec::new()), now }
+        let balance = Balance::new(options.hash);
+        Self { options, members, group, single: None, balance, last: (Vec::new(), Vec::new()), now }
     }
 
     /// Has other members from now on; those that stay are not disturbed. Who is new is down until [`Bond::link`] says
@@ -190,6 +202,18 @@ impl Bond {
     #[must_use]
     pub fn takes(&self, port: PortNumber) -> bool {
         self.last.0.contains(&port)
+    }
+
+    /// Whether frames for groups that come through a member are taken.
+    #[must_use]
+    pub fn takes_groups(&self, port: PortNumber) -> bool {
+        self.takes(port) && (self.options.mode != Mode::BalanceSlb || self.single == Some(port))
+    }
+
+    /// The member that sends packets like this one.
+    #[must_use]
+    pub fn sender(&self, key: &Key) -> Option<PortNumber> {
+        self.balance.pick(key)
     }
 
     /// The members that send; none while there are fewer than the least number.
@@ -273,6 +297,7 @@ impl Bond {
                 effects.send.push((port, frame));
             }
         }
+        let single = self.single;
         let (takers, mut senders) = self.work();
         if senders.len() < self.options.least {
             senders.clear();
@@ -280,7 +305,13 @@ impl Bond {
         let was = std::mem::replace(&mut self.last, (takers, senders));
         let differs = |port: &PortNumber| was.0.contains(port) != self.last.0.contains(port);
         effects.taking = self.members.keys().copied().filter(differs).collect();
-        effects.sending = (was.1 != self.last.1).then(|| self.last.1.clone());
+        if self.single != single {
+            effects.taking.extend(single.into_iter().chain(self.single));
+        }
+        if was.1 != self.last.1 {
+            self.balance.set(&self.last.1);
+            effects.sending = Some(self.last.1.clone());
+        }
         effects
     }
 
@@ -307,6 +338,9 @@ impl Bond {
                 let primary = self.options.primary.filter(|primary| ready.contains(primary));
                 let stays = self.single.filter(|single| ready.contains(single));
                 self.single = primary.or(stays).or(ready.first().copied());
+                if self.options.mode == Mode::BalanceSlb {
+                    return (ready.clone(), ready);
+                }
                 let one: Vec<PortNumber> = self.single.into_iter().collect();
                 (one.clone(), one)
             }

@@ -1,6 +1,6 @@
 //! A learning bridge with VLANs (IEEE 802.1Q, clause 8).
 
-use crate::bond::{Bond, SLOW_PROTOCOLS};
+use crate::bond::{Bond, Mode, SLOW_PROTOCOLS};
 use crate::decision::{Decision, Effects, Step, Why};
 use crate::fdb::{Fdb, Learned, Tag, room, tag};
 use crate::guard::{Look, word};
@@ -255,6 +255,7 @@ impl Bridge {
             rests: Vec::new(),
             changed: Vec::new(),
             sender: 0,
+            keep: true,
             steps: Vec::new(),
         };
         decision.mask.add(Field::IN_PORT);
@@ -294,7 +295,9 @@ impl Bridge {
         }
         if let Some((number, bond)) = bond {
             decision.rests.push(member_tag(arrived));
-            if !bond.takes(arrived) {
+            decision.mask.add(Field::ETH_DST);
+            let group = key.get(Field::ETH_DST) >> 40 & 1 == 1;
+            if !bond.takes(arrived) || group && !bond.takes_groups(arrived) {
                 return Err(Reason::MemberInactive);
             }
             port = self.ports.get(&number).ok_or(Reason::PortGone)?;
@@ -322,6 +325,9 @@ impl Bridge {
             if owners.is_some_and(|owners| !owners.contains(&number)) {
                 return Err(Reason::Spoofed);
             }
+        }
+        if bond.is_some_and(|(_, bond)| bond.options().mode == Mode::BalanceSlb) {
+            self.refuse_echo(key, number, form.vlan, now, decision)?;
         }
         self.hear(key, number, form.vlan, now, decision)?;
         if state.is_some_and(|state| !state.forwarding) {

@@ -48,6 +48,8 @@ pub struct Decision {
     pub changed: Vec<Tag>,
     /// The sender's station, to be refreshed while packets like this come; zero for none.
     pub sender: Tag,
+    /// Whether this holds until what it rests on changes; else it is for this packet only.
+    pub keep: bool,
     /// The steps.
     pub steps: Vec<Step>,
 }

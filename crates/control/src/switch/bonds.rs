@@ -75,6 +75,10 @@ pub(super) fn bond(
         Some(Ok(number)) if (1..=most).contains(&number) => Ok(number),
         Some(_) => Err(format!("`{name}` is a number from 1 to {most}")),
     };
+    if mode == Mode::BalanceSlb && get("hash").is_some() {
+        return Err("`hash` is not for mode=balance-slb, where the sender alone decides".to_owned());
+    }
+    let hash = if mode == Mode::BalanceSlb { HashBy::Source } else { hash };
     let mut members = Vec::new();
     for name in list(get("members").unwrap_or_default()) {
         let member = port(name)?;
@@ -319,8 +323,9 @@ mod tests {
             ("members=p1,p1", "twice"),
             ("members=p3", "no port `p3`"),
             ("members=p1 primary=p2", "no member"),
-            ("members=p1 mode=trunk", "lacp, active-backup, balance"),
-            ("members=p1 hash=l7", "l2, l23, l34"),
+            ("members=p1 mode=trunk", "lacp, active-backup, balance, balance-slb"),
+            ("members=p1 mode=balance-slb hash=l34", "the sender alone"),
+            ("members=p1 hash=l7", "l34, l23, l2, source"),
             ("members=p1 mode=balance lacp-rate=fast", "needs mode=lacp"),
             ("members=p1 lacp-rate=often", "slow, fast"),
             ("members=p1 least=0", "from 1"),

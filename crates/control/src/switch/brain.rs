@@ -43,7 +43,7 @@ impl Brain for Shared {
                     rests: decision.rests,
                     changed: decision.changed,
                     token: decision.sender,
-                    keep: true,
+                    keep: decision.keep,
                 }
             }
             None => {

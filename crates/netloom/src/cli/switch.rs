@@ -281,8 +281,10 @@ const BOND_HELP: &str = "\
 Options (and those of every port: `netloom help port add`):
   members=p1,p2        ports of the switch         primary=p1         the preferred one
   mode=lacp            as the protocol agrees      mode=active-backup one at a time
-  mode=balance         all that are up             least=2            with fewer members it is down
-  hash=l34             of IP addresses and transport ports; l23: Ethernet and IP addresses; l2
+  mode=balance         all that are up             mode=balance-slb   so too, to switches that know of no bond:
+                                                   each sender has a member, one takes what is for groups
+  hash=l34             of IP addresses and transport ports; l23: Ethernet and IP addresses; l2; source: the sender
+  least=2              with fewer members it is down
   lacp-rate=fast|slow  how often we want to hear   lacp-active=false  speak when spoken to
   lacp-priority=32768  smaller decides             fallback=true      one works while no partner speaks
   up-delay=2s          how long a member must be up before it works";

@@ -6,6 +6,8 @@
     reason = "helpers of tests, and not every test uses all of them"
 )]
 
+pub mod flows;
+
 use netloom_port::packet::{PacketSocket, open_packet};
 use netloom_testkit::rig::Rig;
 use std::path::Path;

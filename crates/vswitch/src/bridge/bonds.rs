@@ -2,9 +2,12 @@
 
 use super::Bridge;
 use crate::bond::{Bond, BondEffects, BondOptions, Mode};
-use crate::decision::Effects;
-use crate::fdb::Tag;
+use crate::decision::{Decision, Effects};
+use crate::fdb::{Tag, tag};
 use netloom_mem::PortNumber;
+use netloom_nf::Reason;
+use netloom_table::key::extract;
+use netloom_table::{Field, Key};
 use netloom_wire::MacAddr;
 
 /// Stations that are announced when a bond takes another way.
@@ -13,6 +16,13 @@ const ANNOUNCED: usize = 256;
 const SHORTEST: usize = 60;
 /// A request of RARP for one's own address (RFC 903): bridges learn from it, hosts do not answer.
 const ANNOUNCEMENT: [u8; 10] = [0x80, 0x35, 0, 1, 8, 0, 6, 4, 0, 3];
+
+/// How long a station must not have been heard before what says by ARP that it is behind a bond is believed: it may have
+/// said so itself, and hear itself come back.
+const SILENCE: u64 = 5_000_000_000;
+const BROADCAST: u64 = 0xffff_ffff_ffff;
+const ARP: u64 = 0x0806;
+const REVERSE_ARP: u64 = 0x8035;
 
 /// The tag of what a member of a bond takes.
 pub(super) const fn member_tag(port: PortNumber) -> Tag {
@@ -150,8 +160,8 @@ impl Bridge {
             effects.changed_all |= follows.changed_all;
         }
         // The other side learns the new way at once, not with the next packet of each station.
-        let single = self.bonds.get(&number).is_some_and(|bond| bond.options().mode == Mode::ActiveBackup);
-        if single && up {
+        let quiet = |bond: &Bond| matches!(bond.options().mode, Mode::ActiveBackup | Mode::BalanceSlb);
+        if up && self.bonds.get(&number).is_some_and(quiet) {
             effects.send.extend(self.announcements(number));
         }
     }
@@ -172,9 +182,42 @@ impl Bridge {
                 frame.extend([0; 4]);
             }
             frame.resize(frame.len().max(SHORTEST), 0);
-            (bond, frame)
+            let mut key = Key::default();
+            extract(&frame, frame.len(), bond, &mut key);
+            (self.bonds.get(&bond).and_then(|bond| bond.sender(&key)).unwrap_or(bond), frame)
         };
         elsewhere.take(ANNOUNCED).map(frame).collect()
+    }
+
+    /// Loses frames that a switch which knows of no bond sends back: they left by one member, and come in by another.
+    /// Their senders are known elsewhere. One that has moved says so by ARP, or is silent for a time.
+    pub(super) fn refuse_echo(
+        &self,
+        key: &Key,
+        bond: PortNumber,
+        vlan: u16,
+        now: u64,
+        decision: &mut Decision,
+    ) -> Result<(), Reason> {
+        decision.mask.add(Field::ETH_SRC);
+        let [_, _, source @ ..] = key.get(Field::ETH_SRC).to_be_bytes();
+        let source = MacAddr::new(source);
+        decision.rests.push(tag(vlan, source));
+        let Some(station) = self.fdb.find(vlan, source, now).filter(|station| station.port != bond) else {
+            return Ok(());
+        };
+        decision.mask.add(Field::ETH_TYPE);
+        let announces = key.get(Field::ETH_DST) == BROADCAST
+            && [ARP, REVERSE_ARP].contains(&key.get(Field::ETH_TYPE))
+            && !station.fixed;
+        if announces {
+            // What it means depends on the time.
+            decision.keep = false;
+            if now.saturating_sub(station.heard) >= SILENCE {
+                return Ok(());
+            }
+        }
+        Err(Reason::Echo)
     }
 
     /// Frames for a bond leave by a member that sends; without one they are lost.

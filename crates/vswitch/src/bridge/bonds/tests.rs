@@ -3,7 +3,7 @@
 use super::*;
 use crate::bridge::{BridgeOptions, TreeSettings};
 use crate::port::{Port, Vlan};
-use netloom_nf::{Action, Reason, Shape};
+use netloom_nf::{Action, HashBy, Reason, Shape};
 use netloom_table::Key;
 use netloom_table::key::extract;
 
@@ -239,4 +239,62 @@ fn a_marker_is_answered() {
         pair.bridges[0].heard(2, &frame[..length], 0);
     }
     assert!(pair.bridges[0].heard(1, &frame, 0).send.is_empty(), "it is no member");
+}
+
+#[test]
+fn what_comes_back_from_a_switch_without_bonds_is_lost() {
+    let mut bridge = Bridge::new(BridgeOptions::default());
+    for number in [1, 2, 3] {
+        bridge.add(Port::new(number, format!("p{number}"))).unwrap();
+    }
+    bridge.add(Port::new(BOND, "bond")).unwrap();
+    let options = BondOptions { mode: Mode::BalanceSlb, hash: HashBy::Source, ..BondOptions::default() };
+    bridge.set_bond(BOND, Some((options, MEMBERS.to_vec())), 0);
+    for member in MEMBERS {
+        bridge.link(member, true);
+    }
+    let mut now = SECOND;
+    let ask = |bridge: &mut Bridge, now: u64, port: PortNumber, to: u64, from: u64, kind: u64| {
+        let mut key = Key::default();
+        for (field, value) in [
+            (Field::IN_PORT, port.into()),
+            (Field::ETH_DST, to),
+            (Field::ETH_SRC, from),
+            (Field::ETH_TYPE, kind),
+        ] {
+            key.set(field, value);
+        }
+        bridge.decide(&key, now)
+    };
+    let (here, there, all) = (0x0200_0000_0001, 0x0200_0000_0002, BROADCAST);
+    // A question to all leaves by the bond, and the other switch sends it back by the other cable.
+    assert_eq!(ask(&mut bridge, now, 1, all, here, ARP).program.shape(), Shape::Output(BOND));
+    let taken: Vec<Shape> =
+        MEMBERS.map(|member| ask(&mut bridge, now, member, all, here, ARP).program.shape()).into();
+    assert_eq!(taken, [Shape::Drop(Reason::Echo), Shape::Drop(Reason::MemberInactive)]);
+    // What others send to all comes by both cables and counts once, what they send to one counts by either.
+    for (member, wanted) in MEMBERS.into_iter().zip([Shape::Output(1), Shape::Drop(Reason::MemberInactive)]) {
+        assert_eq!(ask(&mut bridge, now, member, all, there, 0x0800).program.shape(), wanted);
+        assert_eq!(ask(&mut bridge, now, member, here, there, 0x0800).program.shape(), Shape::Output(1));
+    }
+    // The second cable takes what is for all when the first is cut; flows that rest on that are taken back.
+    let rests = ask(&mut bridge, now, 3, all, there, 0x0800).rests;
+    let effects = bridge.link(2, false);
+    assert!(effects.changed.iter().any(|tag| rests.contains(tag)));
+    assert_eq!(ask(&mut bridge, now, 3, all, there, 0x0800).program.shape(), Shape::Output(1));
+    // The other switch hears of the stations here, each by the member that carries it now.
+    assert!(effects.send.iter().any(|(port, frame)| *port == 3 && frame[6..12] == [2, 0, 0, 0, 0, 1]));
+    assert!(effects.send.iter().all(|(port, _)| *port == 3));
+
+    // A station that moves there is believed when it says so, unless it was heard here just now.
+    let said = ask(&mut bridge, now, 3, all, here, ARP);
+    assert_eq!((said.program.shape(), said.keep), (Shape::Drop(Reason::Echo), false));
+    let other = ask(&mut bridge, now, 3, there, here, 0x0800);
+    assert_eq!((other.program.shape(), other.keep), (Shape::Drop(Reason::Echo), true));
+    now += SILENCE;
+    assert_eq!(ask(&mut bridge, now, 3, there, here, 0x0800).program.shape(), Shape::Drop(Reason::Echo));
+    let said = ask(&mut bridge, now, 3, all, here, ARP);
+    assert_eq!(said.program.shape(), Shape::Output(1));
+    assert!(other.rests.iter().any(|tag| said.changed.contains(tag)), "flows that lost its frames end");
+    assert_eq!(ask(&mut bridge, now, 3, 0x0200_0000_0003, here, 0x0800).program.shape(), Shape::Output(1));
 }
