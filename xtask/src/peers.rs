@@ -24,6 +24,11 @@ const PEERS: &[Peer] = &[
     Peer { program: "tcpdump", package: "tcpdump", used_for: "captures" },
     Peer { program: "iperf3", package: "iperf3", used_for: "bandwidth" },
     Peer { program: "python3", package: "python3", used_for: "the emulated machine" },
+    Peer {
+        program: "/usr/lib/openvswitch-switch/ovs-vswitchd",
+        package: "openvswitch-switch",
+        used_for: "bonds with somebody else",
+    },
     Peer { program: "xmllint", package: "libxml2-utils", used_for: "judging XML for libvirt" },
     Peer {
         program: "/usr/share/libvirt/schemas/domain.rng",

@@ -67,6 +67,27 @@ fn two_switches_agree_and_a_cut_cable_is_left() {
         until("both cables are used", || {
             members("bond0") == ["works"; 2] && members("bond1") == ["works"; 2]
         });
+        // Each thing is listed, shown, and told as JSON; what is not there is told with what is.
+        let shown = ask("bond show bond0").unwrap();
+        assert!(shown.contains("bond0 of br0: lacp, up") && shown.contains("synchronized"), "{shown}");
+        let shown = ask("switch show br0").unwrap();
+        assert!(shown.contains("switch      br0") && shown.contains("port        bond0"), "{shown}");
+        assert_eq!(daemon.json(&["switch", "show", "br1", "-o", "json"])["options"]["ageing"], "301s");
+        assert_eq!(daemon.json(&["bond", "list", "br1", "-o", "json"])[0]["name"], "bond1");
+        for (wrong, help) in [
+            ("switch show br9", "switches: br0, br1"),
+            ("bond show bond9", "bonds: bond0, bond1"),
+            ("bond list br9", "br9"),
+            ("port show p9", "ports: bond0, bond1, na1"),
+            ("mirror show br0 m", "mirrors: there is none"),
+            ("mirror list br9", "switches: br0, br1"),
+            ("fdb show br0 02:00:00:00:09:09", "netloom fdb show br0"),
+            ("fdb show br0 02:00", "02:00"),
+            ("switch watch br9", "br9"),
+        ] {
+            let told = daemon.try_ask(wrong).unwrap_err();
+            assert!(told.contains(help), "{wrong}: {told}");
+        }
         let mut sockets = sockets(rig, &["ns0", "ns1"]);
         exchange(&mut sockets, false, 0..100);
         exchange(&mut sockets, true, 0..100);
@@ -78,6 +99,8 @@ fn two_switches_agree_and_a_cut_cable_is_left() {
         assert!(sent("na1") > 20 && sent("na2") > 20 && sent("nb1") > 20 && sent("nb2") > 20);
         assert!(sent("bond0") >= sent("na1") + sent("na2") - 10);
         assert!(ask("fdb show br0").unwrap().lines().any(|line| line.starts_with("bond0 ")));
+        let station = daemon.json(&["fdb", "show", "br0", "02:00:00:00:08:02", "-o", "json"]);
+        assert_eq!((station[0]["port"].as_str(), station[1].as_str()), (Some("bond0"), None));
 
         assert!(ip("link set na1 down"));
         until("the cable is left", || {

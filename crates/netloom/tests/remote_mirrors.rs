@@ -101,6 +101,11 @@ fn copies_reach_the_collector() {
         ask(&format!("mirror add br0 six to=nm2 via=six {six} form=erspan3 session=1")).unwrap();
         let shown = ask("mirror show br0 two").unwrap();
         assert!(shown.contains("session=77") && shown.contains("remote=192.0.2.9"), "{shown}");
+        assert_eq!(
+            daemon.json(&["mirror", "show", "br0", "six", "-o", "json"])["options"]["form"],
+            "erspan3"
+        );
+        assert_eq!(daemon.json(&["mirror", "list", "br0", "-o", "json"]).as_array().unwrap().len(), 4);
         let mut sockets = sockets(rig, &["nm1", "nm2"]);
         let frames: Vec<Vec<u8>> =
             (0..5).map(|number| frame(number, 100 + 80 * usize::from(number))).collect();

@@ -50,8 +50,12 @@ pub enum SwitchCommand {
         name: String,
     },
     /// List switches.
-    #[command(visible_alias = "show")]
     List,
+    /// Show everything about one switch.
+    Show {
+        /// The switch.
+        name: String,
+    },
     /// End the daemon; its ports and switches come back when it is started again.
     Stop,
     /// Tell everything that changes, as it does.
@@ -199,7 +203,10 @@ pub enum MirrorCommand {
         name: String,
     },
     /// List mirrors.
-    List,
+    List {
+        /// Of this switch only.
+        switch: Option<String>,
+    },
     /// Show one mirror.
     Show {
         /// The switch.
@@ -219,6 +226,8 @@ pub enum FdbCommand {
     Show {
         /// Of this switch.
         switch: String,
+        /// This station only.
+        mac: Option<String>,
     },
     /// List members of multicast groups and ports of multicast routers.
     Groups {

@@ -1,7 +1,7 @@
 //! `bond`: several ports of a switch as one.
 
 use super::changes;
-use super::switch::{options, request, words};
+use super::switch::{names, options, request, words};
 use crate::cli::BondCommand;
 use crate::failure::Failure;
 use crate::output::{Printer, put};
@@ -70,8 +70,7 @@ fn all(run: Option<&Path>, switch: Option<String>) -> Result<Vec<BondStatus>, Fa
 
 fn find(run: Option<&Path>, name: &str) -> Result<BondStatus, Failure> {
     let bonds = all(run, None)?;
-    let known: Vec<String> = bonds.iter().map(|bond| bond.name.clone()).collect();
-    let known = if known.is_empty() { "there is none".to_owned() } else { known.join(", ") };
+    let known = names(bonds.iter().map(|bond| &bond.name));
     let found = bonds.into_iter().find(|bond| bond.name == name);
     found.ok_or_else(|| Failure::new(format!("there is no bond `{name}`")).help(format!("bonds: {known}")))
 }

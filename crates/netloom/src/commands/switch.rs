@@ -6,8 +6,9 @@ use crate::cli::{Assignment, FdbCommand, MirrorCommand, Output, PortCommand, Swi
 use crate::failure::Failure;
 use crate::output::{Printer, Tone, put};
 use netloom_control::switch::{
-    EventKind, Options, PortStatus, Reply, Request, SwitchSocket, WorkerStatus, ask,
+    EventKind, Options, PortStatus, Reply, Request, SwitchSocket, SwitchStatus, WorkerStatus, ask,
 };
+use netloom_wire::MacAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -45,6 +46,7 @@ pub fn switch(run: Option<&Path>, printer: &Printer, command: &SwitchCommand) ->
         }
         SwitchCommand::Del { name } => request(run, &Request::SwitchDelete { name: name.clone() })?,
         SwitchCommand::List => request(run, &Request::SwitchList)?,
+        SwitchCommand::Show { name } => return show_switch(run, printer, name),
         SwitchCommand::Stop => request(run, &Request::Stop)?,
         SwitchCommand::Watch(watch) => return changes::watch(run, printer, &[], watch),
     };
@@ -65,6 +67,37 @@ pub fn switch(run: Option<&Path>, printer: &Printer, command: &SwitchCommand) ->
         put(&printer.rows(["switch", "ports", "stations", "root", "names", "options"], rows))?;
     }
     Ok(0)
+}
+
+fn find_switch(run: Option<&Path>, name: &str) -> Result<SwitchStatus, Failure> {
+    let Reply::Switches(switches) = request(run, &Request::SwitchList)? else {
+        return Err(Failure::new("the switch gave another answer than the list of its bridges"));
+    };
+    let known = names(switches.iter().map(|switch| &switch.name));
+    let found = switches.into_iter().find(|switch| switch.name == name);
+    found.ok_or_else(|| {
+        Failure::new(format!("there is no switch `{name}`")).help(format!("switches: {known}"))
+    })
+}
+
+fn show_switch(run: Option<&Path>, printer: &Printer, name: &str) -> Result<u8, Failure> {
+    let switch = find_switch(run, name)?;
+    if printer.is_machine() {
+        printer.machine(&switch)?;
+        return Ok(0);
+    }
+    let mut rows = vec![("switch", switch.name.clone()), ("stations", switch.stations.to_string())];
+    rows.extend(switch.root.iter().map(|root| ("root", root.clone())));
+    rows.extend(switch.ports.iter().map(|port| ("port", port.clone())));
+    rows.extend(switch.options.iter().map(|(name, value)| ("option", format!("{name}={value}"))));
+    put(&rows.into_iter().map(|(name, text)| format!("{name:<12}{text}\n")).collect::<String>())?;
+    Ok(0)
+}
+
+/// Names in a row, for who named one that is not among them.
+pub(super) fn names<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    let names: Vec<&str> = names.map(String::as_str).collect();
+    if names.is_empty() { "there is none".to_owned() } else { names.join(", ") }
 }
 
 /// Ports.
@@ -143,11 +176,9 @@ pub(super) fn find_port(run: Option<&Path>, name: &str) -> Result<PortStatus, Fa
     let Reply::Ports(ports) = request(run, &Request::PortList { switch: None })? else {
         return Err(Failure::new("the switch gave another answer than the list of its ports"));
     };
-    let known: Vec<String> = ports.iter().map(|port| port.name.clone()).collect();
+    let known = names(ports.iter().map(|port| &port.name));
     let found = ports.into_iter().find(|port| port.name == name);
-    found.ok_or_else(|| {
-        Failure::new(format!("there is no port `{name}`")).help(format!("ports: {}", known.join(", ")))
-    })
+    found.ok_or_else(|| Failure::new(format!("there is no port `{name}`")).help(format!("ports: {known}")))
 }
 
 fn show_port(run: Option<&Path>, printer: &Printer, name: &str) -> Result<u8, Failure> {
@@ -188,16 +219,26 @@ pub fn mirror(run: Option<&Path>, printer: &Printer, command: &MirrorCommand) ->
             request(run, &Request::MirrorSet { switch, name, options: options(&given) })?
         }
         MirrorCommand::Del { switch, name } => request(run, &Request::MirrorDelete { switch, name })?,
-        MirrorCommand::List | MirrorCommand::Show { .. } => request(run, &Request::MirrorList)?,
+        MirrorCommand::List { .. } | MirrorCommand::Show { .. } => request(run, &Request::MirrorList)?,
         MirrorCommand::Watch(watch) => return changes::watch(run, printer, &[EventKind::Mirror], &watch),
     };
     let Reply::Mirrors(mut mirrors) = reply else { return Ok(0) };
     if let MirrorCommand::Show { switch, name } = command {
-        mirrors.retain(|mirror| mirror.switch == *switch && mirror.name == *name);
-        if mirrors.is_empty() {
+        mirrors.retain(|mirror| mirror.switch == *switch);
+        let known = names(mirrors.iter().map(|mirror| &mirror.name));
+        mirrors.retain(|mirror| mirror.name == *name);
+        let Some(mirror) = mirrors.first() else {
             return Err(Failure::new(format!("switch `{switch}` has no mirror `{name}`"))
-                .help("netloom mirror list lists them"));
+                .help(format!("mirrors: {known}")));
+        };
+        if printer.is_machine() {
+            printer.machine(mirror)?;
+            return Ok(0);
         }
+    }
+    if let MirrorCommand::List { switch: Some(switch) } = command {
+        find_switch(run, switch)?;
+        mirrors.retain(|mirror| mirror.switch == *switch);
     }
     if printer.is_machine() {
         printer.machine(&mirrors)?;
@@ -215,7 +256,7 @@ pub fn mirror(run: Option<&Path>, printer: &Printer, command: &MirrorCommand) ->
 /// As [`switch`].
 pub fn fdb(run: Option<&Path>, printer: &Printer, command: &FdbCommand) -> Result<u8, Failure> {
     let reply = match command.clone() {
-        FdbCommand::Show { switch } => request(run, &Request::FdbList { switch })?,
+        FdbCommand::Show { switch, .. } => request(run, &Request::FdbList { switch })?,
         FdbCommand::Groups { switch } => return groups(run, printer, switch),
         FdbCommand::Watch(watch) => return changes::watch(run, printer, &[EventKind::Fdb], &watch),
         FdbCommand::Add { switch, mac, port, vlan } => {
@@ -223,7 +264,15 @@ pub fn fdb(run: Option<&Path>, printer: &Printer, command: &FdbCommand) -> Resul
         }
         FdbCommand::Del { switch, mac, vlan } => request(run, &Request::FdbDelete { switch, mac, vlan })?,
     };
-    let Reply::Stations(stations) = reply else { return Ok(0) };
+    let Reply::Stations(mut stations) = reply else { return Ok(0) };
+    if let FdbCommand::Show { switch, mac: Some(mac) } = command {
+        let wanted: MacAddr = mac.parse().map_err(Failure::new)?;
+        stations.retain(|station| station.mac.parse() == Ok(wanted));
+        if stations.is_empty() {
+            return Err(Failure::new(format!("switch `{switch}` does not know the station {wanted}"))
+                .help(format!("netloom fdb show {switch} lists those that it knows")));
+        }
+    }
     if printer.is_machine() {
         printer.machine(&stations)?;
     } else {
