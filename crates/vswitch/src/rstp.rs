@@ -13,9 +13,12 @@
 //! Invariants: the machines end: a run has a bound, and what would go on is done at the next event. Time is counted in
 //! whole seconds, as the standard does.
 //!
-//! Where reality falls short: when the root is lost in a network with cycles, stale claims can go round until they are
-//! too old (count to infinity), and frames can loop meanwhile, at most for the maximum age. That is the protocol's own
-//! weakness (Elmeleegy, Cox and Ng, IEEE/ACM ToN 2009), not mended here.
+//! Where reality falls short: when the root is lost in a network with cycles, stale claims of it can go round until they
+//! are too old (count to infinity), which takes seconds since ports send few units. That is the protocol's own weakness
+//! (Elmeleegy, Cox and Ng, IEEE/ACM ToN 2009): nothing in a unit tells a stale claim from one by another way. Frames would
+//! go round with the claims. So a bridge does more than the standard asks: when its own claim gets worse, its designated
+//! ports stop until the bridges below agree to it, which these take for an ordinary proposal; ports to bridges that know only
+//! the old protocol, which agrees to nothing, do as the standard says.
 //!
 //! Deliberately absent: MSTP; shared media (all links are point to point); restricted roles.
 

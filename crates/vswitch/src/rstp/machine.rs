@@ -101,6 +101,8 @@ impl Tree {
             }
         }
         let (root, _, root_port) = best;
+        // What was agreed to below was a better claim; beyond the standard, nothing passes until this one is agreed to.
+        let worse = (root.root, root.cost) > (self.root.root, self.root.cost);
         self.root = root;
         self.root_times = match root_port.and_then(|number| self.ports.get(&number)) {
             Some(port) => Times { age: port.times.age + 1, ..port.times },
@@ -123,6 +125,7 @@ impl Tree {
                 Info::Received => (Role::Alternate, false),
             };
             port.selected = true;
+            port.sync |= worse && port.rapid && port.selected_role == Role::Designated;
         }
         true
     }
