@@ -70,7 +70,7 @@ fn copies_reach_the_collector() {
             return;
         }
         let directory = rig.state_dir.join("switch");
-        let daemon = Daemon::start(&directory);
+        let daemon = Daemon::start_two(&directory);
         let ask = |words: &str| daemon.ask(&words.split_whitespace().collect::<Vec<_>>());
         ask("switch add br0").unwrap();
         if ask("port add br0 nm1 type=tap trunk=10,20").is_none() {

@@ -36,6 +36,12 @@ impl<'a> Daemon<'a> {
         Self::start_with(directory, &[])
     }
 
+    /// The same with two workers, where there are two processors.
+    pub fn start_two(directory: &'a Path) -> Self {
+        let two = std::thread::available_parallelism().is_ok_and(|count| count.get() > 1);
+        Self::start_with(directory, if two { &["--cores", "0,1"] } else { &[] })
+    }
+
     /// The same with options.
     pub fn start_with(directory: &'a Path, options: &[&str]) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_netloom"))
