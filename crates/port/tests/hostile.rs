@@ -3,123 +3,13 @@
 
 mod guest;
 
-use guest::driver::{INDIRECT, Layout, NEXT, WRITE, descriptor};
-use guest::front::{Front, INDIRECT_DESC, MRG_RXBUF, OFFLOADS, PACKED, PROTOCOL, Place, VERSION_1, event};
+use guest::driver::{INDIRECT, NEXT, WRITE, descriptor};
+use guest::front::{MRG_RXBUF, OFFLOADS, PACKED, VERSION_1};
+use guest::victim::{BEHIND, CANARY, SIZE, START, Step, Victim, hostile_ends, run};
 use guest::{GUEST, Memory};
 use netloom_mem::{Batch, Offload, ReceiveQueue, SendQueue};
-use netloom_port::vhost::{Broken, Config, Mode, Pair, Port};
+use netloom_port::vhost::Broken;
 use proptest::prelude::*;
-use rustix::fd::OwnedFd;
-
-/// Octets at both ends of the file that the guest does not hand over; neither end lies on a page.
-const START: usize = 4096 + 512;
-const BEHIND: usize = 4096 - 512;
-const CANARY: u8 = 0xc5;
-const SIZE: u16 = 16;
-
-struct Victim {
-    memory: Memory,
-    layouts: [Layout; 2],
-    end: usize,
-    front: Front,
-    port: Port,
-    pair: Pair,
-    kick: OwnedFd,
-    call: OwnedFd,
-    packed: bool,
-    _place: Place,
-}
-
-impl Victim {
-    fn new(features: u64) -> Self {
-        let place = Place::new();
-        let (port, mut pairs) = Port::open(1, Config::new(place.socket(), Mode::Server)).unwrap();
-        let front = Front::connect(&place.socket());
-        let to = Layout::new(8192, SIZE, 8);
-        let from = Layout::new(to.end, SIZE, 8);
-        let end = from.end + 512;
-        let memory = Memory::new(end + BEHIND);
-        memory.write(0, &[CANARY; START]);
-        memory.write(end, &[CANARY; BEHIND]);
-        front.negotiate(features | PROTOCOL | INDIRECT_DESC, 0);
-        assert!(front.memory(&memory, &[(GUEST + START as u64, START, end - START)]));
-        let packed = features & PACKED != 0;
-        let (kick, call) = (event(), event());
-        let victim = Self {
-            memory,
-            layouts: [to, from],
-            end,
-            front,
-            port,
-            pair: pairs.remove(0),
-            kick,
-            call,
-            packed,
-            _place: place,
-        };
-        victim.start();
-        victim
-    }
-
-    fn start(&self) {
-        let base = if self.packed { 0x8000_8000 } else { 0 };
-        for (index, layout) in self.layouts.iter().enumerate() {
-            self.front.start(index as u32, layout, base, &self.kick, &self.call);
-        }
-    }
-
-    fn restart(&self) {
-        self.front.stop(0);
-        self.front.stop(1);
-        // The used indexes go back too, so that the rings begin where the guest says.
-        for layout in &self.layouts {
-            self.memory.set(layout.device + 2, 0);
-        }
-        self.start();
-    }
-
-    /// Lets the port work, and looks at what it did.
-    fn turn(&mut self, batch: &mut Batch) {
-        let count = self.pair.from_guest.receive(batch).unwrap();
-        for index in 0..count {
-            let octets = batch.octets(index);
-            assert!(octets.len() >= 14 && !octets.windows(4).any(|four| four == [CANARY; 4]), "{octets:x?}");
-        }
-        let room = 32 - count;
-        for seed in 0..room.min(8) {
-            assert!(batch.push(2, &vec![seed as u8; 60 + 400 * seed], Offload::NONE));
-        }
-        let all: Vec<u8> = (0..batch.len() as u8).collect();
-        // A stopped ring is gone.
-        let _ = self.pair.to_guest.send(batch, &all);
-        self.pair.to_guest.flush();
-        self.pair.from_guest.complete();
-        batch.clear();
-        batch.release();
-        self.look();
-    }
-
-    fn look(&self) {
-        assert!(self.memory.read(0, START).iter().all(|octet| *octet == CANARY), "written before the region");
-        assert!(self.memory.read(self.end, BEHIND).iter().all(|octet| *octet == CANARY), "written behind it");
-    }
-
-    fn descriptor(&self, ring: usize, index: u16, octets: &[u8; 16]) {
-        self.memory.write(self.layouts[ring].descriptors + 16 * usize::from(index), octets);
-    }
-
-    /// Makes heads available in a split ring.
-    fn available(&self, ring: usize, heads: &[u16], index: u16) {
-        for (slot, head) in heads.iter().enumerate() {
-            self.memory.set(self.layouts[ring].driver + 4 + 2 * slot, *head);
-        }
-        self.memory.set(self.layouts[ring].driver + 2, index);
-    }
-
-    const fn cell(&self, ring: usize, cell: usize) -> u64 {
-        GUEST + (self.layouts[ring].cells + cell * guest::driver::CELL) as u64
-    }
-}
 
 /// A broken transmit ring, made by `make`.
 fn breaks(packed: bool, name: &str, expected: Broken, make: impl Fn(&Victim)) {
@@ -249,36 +139,6 @@ fn broken_packed_rings_stop_with_their_reason() {
     });
 }
 
-#[derive(Debug, Clone)]
-enum Step {
-    Descriptor {
-        ring: usize,
-        index: u16,
-        octets: [u8; 16],
-    },
-    /// A descriptor in a cell, as part of an indirect table.
-    Table {
-        ring: usize,
-        place: usize,
-        octets: [u8; 16],
-    },
-    Head {
-        ring: usize,
-        slot: u16,
-        head: u16,
-    },
-    Forward {
-        ring: usize,
-        by: u16,
-    },
-    Scribble {
-        at: usize,
-        octets: Vec<u8>,
-    },
-    Turn,
-    Restart,
-}
-
 fn address(ends: (u64, u64)) -> impl Strategy<Value = u64> {
     let (start, end) = ends;
     prop_oneof![
@@ -318,41 +178,6 @@ fn steps(ends: (u64, u64), file: usize) -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Restart),
     ];
     proptest::collection::vec(step, 1..150)
-}
-
-fn hostile_ends() -> ((u64, u64), usize) {
-    let to = Layout::new(8192, SIZE, 8);
-    let from = Layout::new(to.end, SIZE, 8);
-    ((GUEST + START as u64, GUEST + from.end as u64 + 512), from.end + 512 + BEHIND)
-}
-
-fn run(features: u64, steps: &[Step]) {
-    let mut victim = Victim::new(features);
-    let mut batch = Batch::new();
-    for step in steps {
-        match step {
-            Step::Descriptor { ring, index, octets } => victim.descriptor(*ring, *index, octets),
-            Step::Table { ring, place, octets } => {
-                victim.memory.write(victim.layouts[*ring].cells + 16 * place, octets);
-            }
-            Step::Head { ring, slot, head } => {
-                victim.memory.set(victim.layouts[*ring].driver + 4 + 2 * usize::from(*slot), *head);
-            }
-            Step::Forward { ring, by } => {
-                let place = victim.layouts[*ring].driver + 2;
-                victim.memory.set(place, victim.memory.get(place).wrapping_add(*by));
-            }
-            Step::Scribble { at, octets } => victim.memory.write(*at, octets),
-            Step::Turn => victim.turn(&mut batch),
-            Step::Restart => {
-                for layout in victim.layouts {
-                    victim.memory.set(layout.driver + 2, 0);
-                }
-                victim.restart();
-            }
-        }
-    }
-    victim.turn(&mut batch);
 }
 
 proptest! {

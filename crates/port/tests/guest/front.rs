@@ -107,9 +107,10 @@ impl Front {
         let mut octets = [0; 4096];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        let got =
+        let got = rustix::io::retry_on_intr(|| {
             recvmsg(&self.socket, &mut [IoSliceMut::new(&mut octets)], &mut control, RecvFlags::CMSG_CLOEXEC)
-                .ok()?;
+        })
+        .ok()?;
         if got.bytes < 12 {
             return None;
         }

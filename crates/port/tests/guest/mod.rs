@@ -13,6 +13,7 @@
 
 pub mod driver;
 pub mod front;
+pub mod victim;
 
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
