@@ -59,12 +59,11 @@ pub(crate) struct DescriptorSend {
 /// Both ends of a non-blocking descriptor. `offloads`: the other side takes open checksums and uncut frames;
 /// `tags_beside`: it is a packet socket with `PACKET_AUXDATA`.
 pub(crate) fn queues(
-    descriptor: OwnedFd,
+    descriptor: Arc<OwnedFd>,
     port: PortNumber,
     offloads: bool,
     tags_beside: bool,
 ) -> (DescriptorReceive, DescriptorSend) {
-    let descriptor = Arc::new(descriptor);
     let tails = (0..BATCH).map(|_| UnsafeCell::new(vec![0; FRAME].into_boxed_slice())).collect();
     let tails = Arc::new(Tails(tails));
     let anchor: Anchor = tails.clone();

@@ -29,6 +29,8 @@ pub struct PacketSocket {
     pub send: Box<dyn SendQueue>,
     /// The same for other threads.
     pub others: Vec<Box<dyn SendQueue>>,
+    /// The socket, for another process that goes on with it.
+    pub descriptor: Arc<OwnedFd>,
 }
 
 impl std::fmt::Debug for PacketSocket {
@@ -62,10 +64,17 @@ pub fn open_packet(port: PortNumber, index: u32) -> io::Result<PacketSocket> {
 /// # Errors
 /// As [`open_packet`].
 pub fn open_packet_for(port: PortNumber, index: u32, threads: usize) -> io::Result<PacketSocket> {
-    let (receive, send): (DescriptorReceive, DescriptorSend) = queues(open(index)?, port, true, true);
+    Ok(adopt_packet(port, open(index)?, threads))
+}
+
+/// Goes on with a socket that another process opened by [`open_packet`].
+#[must_use]
+pub fn adopt_packet(port: PortNumber, socket: OwnedFd, threads: usize) -> PacketSocket {
+    let descriptor = Arc::new(socket);
+    let (receive, send): (DescriptorReceive, DescriptorSend) = queues(descriptor.clone(), port, true, true);
     let others = vec![send.clone(); threads.saturating_sub(1)];
     let others = others.into_iter().map(|send| -> Box<dyn SendQueue> { Box::new(send) }).collect();
-    Ok(PacketSocket { receive: Box::new(receive), send: Box::new(send), others })
+    PacketSocket { receive: Box::new(receive), send: Box::new(send), others, descriptor }
 }
 
 /// Several sockets of one interface, each with a receive ring.

@@ -8,6 +8,7 @@ use netloom_mem::{PortNumber, ReceiveQueue, SendQueue};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use std::io;
+use std::sync::Arc;
 
 /// A TAP interface, opened.
 pub struct Tap {
@@ -21,6 +22,8 @@ pub struct Tap {
     pub offloads: bool,
     /// Tells whether the interface is still there.
     pub presence: Presence,
+    /// Its queues' descriptors, for another process that goes on with them.
+    pub descriptors: Vec<Arc<OwnedFd>>,
 }
 
 /// Tells whether the interface behind a descriptor is still there.
@@ -73,36 +76,46 @@ struct InterfaceRequest {
 /// # Errors
 /// Without `/dev/net/tun` or the right to use it, or when the name belongs to another kind of interface.
 pub fn open_tap(port: PortNumber, name: &str, count: usize, senders: usize) -> io::Result<Tap> {
-    let mut tap: Option<Tap> = None;
-    let mut ways = Vec::new();
+    let mut queues = Vec::new();
+    let mut given = name.to_owned();
     for _ in 0..count.max(1) {
         let (descriptor, name) = open(name, count > 1)?;
         let offloads = offload(&descriptor);
-        let again = descriptor.try_clone()?;
-        let (receive, send) = queues(descriptor, port, offloads, false);
-        match &mut tap {
-            Some(tap) => {
-                tap.receive.push(Box::new(receive));
-                tap.send.push(Box::new(send.clone()));
-            }
-            None => {
-                tap = Some(Tap {
-                    name,
-                    receive: vec![Box::new(receive)],
-                    send: vec![Box::new(send.clone())],
-                    offloads,
-                    presence: Presence(again),
-                })
-            }
-        }
+        given = name;
+        queues.push((descriptor, offloads));
+    }
+    let offloads = queues.iter().all(|(_, offloads)| *offloads);
+    adopt_tap(port, given, queues.into_iter().map(|(descriptor, _)| descriptor).collect(), offloads, senders)
+}
+
+/// Goes on with the queues of a TAP interface that another process opened.
+///
+/// # Errors
+/// When there is none, or descriptors are short.
+pub fn adopt_tap(
+    port: PortNumber,
+    name: String,
+    descriptors: Vec<OwnedFd>,
+    offloads: bool,
+    senders: usize,
+) -> io::Result<Tap> {
+    let first = descriptors.first().ok_or_else(|| io::Error::other("no queue"))?;
+    let presence = Presence(first.try_clone()?);
+    let mut tap =
+        Tap { name, receive: Vec::new(), send: Vec::new(), offloads, presence, descriptors: Vec::new() };
+    let mut ways = Vec::new();
+    for descriptor in descriptors {
+        let descriptor = Arc::new(descriptor);
+        let (receive, send) = queues(descriptor.clone(), port, offloads, false);
+        tap.descriptors.push(descriptor);
+        tap.receive.push(Box::new(receive));
         ways.push(send);
     }
-    if let Some(tap) = &mut tap {
-        // Who has no queue of its own shares one: that costs nothing but the kernel's own locks.
-        let more = ways.iter().cycle().take(senders.saturating_sub(ways.len()));
-        tap.send.extend(more.map(|send| -> Box<dyn SendQueue> { Box::new(send.clone()) }));
-    }
-    tap.ok_or_else(|| io::Error::other("no queue"))
+    // Who has no queue of its own shares one: that costs nothing but the kernel's own locks.
+    let count = senders.max(ways.len());
+    let ways = ways.iter().cycle().take(count);
+    tap.send.extend(ways.map(|send| -> Box<dyn SendQueue> { Box::new(send.clone()) }));
+    Ok(tap)
 }
 
 fn open(name: &str, several: bool) -> io::Result<(OwnedFd, String)> {

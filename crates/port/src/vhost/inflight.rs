@@ -39,8 +39,11 @@ pub(super) struct Inflight {
     _mapping: Mapping,
     start: *mut u8,
     size: usize,
-    queues: u16,
-    queue_size: u16,
+    pub(super) queues: u16,
+    pub(super) queue_size: u16,
+    /// For a successor: the file, and where in it the region begins.
+    pub(super) file: OwnedFd,
+    pub(super) offset: u64,
 }
 
 // SAFETY: the pointer leads into the mapping, and every access is atomic.
@@ -52,15 +55,20 @@ unsafe impl Sync for Inflight {}
 
 impl Inflight {
     pub(super) fn new(
-        file: &OwnedFd,
+        file: OwnedFd,
         offset: u64,
         size: u64,
         queues: u16,
         queue_size: u16,
     ) -> Result<Self, MemoryError> {
-        let (mapping, start) = Mapping::new(file, offset, size)?;
+        let (mapping, start) = Mapping::new(&file, offset, size)?;
         let size = usize::try_from(size).unwrap_or(0);
-        Ok(Self { _mapping: mapping, start, size, queues, queue_size })
+        Ok(Self { _mapping: mapping, start, size, queues, queue_size, file, offset })
+    }
+
+    /// Octets of all regions.
+    pub(super) const fn size(&self) -> u64 {
+        self.size as u64
     }
 
     /// The region of a queue of `size` descriptors, if there is one.

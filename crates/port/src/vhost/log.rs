@@ -18,6 +18,9 @@ pub(super) struct DirtyLog {
     _mapping: Mapping,
     bits: *const AtomicU8,
     octets: u64,
+    /// For a successor: the file, and where in it the log begins.
+    pub(super) file: OwnedFd,
+    pub(super) offset: u64,
 }
 
 // SAFETY: the pointer leads into the mapping, and every access is atomic.
@@ -28,9 +31,14 @@ unsafe impl Send for DirtyLog {}
 unsafe impl Sync for DirtyLog {}
 
 impl DirtyLog {
-    pub(super) fn new(file: &OwnedFd, offset: u64, size: u64) -> Result<Self, MemoryError> {
-        let (mapping, start) = Mapping::new(file, offset, size)?;
-        Ok(Self { _mapping: mapping, bits: start.cast_const().cast(), octets: size })
+    pub(super) fn new(file: OwnedFd, offset: u64, size: u64) -> Result<Self, MemoryError> {
+        let (mapping, start) = Mapping::new(&file, offset, size)?;
+        Ok(Self { _mapping: mapping, bits: start.cast_const().cast(), octets: size, file, offset })
+    }
+
+    /// Octets of the log.
+    pub(super) const fn size(&self) -> u64 {
+        self.octets
     }
 
     /// Says that a range of guest addresses was written.

@@ -119,7 +119,7 @@ impl Drop for Mapping {
 }
 
 /// What a front end says about a region.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct RegionAddress {
     pub(super) guest: u64,
     pub(super) size: u64,
@@ -133,6 +133,8 @@ struct Region {
     host: *mut u8,
     /// Held, not used: it keeps `host` valid.
     _mapping: Arc<Mapping>,
+    /// For a successor.
+    file: Arc<OwnedFd>,
 }
 
 /// All memory of a guest.
@@ -178,7 +180,7 @@ impl Window {
 
 impl GuestMemory {
     /// Adds a region.
-    pub(super) fn add(&mut self, address: RegionAddress, file: &OwnedFd) -> Result<(), MemoryError> {
+    pub(super) fn add(&mut self, address: RegionAddress, file: OwnedFd) -> Result<(), MemoryError> {
         let RegionAddress { guest, size, user, offset } = address;
         if size == 0 || guest.checked_add(size).is_none() || user.checked_add(size).is_none() {
             return Err(MemoryError::Range { guest, size });
@@ -192,8 +194,8 @@ impl GuestMemory {
         if self.regions.iter().any(overlaps) {
             return Err(MemoryError::Overlap { guest });
         }
-        let (mapping, host) = Mapping::new(file, offset, size)?;
-        self.regions.push(Region { address, host, _mapping: Arc::new(mapping) });
+        let (mapping, host) = Mapping::new(&file, offset, size)?;
+        self.regions.push(Region { address, host, _mapping: Arc::new(mapping), file: Arc::new(file) });
         Ok(())
     }
 
@@ -206,6 +208,11 @@ impl GuestMemory {
         let before = self.regions.len();
         self.regions.retain(|region| !same(region));
         self.regions.len() < before
+    }
+
+    /// The regions, with the files that they are of.
+    pub(super) fn files(&self) -> impl Iterator<Item = (RegionAddress, &OwnedFd)> {
+        self.regions.iter().map(|region| (region.address, &*region.file))
     }
 
     /// How many octets there are.

@@ -13,7 +13,8 @@
 //! ```
 //!
 //! Invariants: the queues live as long as their owner wants, with or without a front end, and with or without the port.
-//! When a front end goes, its rings are taken away; when one comes, it gets the same queues.
+//! When a front end goes, its rings are taken away; when one comes, it gets the same queues. A [frozen](Port::freeze) port
+//! says nothing and takes nothing until it is [thawed](Port::thaw), here or in the process that [adopted](Port::adopt) it.
 //!
 //! Costs: one small thread for each port, which sleeps; while a client has nobody to talk to, an attempt to connect every
 //! half second.
@@ -21,6 +22,7 @@
 use super::counters::QueueCounters;
 use super::features;
 use super::handover::Exchange;
+use super::passing::{Conversation, Passed};
 use super::protocol::{Connection, ProtocolError};
 use super::receive::FromGuest;
 use super::send::ToGuest;
@@ -34,11 +36,15 @@ use rustix::net::{
 };
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Most queue pairs of a port.
 pub const PAIRS: usize = 64;
+
+/// How long a front end may take to finish a message.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Time between attempts to connect, in nanoseconds.
 const RETRY: i64 = 500_000_000;
@@ -109,6 +115,9 @@ pub enum OpenError {
     /// Descriptors or threads are short.
     #[error("opening a port: {0}")]
     System(#[from] std::io::Error),
+    /// What another process passed on makes no port.
+    #[error("what was passed on makes no port: {0}")]
+    Passed(String),
 }
 
 impl From<Errno> for OpenError {
@@ -155,7 +164,26 @@ struct Shared {
     config: Config,
     exchanges: Vec<Arc<Exchange>>,
     status: Mutex<Status>,
+    /// Readable while the thread has an order other than to run.
     stop: OwnedFd,
+    orders: Mutex<Orders>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Run,
+    Freeze,
+    End,
+}
+
+#[derive(Debug)]
+struct Orders {
+    order: Order,
+    /// What the thread passes on while it is frozen.
+    frozen: Option<Result<Passed, std::io::Error>>,
+    /// The socket's path is another process's.
+    passed_on: bool,
 }
 
 impl Port {
@@ -173,6 +201,29 @@ impl Port {
             Mode::Client => None,
             Mode::Server => Some(make_listener(&config)?),
         };
+        Self::run(number, config, listener, None)
+    }
+
+    /// Goes on with a port that another process [froze](Port::freeze), and is frozen itself until it is
+    /// [thawed](Port::thaw): the other process may go on instead.
+    ///
+    /// # Errors
+    /// When what was passed on makes no port.
+    pub fn adopt(number: PortNumber, config: Config, passed: Passed) -> Result<(Self, Vec<Pair>), OpenError> {
+        let (listener, session) = passed.unpack(config.pairs).map_err(OpenError::Passed)?;
+        if (config.mode == Mode::Server) != listener.is_some() {
+            return Err(OpenError::Passed("the socket's side is another one".to_owned()));
+        }
+        Self::run(number, config, listener, Some(session))
+    }
+
+    /// Starts the thread; frozen, with the session of a predecessor, if it goes on with one's port.
+    fn run(
+        number: PortNumber,
+        config: Config,
+        listener: Option<OwnedFd>,
+        adopted: Option<Option<(OwnedFd, Conversation)>>,
+    ) -> Result<(Self, Vec<Pair>), OpenError> {
         let exchanges =
             (0..2 * config.pairs).map(|_| Exchange::new().map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
         let pairs = exchanges
@@ -186,12 +237,51 @@ impl Port {
             })
             .collect();
         let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let shared = Arc::new(Shared { config, exchanges, status: Mutex::default(), stop });
+        let is_adopted = adopted.is_some();
+        let order = if is_adopted { Order::Freeze } else { Order::Run };
+        let orders = Mutex::new(Orders { order, frozen: None, passed_on: is_adopted });
+        let shared =
+            Shared { config, exchanges, status: Mutex::default(), stop, orders, changed: Condvar::new() };
+        let shared = Arc::new(shared);
+        if is_adopted {
+            shared.ring();
+        }
+        let adopted = adopted.flatten();
         let thread = std::thread::Builder::new().name("vhost".to_owned()).stack_size(256 << 10).spawn({
             let shared = shared.clone();
-            move || shared.run(listener.as_ref())
+            move || shared.run(listener.as_ref(), adopted)
         })?;
         Ok((Self { shared, thread: Some(thread) }, pairs))
+    }
+
+    /// Holds the port still between two messages of its front end, and gives what another process needs to go on with it.
+    /// No worker may use its queues from before this until the port is [thawed](Port::thaw).
+    ///
+    /// # Errors
+    /// When its front end does not finish a message, or descriptors are short. The port goes on then.
+    pub fn freeze(&self) -> std::io::Result<Passed> {
+        self.shared.order(Order::Freeze);
+        let orders = self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited =
+            self.shared.changed.wait_timeout_while(orders, PATIENCE, |orders| orders.frozen.is_none());
+        let (mut orders, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let frozen = orders.frozen.take();
+        orders.passed_on = true;
+        drop(orders);
+        match frozen {
+            Some(Ok(passed)) => Ok(passed),
+            other => {
+                self.thaw();
+                let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, "the guest's side is silent");
+                Err(other.and_then(Result::err).unwrap_or_else(late))
+            }
+        }
+    }
+
+    /// Has a port that was frozen or adopted go on. Its socket's path is its own from now on.
+    pub fn thaw(&self) {
+        self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner).passed_on = false;
+        self.shared.order(Order::Run);
     }
 
     /// How the port is.
@@ -215,27 +305,72 @@ impl Port {
 
 impl Drop for Port {
     fn drop(&mut self) {
-        let _ = rustix::io::write(&self.shared.stop, &1_u64.to_ne_bytes());
+        self.shared.order(Order::End);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        if self.shared.config.mode == Mode::Server {
+        let passed_on = self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner).passed_on;
+        if self.shared.config.mode == Mode::Server && !passed_on {
             let _ = unlink(&self.shared.config.path);
         }
     }
 }
 
 impl Shared {
-    fn run(&self, listener: Option<&OwnedFd>) {
+    fn ring(&self) {
+        let _ = rustix::io::write(&self.stop, &1_u64.to_ne_bytes());
+    }
+
+    /// Tells the thread what to do.
+    fn order(&self, order: Order) {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        orders.order = order;
+        orders.frozen = None;
+        if order == Order::Run {
+            let _ = rustix::io::read(&self.stop, &mut [0_u8; 8]);
+        } else {
+            self.ring();
+        }
+        self.changed.notify_all();
+    }
+
+    fn is_ending(&self) -> bool {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner).order == Order::End
+    }
+
+    /// Does as ordered; false when the thread is to end.
+    fn heed(&self, listener: Option<&OwnedFd>, session: Option<(&OwnedFd, &Session<'_>)>) -> bool {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let socket = match listener {
-                Some(listener) => self.accept(listener),
-                None => self.connect(),
+            match orders.order {
+                Order::Run => return true,
+                Order::End => return false,
+                Order::Freeze => {
+                    if orders.frozen.is_none() {
+                        orders.frozen = Some(Passed::pack(listener, session));
+                        self.changed.notify_all();
+                    }
+                    orders = self.changed.wait(orders).unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+    }
+
+    fn run(&self, listener: Option<&OwnedFd>, adopted: Option<(OwnedFd, Conversation)>) {
+        let mut adopted = adopted;
+        loop {
+            if !self.heed(listener, None) {
+                return;
+            }
+            let (socket, conversation) = match adopted.take() {
+                Some((socket, conversation)) => (Some(socket), Some(conversation)),
+                None => (listener.map_or_else(|| self.connect(), |listener| self.accept(listener)), None),
             };
-            // None: the port was closed.
-            let Some(socket) = socket else { return };
-            let connection = Connection { socket, stop: self.stop.as_fd() };
-            let fault = self.converse(&connection);
+            // None: there is an order.
+            let Some(socket) = socket else { continue };
+            let at_once = || self.is_ending();
+            let connection = Connection { socket, stop: self.stop.as_fd(), at_once: &at_once };
+            let fault = self.converse(&connection, listener, conversation);
             let stopped = matches!(fault, SessionError::Protocol(ProtocolError::Stopped));
             let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
             let gone = matches!(fault, SessionError::Protocol(ProtocolError::Closed));
@@ -243,17 +378,32 @@ impl Shared {
             let failed = fault.is_some();
             *status = Status { connections: status.connections, fault, ..Status::default() };
             drop(status);
-            // A front end that talks nonsense, or one that closes at once, is not met again at full speed.
-            if stopped || ((failed || listener.is_none()) && !self.pause(BREATH)) {
+            if stopped {
                 return;
+            }
+            // A front end that talks nonsense, or one that closes at once, is not met again at full speed.
+            if failed || listener.is_none() {
+                self.pause(BREATH);
             }
         }
     }
 
-    /// Speaks with a front end until it goes.
-    fn converse(&self, connection: &Connection<'_>) -> SessionError {
+    /// Speaks with a front end until it goes, from the beginning or from where a predecessor was.
+    fn converse(
+        &self,
+        connection: &Connection<'_>,
+        listener: Option<&OwnedFd>,
+        conversation: Option<Conversation>,
+    ) -> SessionError {
         let Config { pairs, offloads, packed, .. } = self.config;
-        let mut session = Session::new(features::offered(pairs, offloads, packed), &self.exchanges);
+        let offered = features::offered(pairs, offloads, packed);
+        let mut session = Session::new(offered, &self.exchanges);
+        if let Some(conversation) = conversation
+            && let Err(error) = conversation.put_into(&mut session)
+        {
+            session.end();
+            return error;
+        }
         let mut connections = 1;
         let error = loop {
             {
@@ -268,8 +418,14 @@ impl Shared {
                     fault: None,
                 };
             }
-            let done = connection.receive().map_err(SessionError::from);
-            if let Err(error) = done.and_then(|message| session.handle(connection, message)) {
+            let message = match connection.receive() {
+                Ok(message) => message,
+                Err(ProtocolError::Stopped) if self.heed(listener, Some((&connection.socket, &session))) => {
+                    continue;
+                }
+                Err(error) => break error.into(),
+            };
+            if let Err(error) = session.handle(connection, message) {
                 break error;
             }
         };
@@ -277,7 +433,7 @@ impl Shared {
         error
     }
 
-    /// Waits a while; false when the port was closed.
+    /// Waits a while; false when there is an order.
     fn pause(&self, nanoseconds: i64) -> bool {
         let timeout = Timespec { tv_sec: 0, tv_nsec: nanoseconds };
         let mut stop = [PollFd::new(&self.stop, PollFlags::IN)];

@@ -3,7 +3,7 @@
 //! Invariants: a message is read as a whole or the connection is given up; at most [`BODY`] octets and [`FILES`] file
 //! descriptors are taken, and descriptors are closed when they are not used.
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, IoSlice, IoSliceMut, retry_on_intr};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -144,18 +144,34 @@ impl Message {
 }
 
 /// A connected socket, and what tells its thread to stop.
-#[derive(Debug)]
 pub(super) struct Connection<'a> {
     pub(super) socket: OwnedFd,
     pub(super) stop: BorrowedFd<'a>,
+    /// Whether it is to stop at once, in the middle of a message too.
+    pub(super) at_once: &'a dyn Fn() -> bool,
 }
+
+/// How long somebody is waited for who stopped in the middle of a message, before it is asked again whether to stop.
+const PIECE: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
 impl Connection<'_> {
     /// Waits until the socket is ready.
-    fn wait(&self, what: PollFlags) -> Result<(), ProtocolError> {
-        let mut both = [PollFd::new(&self.socket, what), PollFd::from_borrowed_fd(self.stop, PollFlags::IN)];
-        retry_on_intr(|| poll(&mut both, None))?;
-        if both[1].revents().is_empty() { Ok(()) } else { Err(ProtocolError::Stopped) }
+    fn wait(&self, what: PollFlags, between: bool) -> Result<(), ProtocolError> {
+        loop {
+            let mut both =
+                [PollFd::new(&self.socket, what), PollFd::from_borrowed_fd(self.stop, PollFlags::IN)];
+            retry_on_intr(|| poll(&mut both, None))?;
+            if both[1].revents().is_empty() {
+                return Ok(());
+            }
+            if between || (self.at_once)() {
+                return Err(ProtocolError::Stopped);
+            }
+            let mut socket = [PollFd::new(&self.socket, what)];
+            if retry_on_intr(|| poll(&mut socket, Some(&PIECE)))? > 0 {
+                return Ok(());
+            }
+        }
     }
 
     /// The next message.
@@ -164,7 +180,7 @@ impl Connection<'_> {
         let mut files = Vec::new();
         let mut at = 0;
         while at < HEADER {
-            self.wait(PollFlags::IN)?;
+            self.wait(PollFlags::IN, at == 0)?;
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES))];
             let mut control = RecvAncillaryBuffer::new(&mut space);
             let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
@@ -196,7 +212,7 @@ impl Connection<'_> {
         let mut body = vec![0; size as usize];
         let mut at = 0;
         while at < body.len() {
-            self.wait(PollFlags::IN)?;
+            self.wait(PollFlags::IN, false)?;
             match recv(&self.socket, &mut body[at..], RecvFlags::DONTWAIT) {
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 Ok((_, 0)) => return Err(ProtocolError::Closed),
@@ -226,7 +242,7 @@ impl Connection<'_> {
         }
         let mut at = 0;
         while at < octets.len() {
-            self.wait(PollFlags::OUT)?;
+            self.wait(PollFlags::OUT, false)?;
             let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
             match sendmsg(&self.socket, &[IoSlice::new(&octets[at..])], &mut control, flags) {
                 Err(Errno::AGAIN | Errno::INTR) => {}

@@ -62,22 +62,22 @@ pub enum SessionError {
 
 /// What a ring is told by the front end.
 #[derive(Debug, Default)]
-struct Vring {
-    size: u16,
-    position: Arc<AtomicU32>,
-    addresses: Option<VringAddresses>,
+pub(super) struct Vring {
+    pub(super) size: u16,
+    pub(super) position: Arc<AtomicU32>,
+    pub(super) addresses: Option<VringAddresses>,
     /// Set when the front end said how it kicks, be it not at all.
-    started: bool,
-    kick: Option<OwnedFd>,
-    call: Option<Arc<OwnedFd>>,
-    error: Option<Arc<OwnedFd>>,
-    enabled: bool,
+    pub(super) started: bool,
+    pub(super) kick: Option<OwnedFd>,
+    pub(super) call: Option<Arc<OwnedFd>>,
+    pub(super) error: Option<Arc<OwnedFd>>,
+    pub(super) enabled: bool,
     /// A setup is published.
     live: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct VringAddresses {
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
+pub(super) struct VringAddresses {
     flags: u32,
     descriptors: u64,
     used: u64,
@@ -91,13 +91,13 @@ type Answer = (Vec<u8>, Option<OwnedFd>);
 /// The machine.
 pub(super) struct Session<'a> {
     offered: u64,
-    features: u64,
-    protocol: u64,
-    status: u64,
-    memory: Arc<GuestMemory>,
-    log: Option<Arc<DirtyLog>>,
-    inflight: Option<Arc<Inflight>>,
-    vrings: Vec<Vring>,
+    pub(super) features: u64,
+    pub(super) protocol: u64,
+    pub(super) status: u64,
+    pub(super) memory: Arc<GuestMemory>,
+    pub(super) log: Option<Arc<DirtyLog>>,
+    pub(super) inflight: Option<Arc<Inflight>>,
+    pub(super) vrings: Vec<Vring>,
     exchanges: &'a [Arc<Exchange>],
 }
 
@@ -268,7 +268,7 @@ impl<'a> Session<'a> {
                 let Some(file) = message.files.pop() else {
                     return refuse(message, "it has no file");
                 };
-                self.inflight = Some(Arc::new(Inflight::new(&file, offset, size, queues, queue_size)?));
+                self.inflight = Some(Arc::new(Inflight::new(file, offset, size, queues, queue_size)?));
             }
         }
         Ok(None)
@@ -305,10 +305,7 @@ impl<'a> Session<'a> {
         if let Some(last) = vring.kick.take() {
             exchange.unwatch(&last);
         }
-        // Only the guest's transmit rings are waited for.
-        if let (Some(kick), 1) = (&file, place % 2) {
-            exchange.watch(kick)?;
-        }
+        watch(exchange, place, file.as_ref())?;
         vring.kick = file;
         vring.started = true;
         self.apply(place)
@@ -320,7 +317,7 @@ impl<'a> Session<'a> {
             return refuse(message, "it has fewer regions or files than it says");
         }
         let mut memory = GuestMemory::default();
-        for (index, file) in message.files.iter().take(count).enumerate() {
+        for (index, file) in std::mem::take(&mut message.files).into_iter().take(count).enumerate() {
             memory.add(region(message, 8 + 32 * index), file)?;
         }
         self.memory = Arc::new(memory);
@@ -332,7 +329,7 @@ impl<'a> Session<'a> {
             return refuse(message, "it has no file");
         };
         let mut memory = (*self.memory).clone();
-        memory.add(region(message, 8), &file)?;
+        memory.add(region(message, 8), file)?;
         self.memory = Arc::new(memory);
         self.apply_all()
     }
@@ -351,7 +348,7 @@ impl<'a> Session<'a> {
         let Some(file) = message.files.pop() else {
             return refuse(message, "it has no file");
         };
-        self.log = Some(Arc::new(DirtyLog::new(&file, offset, size)?));
+        self.log = Some(Arc::new(DirtyLog::new(file, offset, size)?));
         self.apply_all()?;
         // With a log in shared memory the front end waits for an answer of its own kind.
         let answered = has(self.protocol, protocol::LOG_SHMFD);
@@ -373,8 +370,9 @@ impl<'a> Session<'a> {
         body.extend(queues.to_ne_bytes());
         body.extend(queue_size.to_ne_bytes());
         body.resize(24, 0);
-        self.inflight = Some(Arc::new(Inflight::new(&file, 0, size, queues, queue_size)?));
-        Ok(Some((body, Some(file))))
+        let theirs = rustix::io::fcntl_dupfd_cloexec(&file, 0)?;
+        self.inflight = Some(Arc::new(Inflight::new(file, 0, size, queues, queue_size)?));
+        Ok(Some((body, Some(theirs))))
     }
 
     fn reset(&mut self) -> Result<(), SessionError> {
@@ -396,6 +394,14 @@ impl<'a> Session<'a> {
             return Err(SessionError::Stuck(index));
         }
         Ok(())
+    }
+
+    /// Goes on where a predecessor was: everything but the rings' setups is there.
+    pub(super) fn go_on(&mut self) -> Result<(), SessionError> {
+        for (place, (vring, exchange)) in self.vrings.iter().zip(self.exchanges).enumerate() {
+            watch(exchange, place, vring.kick.as_ref())?;
+        }
+        self.apply_all()
     }
 
     fn apply_all(&mut self) -> Result<(), SessionError> {
@@ -456,6 +462,14 @@ impl<'a> Session<'a> {
             inflight: self.inflight.as_ref().and_then(|inflight| inflight.region(index, vring.size, packed)),
             memory: self.memory.clone(),
         }))
+    }
+}
+
+/// Has the worker woken when the guest kicks. Only the guest's transmit rings are waited for.
+fn watch(exchange: &Exchange, place: usize, kick: Option<&OwnedFd>) -> Result<(), rustix::io::Errno> {
+    match (kick, place % 2) {
+        (Some(kick), 1) => exchange.watch(kick),
+        _ => Ok(()),
     }
 }
 
