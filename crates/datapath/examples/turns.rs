@@ -65,7 +65,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for number in 1..=2 {
         let source: Box<dyn ReceiveQueue> = Box::new(Source { frame, flows, next: 0 });
         let receive = if number == 1 { vec![source] } else { Vec::new() };
-        crew.add(PortQueues { number, receive, send: vec![Box::new(Sink)], together: false })?;
+        crew.add(PortQueues::new(number, receive, vec![Box::new(Sink)]))?;
     }
     for _ in 0..flows / 16 + 10 {
         worker.turn();

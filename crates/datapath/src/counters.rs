@@ -24,6 +24,21 @@ pub(crate) struct PortCounters {
 }
 
 impl PortCounters {
+    /// Begins with what was counted elsewhere.
+    pub(crate) fn begin_with(&self, totals: &PortTotals) {
+        self.received.add(totals.received);
+        self.received_octets.add(totals.received_octets);
+        self.sent.add(totals.sent);
+        self.sent_octets.add(totals.sent_octets);
+        self.unsent.add(totals.unsent);
+        for (counter, total) in self.dropped.iter().zip(&totals.dropped) {
+            counter.add(*total);
+        }
+        for (counters, total) in self.links.iter().zip(&totals.links) {
+            counters.begin_with(total);
+        }
+    }
+
     /// Counts a dropped packet.
     #[inline]
     pub(crate) fn lose(&self, reason: Reason, count: u64) {

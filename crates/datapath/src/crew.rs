@@ -60,6 +60,21 @@ pub struct PortQueues {
     pub send: Vec<Box<dyn SendQueue>>,
     /// One worker serves all of its queues and keeps them, so that a limit to what comes in is kept in one place.
     pub together: bool,
+    /// What was counted of it before, and of its queues to receive from: worker, packets, nanoseconds. For ports that
+    /// another crew served.
+    pub before: Option<(PortTotals, Vec<(usize, u64, u64)>)>,
+}
+
+impl PortQueues {
+    /// A port that nobody served before.
+    #[must_use]
+    pub fn new(
+        number: PortNumber,
+        receive: Vec<Box<dyn ReceiveQueue>>,
+        send: Vec<Box<dyn SendQueue>>,
+    ) -> Self {
+        Self { number, receive, send, together: false, before: None }
+    }
 }
 
 impl std::fmt::Debug for PortQueues {
@@ -234,10 +249,16 @@ impl Crew {
     /// # Errors
     /// When a worker does not take it.
     pub fn add(&mut self, port: PortQueues) -> Result<(), Stuck> {
-        let PortQueues { number, receive, send, together } = port;
+        let PortQueues { number, receive, send, together, before } = port;
+        let (totals, loads) = before.unwrap_or_default();
         let gathered = together || self.links.contains_key(&number);
         let mut places = Vec::new();
-        for _ in &receive {
+        for index in 0..receive.len() {
+            // As it was, if there was another crew.
+            if let Some((worker, ..)) = loads.get(index).filter(|_| !gathered) {
+                places.push(worker % self.handles.len());
+                continue;
+            }
             let lightest = self.burden(&places).into_iter().min().map_or(0, |(.., worker)| worker);
             places.push(if gathered { places.first().copied().unwrap_or(lightest) } else { lightest });
         }
@@ -249,6 +270,10 @@ impl Crew {
             self.tell_link(number, home, cable, *seed)?;
         }
         let counters: Vec<Arc<PortCounters>> = (0..size).map(|_| Arc::default()).collect();
+        if let Some(counters) = counters.get(home) {
+            // No worker counts yet.
+            counters.begin_with(&totals);
+        }
         let (queues, mut send) = (send.len().max(1), send.into_iter());
         for turn in 0..size {
             let worker = (home + turn) % size;
@@ -265,8 +290,11 @@ impl Crew {
         let mut queues = Vec::new();
         for (index, (queue, worker)) in receive.into_iter().zip(places).enumerate() {
             let load = Arc::new(QueueLoad::default());
+            let (_, packets, nanoseconds) = loads.get(index).copied().unwrap_or_default();
+            load.packets.add(packets);
+            load.nanoseconds.add(nanoseconds);
             self.tell(worker, Command::Serve(Serving { port: number, index, queue, load: load.clone() }))?;
-            queues.push(Placed { worker, load, seen: 0 });
+            queues.push(Placed { worker, load, seen: nanoseconds });
         }
         self.ports.insert(number, Carried { counters, queues, home, together });
         Ok(())
@@ -277,7 +305,7 @@ impl Crew {
     /// # Errors
     /// When a worker does not answer.
     pub fn remove(&mut self, number: PortNumber) -> Result<(PortQueues, PortTotals), Stuck> {
-        let mut port = PortQueues { number, receive: Vec::new(), send: Vec::new(), together: false };
+        let mut port = PortQueues::new(number, Vec::new(), Vec::new());
         let mut answers = Vec::new();
         for worker in 0..self.handles.len() {
             let (to, from) = channel();
@@ -459,6 +487,50 @@ impl Crew {
         answers.iter().enumerate().map(|(worker, from)| self.wait(worker, from)).collect()
     }
 
+    /// Gives a worker flows of another crew.
+    ///
+    /// # Errors
+    /// When it does not take them.
+    pub fn learn(&self, worker: usize, flows: Vec<FlowReport>) -> Result<(), Stuck> {
+        self.tell(worker % self.handles.len(), Command::Learn(flows))
+    }
+
+    /// Has all workers leave the queues alone, after everything that was received is sent. Nothing but queues stands
+    /// still: what is told is done.
+    ///
+    /// # Errors
+    /// When a worker does not answer; then all go on.
+    pub fn pause(&mut self) -> Result<(), Stuck> {
+        let paused = self.pause_all();
+        if paused.is_err() {
+            let _ = self.resume();
+        }
+        paused
+    }
+
+    fn pause_all(&mut self) -> Result<(), Stuck> {
+        let mut answers = Vec::new();
+        for worker in 0..self.handles.len() {
+            let (to, from) = channel();
+            self.tell(worker, Command::Pause(to))?;
+            answers.push(from);
+        }
+        for (worker, from) in answers.into_iter().enumerate() {
+            self.wait(worker, &from)?;
+        }
+        // What was brought may be brought on once, to the port's home.
+        self.drain(usize::MAX)?;
+        self.drain(usize::MAX)
+    }
+
+    /// Has them serve their queues again.
+    ///
+    /// # Errors
+    /// When a worker does not take it.
+    pub fn resume(&self) -> Result<(), Stuck> {
+        (0..self.handles.len()).try_for_each(|worker| self.tell(worker, Command::Resume))
+    }
+
     /// Gives a queue to another worker; false when there is nothing to be done.
     ///
     /// # Errors
@@ -486,7 +558,7 @@ impl Crew {
         Ok(true)
     }
 
-    /// Waits until all workers but one have sent what was brought to them before.
+    /// Waits until all workers but one (or none) have sent what was brought to them before.
     fn drain(&mut self, but: usize) -> Result<(), Stuck> {
         let mut answers = Vec::new();
         for worker in (0..self.handles.len()).filter(|worker| *worker != but) {

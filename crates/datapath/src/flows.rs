@@ -44,6 +44,12 @@ pub struct FlowReport {
     pub octets: u64,
     /// Nanoseconds since the last packet.
     pub idle: u64,
+    /// The port through which its packets come.
+    pub port: PortNumber,
+    /// What it rests on.
+    pub rests: Vec<Tag>,
+    /// As in the answer that made it.
+    pub token: u64,
 }
 
 /// What is touched for each packet: one cache line.
@@ -185,6 +191,15 @@ impl Flows {
         Some(flow)
     }
 
+    /// Takes over a flow of another worker, with what it counted.
+    pub(crate) fn learn(&mut self, report: FlowReport, now: u64) {
+        let FlowReport { key, mask, program, packets, octets, idle, port, rests, token } = report;
+        let mut answer = Answer { program, mask, rests, changed: Vec::new(), token, keep: true };
+        if let Some(entry) = self.insert(&key, port, &mut answer, now).and_then(|flow| self.entry(flow)) {
+            (entry.packets, entry.octets, entry.used) = (packets, octets, now.saturating_sub(idle));
+        }
+    }
+
     fn remove(&mut self, flow: Flow) {
         let Some(entry) = self.entries.get_mut(flow as usize).filter(|entry| entry.alive) else { return };
         entry.alive = false;
@@ -274,6 +289,9 @@ impl Flows {
                     packets: entry.packets,
                     octets: entry.octets,
                     idle: now.saturating_sub(entry.used),
+                    port: entry.port,
+                    rests: rest.tags.to_vec(),
+                    token: rest.token,
                 })
             })
             .collect()

@@ -71,6 +71,12 @@ pub(crate) enum Command {
     Remote(u32, Option<Remote>),
     /// Lists the flows.
     Report(Sender<Vec<FlowReport>>),
+    /// Takes flows over.
+    Learn(Vec<FlowReport>),
+    /// Serves no queue any more, and says so.
+    Pause(Sender<()>),
+    /// Serves them again.
+    Resume,
     /// Ends the loop.
     Stop,
 }

@@ -311,6 +311,17 @@ pub(crate) struct LinkCounters {
     under_way: Counter,
 }
 
+impl LinkCounters {
+    pub(crate) fn begin_with(&self, totals: &LinkTotals) {
+        self.packets.add(totals.packets);
+        self.lost.add(totals.lost);
+        self.full.add(totals.full);
+        self.duplicated.add(totals.duplicated);
+        self.corrupted.add(totals.corrupted);
+        self.overtaken.add(totals.overtaken);
+    }
+}
+
 /// What was counted of one direction of a simulated link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LinkTotals {

@@ -69,6 +69,8 @@ pub struct Worker {
     seen: u64,
     turns: u64,
     labels: [Label; BATCH],
+    /// No queue is touched, until it is told to go on.
+    paused: bool,
     stop: bool,
 }
 
@@ -105,6 +107,7 @@ impl Worker {
             released: 0,
             turns: 0,
             labels: [Label::default(); BATCH],
+            paused: false,
             stop: false,
         }
     }
@@ -126,6 +129,10 @@ impl Worker {
         self.turns += 1;
         let measured = self.turns.is_multiple_of(MEASURED);
         let mut packets = if self.inbox.alone { 0 } else { self.serve_lanes(now, measured) };
+        if self.paused {
+            self.exit.flush();
+            return packets;
+        }
         let active =
             self.receivers.iter().filter(|receiver| now.saturating_sub(receiver.active) < ACTIVE).count();
         if !self.exit.links.is_idle() {
@@ -179,14 +186,14 @@ impl Worker {
     /// Whether frames are under way on simulated links.
     #[must_use]
     pub const fn waits(&self) -> bool {
-        !self.exit.links.is_idle()
+        !self.exit.links.is_idle() && !self.paused
     }
 
     /// Sleeps until a port has packets, a command comes, or `most` nanoseconds have passed. Does not sleep if some
     /// port can only be polled.
     pub fn sleep(&mut self, most: u64) {
         let began = self.now();
-        let most = match self.exit.links.next() {
+        let most = match self.exit.links.next().filter(|_| !self.paused) {
             // The system wakes a little late: a short wait is spent awake.
             Some(next) if next <= began + WAKING => return std::hint::spin_loop(),
             Some(next) => most.min(next - began),
@@ -199,7 +206,8 @@ impl Worker {
         }
         let mut wait = vec![PollFd::new(&*self.inbox.bell, PollFlags::IN)];
         let mut polled = false;
-        for receiver in &mut self.receivers {
+        let receivers = if self.paused { &mut [][..] } else { &mut self.receivers[..] };
+        for receiver in receivers {
             match receiver.queue.wake(true) {
                 Wake::Readable(descriptor) => wait.push(PollFd::from_borrowed_fd(descriptor, PollFlags::IN)),
                 Wake::Poll => polled = true,
@@ -213,8 +221,10 @@ impl Worker {
         let _ = rustix::event::poll(&mut wait, Some(&timeout));
         drop(wait);
         self.inbox.bell.wake_up();
-        for receiver in &mut self.receivers {
-            receiver.queue.wake(false);
+        if !self.paused {
+            for receiver in &mut self.receivers {
+                receiver.queue.wake(false);
+            }
         }
         self.inbox.counters.sleeps.add(1);
         self.inbox.counters.asleep.add(self.now().saturating_sub(began));
@@ -615,6 +625,17 @@ impl Worker {
                 Command::Report(to) => {
                     let _ = to.send(self.flows.report(now));
                 }
+                Command::Learn(flows) => {
+                    for flow in flows {
+                        self.flows.learn(flow, now);
+                    }
+                }
+                Command::Pause(done) => {
+                    self.paused = true;
+                    self.publish();
+                    let _ = done.send(());
+                }
+                Command::Resume => self.paused = false,
                 Command::Stop => {
                     self.publish();
                     self.stop = true;

@@ -146,6 +146,8 @@ enum Step {
     All,
     Remove(u32),
     Add(u32),
+    /// All queues are left alone while some turns are taken.
+    Pause,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -161,6 +163,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => ((0..STATIONS / 2).prop_map(|station| 2 * station + 1), port.clone())
             .prop_map(|(station, port)| Step::Tell(station, port)),
         1 => Just(Step::All),
+        1 => Just(Step::Pause),
         1 => port.clone().prop_map(Step::Remove),
         2 => port.prop_map(Step::Add),
     ]
@@ -240,10 +243,8 @@ impl Rig {
             Box::new(To { out: out.clone(), ready: index == 0 || shape.ready, room: shape.room })
         });
         let queues = PortQueues {
-            number: port,
-            receive: receive.collect(),
-            send: send.collect(),
             together: shape.together,
+            ..PortQueues::new(port, receive.collect(), send.collect())
         };
         let limit = Rate { unit: Unit::Packets, per_second: 1000, burst: 50 };
         let outward = Medium { delay: u64::from(shape.linked), ..Medium::NOTHING };
@@ -329,6 +330,19 @@ impl Rig {
                 self.crew.changed(&[station as Tag]);
             }
             Step::All => self.crew.changed_all(),
+            Step::Pause => {
+                let waiting = self.waiting();
+                self.crew.pause().unwrap();
+                self.received(&waiting);
+                let (there, came) = (self.waiting().1, self.came());
+                (0..6).for_each(|worker| self.turn(worker % 3));
+                assert_eq!(
+                    (self.waiting().1, self.came()),
+                    (there, came),
+                    "nothing moves, and nothing is between"
+                );
+                self.crew.resume().unwrap();
+            }
             Step::Remove(port) => self.remove(port),
             Step::Add(port) => self.add(port),
         }

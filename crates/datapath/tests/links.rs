@@ -73,7 +73,7 @@ impl Rig {
         for (number, place) in [(1, 0), (2, 1)] {
             let receive: Vec<Box<dyn ReceiveQueue>> = vec![Box::new(From(number, inward[place].clone()))];
             let send: Vec<Box<dyn SendQueue>> = vec![Box::new(To(outward[place].clone()))];
-            crew.add(PortQueues { number, receive, send, together: false }).unwrap();
+            crew.add(PortQueues::new(number, receive, send)).unwrap();
         }
         worker.turn();
         Self { worker, crew, inward, outward, time }

@@ -90,7 +90,7 @@ fn add(crew: &mut Crew, number: PortNumber, room: usize) -> (Line, Line) {
     let (inward, outward) = (Line::default(), Line::default());
     let receive: Vec<Box<dyn ReceiveQueue>> = vec![Box::new(From(number, inward.clone()))];
     let send: Vec<Box<dyn SendQueue>> = vec![Box::new(To(outward.clone(), room))];
-    crew.add(PortQueues { number, receive, send, together: false }).unwrap();
+    crew.add(PortQueues::new(number, receive, send)).unwrap();
     (inward, outward)
 }
 

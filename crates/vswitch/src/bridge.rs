@@ -23,7 +23,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 mod bonds;
 mod form;
 mod protocols;
+mod state;
 mod tree;
+
+pub use state::BridgeState;
+pub(crate) use state::pairs;
 
 pub use tree::TreeSettings;
 

@@ -283,6 +283,16 @@ impl Fdb {
         self.take_out(old, StationChange::Aged)
     }
 
+    /// All stations by their tags, in no order.
+    pub(crate) fn tagged(&self) -> impl Iterator<Item = (Tag, &Station)> {
+        self.stations.iter().map(|(tag, station)| (*tag, station))
+    }
+
+    /// Puts a station in that another forwarding database had.
+    pub(crate) fn restore(&mut self, tag: Tag, station: Station) {
+        self.put(tag, station);
+    }
+
     /// All stations, in the order of VLAN and address.
     #[must_use]
     pub fn list(&self) -> Vec<(u16, MacAddr, Station)> {

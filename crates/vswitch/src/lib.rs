@@ -25,7 +25,7 @@ pub mod rstp;
 mod snoop;
 
 pub use bond::{Bond, BondOptions, MemberState, Mode};
-pub use bridge::{Bridge, BridgeError, BridgeOptions, TreeSettings};
+pub use bridge::{Bridge, BridgeError, BridgeOptions, BridgeState, TreeSettings};
 pub use decision::{Decision, Effects, Step, Why};
 pub use fdb::{Fdb, Learned, Station, StationChange, StationEvent, Tag};
 pub use guard::{Guard, Prefix};

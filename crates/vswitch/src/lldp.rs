@@ -12,6 +12,7 @@ use netloom_wire::MacAddr;
 use netloom_wire::header::lldp::{
     CHASSIS_MAC, Id, Item, Items, Kind, NEAREST_BRIDGE, PORT_INTERFACE_NAME, PORT_MAC, Repr, View,
 };
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// EtherType of LLDP.
@@ -26,7 +27,7 @@ const NEIGHBOURS: usize = 16;
 const LETTERS: usize = 128;
 
 /// Somebody behind a port.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Neighbour {
     /// Who it is.
     pub chassis: String,
@@ -39,7 +40,7 @@ pub struct Neighbour {
 }
 
 /// All neighbours.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Neighbours {
     known: BTreeMap<PortNumber, Vec<Neighbour>>,
     next: u64,

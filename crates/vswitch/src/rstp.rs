@@ -24,6 +24,7 @@
 
 use netloom_mem::PortNumber;
 use netloom_wire::header::stp::{BridgeId, Repr, Role as SaidRole, Vector};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 mod machine;
@@ -37,7 +38,7 @@ const SECOND: u64 = 1_000_000_000;
 const UNITS: u16 = 256;
 
 /// Options of the tree at this bridge. Times in seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TreeOptions {
     /// Name of the bridge: priority and address.
     pub bridge: BridgeId,
@@ -60,7 +61,7 @@ impl TreeOptions {
 }
 
 /// What a bridge says about the root: smaller is better (17.5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Priority {
     root: BridgeId,
     cost: u32,
@@ -69,7 +70,7 @@ struct Priority {
 }
 
 /// Times as the root has them, in seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Times {
     age: u16,
     max_age: u16,
@@ -104,7 +105,7 @@ pub struct State {
 }
 
 /// The tree as one bridge sees it.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Tree {
     options: TreeOptions,
     ports: BTreeMap<PortNumber, Port>,
@@ -120,6 +121,11 @@ impl Tree {
         let own = options.bridge;
         let root = Priority { root: own, cost: 0, bridge: own, port: 0 };
         Self { options, ports: BTreeMap::new(), root, root_times: own_times(&options), second: now + SECOND }
+    }
+
+    /// The ports in it.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = PortNumber> {
+        self.ports.keys().copied()
     }
 
     /// Its options.

@@ -12,6 +12,7 @@
 //!
 //! Deliberately absent: sources. A member of (S, G) gets all of G, as RFC 4541 allows.
 
+use crate::bridge::pairs;
 use crate::decision::Effects;
 use crate::fdb::Tag;
 use crate::guard::Look;
@@ -25,6 +26,7 @@ use netloom_wire::header::multicast_record::{
 };
 use netloom_wire::header::{icmpv6, igmp, mld};
 use netloom_wire::{EtherType, IpProtocol, MacAddr};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -66,7 +68,7 @@ impl Default for SnoopOptions {
 type Domain = (u16, bool);
 
 /// The bridge's own questions in a domain.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Asking {
     next: u64,
     asked: u32,
@@ -74,18 +76,22 @@ struct Asking {
 }
 
 /// Somebody else's questions in a domain.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Other {
     since: u64,
     until: u64,
 }
 
 /// What is known about groups.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Snooping {
+    #[serde(with = "pairs")]
     members: BTreeMap<(u16, IpAddr), BTreeMap<PortNumber, u64>>,
+    #[serde(with = "pairs")]
     routers: BTreeMap<(u16, PortNumber), u64>,
+    #[serde(with = "pairs")]
     asking: BTreeMap<Domain, Asking>,
+    #[serde(with = "pairs")]
     others: BTreeMap<Domain, Other>,
     /// Domains in which somebody has asked for long enough that listeners have spoken.
     asked: BTreeSet<Domain>,

@@ -500,7 +500,7 @@ impl Switch {
             bridges.of_port.insert(port.number, port.switch.clone());
         }
         let Some(OpenPort { receive, send, state, keep }) = open else { return Ok(()) };
-        self.crew.add(PortQueues { number: port.number, receive, send, together })?;
+        self.crew.add(PortQueues { together, ..PortQueues::new(port.number, receive, send) })?;
         self.crew.changed_all();
         self.ports.insert(name.to_owned(), Carried { state, _keep: keep });
         Ok(())

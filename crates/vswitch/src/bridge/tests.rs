@@ -320,3 +320,57 @@ proptest! {
         prop_assert_eq!(cached.fdb.list(), plain.fdb.list());
     }
 }
+
+proptest! {
+    /// What a bridge has learned goes on in another one, which then decides the same and learns no more than the first.
+    #[test]
+    fn a_successor_decides_as_its_predecessor(
+        packets in proptest::collection::vec((1_u32..7, 0_u8..6, 0_u8..6, proptest::option::of(prop_oneof![Just(10_u16), Just(20)])), 0..40),
+        fixed in 0_u8..6,
+    ) {
+        let options = BridgeOptions { ageing: 100, lldp: true, ..BridgeOptions::default() };
+        let mut bridge = bridge();
+        bridge.set_options(options.clone());
+        bridge.fdb.fix(10, MacAddr::new([2, 0, 0, 0, 0, fixed]), 2, 0);
+        for (now, (port, source, destination, tag)) in packets.iter().enumerate() {
+            bridge.decide(&packet(*port, *source, *destination, *tag), now as u64 * 5);
+        }
+        let now = packets.len() as u64 * 5;
+        bridge.tick(now);
+        let text = serde_json::to_string(&bridge.state()).unwrap();
+        let mut next = self::bridge();
+        next.set_options(options);
+        next.restore(serde_json::from_str(&text).unwrap());
+        prop_assert_eq!(bridge.fdb.list(), next.fdb.list());
+        for (port, source, destination, tag) in packets {
+            let packet = packet(port, source, destination, tag);
+            prop_assert_eq!(bridge.decide(&packet, now), next.decide(&packet, now));
+        }
+        let [mut one, mut other] = [bridge.tick(now + 200), next.tick(now + 200)];
+        one.changed.sort_unstable();
+        other.changed.sort_unstable();
+        prop_assert_eq!(one, other);
+    }
+}
+
+#[test]
+fn a_tree_goes_on_in_a_successor() {
+    let settings = TreeSettings { priority: 4096, ..TreeSettings::default() };
+    let make = || {
+        let mut bridge = bridge();
+        bridge.set_options(BridgeOptions { tree: Some(settings), ..BridgeOptions::default() });
+        bridge
+    };
+    let mut bridge = make();
+    (1..4).for_each(|port| drop(bridge.link(port, true)));
+    // Ports that hear nobody forward after a while.
+    (1..60).for_each(|second| drop(bridge.tick(second * 1_000_000_000)));
+    let states: Vec<_> = (1..7).map(|port| bridge.tree_state(port)).collect();
+    assert!(states[0].is_some_and(|state| state.forwarding));
+    let text = serde_json::to_string(&bridge.state()).unwrap();
+    let mut next = make();
+    next.restore(serde_json::from_str(&text).unwrap());
+    (1..4).for_each(|port| drop(next.link(port, true)));
+    assert_eq!((1..7).map(|port| next.tree_state(port)).collect::<Vec<_>>(), states);
+    assert_eq!(next.tick(60_500_000_000), bridge.tick(60_500_000_000));
+}

@@ -3,12 +3,13 @@
 use super::{Priority, Times, TreeOptions, UNITS};
 use netloom_mem::PortNumber;
 use netloom_wire::header::stp::{Repr, Role as SaidRole, Vector};
+use serde::{Deserialize, Serialize};
 
 /// Seconds in which a port that hears nothing may be an edge, and in which a version of the protocol is kept.
 pub(super) const MIGRATE: u16 = 3;
 
 /// Options of a port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortOptions {
     /// Cost of the path through it (table 17-3).
     pub cost: u32,
@@ -29,7 +30,7 @@ impl Default for PortOptions {
 }
 
 /// What a port is in the tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {
     /// Down.
     Disabled,
@@ -44,7 +45,7 @@ pub enum Role {
 }
 
 /// Whose information a port has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Info {
     Disabled,
     Aged,
@@ -53,14 +54,14 @@ pub(super) enum Info {
 }
 
 /// States of the topology change machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Change {
     Inactive,
     Learning,
     Active,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[allow(clippy::struct_excessive_bools, reason = "the standard's variables")]
 pub(super) struct Port {
     pub(super) number: PortNumber,
@@ -76,6 +77,7 @@ pub(super) struct Port {
     pub(super) designated: Priority,
     pub(super) designated_times: Times,
     /// What was received and not looked at yet.
+    #[serde(skip)]
     pub(super) heard: Option<Repr>,
     pub(super) agree: bool,
     pub(super) agreed: bool,

@@ -47,7 +47,7 @@ fn check(bytes: &[u8]) -> Result<(), Malformed> {
 }
 
 /// Names a bridge; the smaller one is the better root (IEEE 802.1D-2004, 9.2.5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct BridgeId {
     /// Priority in the 4 highest bits, system ID extension in the other 12.
     pub priority: u16,
