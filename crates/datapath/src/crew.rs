@@ -50,6 +50,9 @@ pub struct Stuck(
     pub usize,
 );
 
+/// What was counted of a port, and of its queues to receive from: worker, packets, nanoseconds.
+pub type Before = (PortTotals, Vec<(usize, u64, u64)>);
+
 /// A port's queues.
 pub struct PortQueues {
     /// Its number.
@@ -60,9 +63,8 @@ pub struct PortQueues {
     pub send: Vec<Box<dyn SendQueue>>,
     /// One worker serves all of its queues and keeps them, so that a limit to what comes in is kept in one place.
     pub together: bool,
-    /// What was counted of it before, and of its queues to receive from: worker, packets, nanoseconds. For ports that
-    /// another crew served.
-    pub before: Option<(PortTotals, Vec<(usize, u64, u64)>)>,
+    /// What was counted before, for ports that another crew served.
+    pub before: Option<Before>,
 }
 
 impl PortQueues {

@@ -117,7 +117,7 @@ fn known_flows_cost_no_allocation_whatever_their_programs() {
             receive.push(Box::new(Frames { port: number, flows: 1000, next: 0, frame: vec![0; 1514] }));
         }
         let send: Vec<Box<dyn SendQueue>> = vec![Box::new(Count(sent.clone()))];
-        crew.add(PortQueues { number, receive, send, together: false }).unwrap();
+        crew.add(PortQueues::new(number, receive, send)).unwrap();
     }
     let rate = Rate { unit: Unit::Packets, per_second: 1_000_000, burst: 1000 };
     crew.meter(1, Some((rate, Reason::Rate))).unwrap();

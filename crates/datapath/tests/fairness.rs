@@ -86,13 +86,12 @@ fn run(ports: &[(bool, usize)], milliseconds: u64) -> (Vec<u64>, u64) {
             time: time.clone(),
             taken: count.clone(),
         };
-        let queues =
-            PortQueues { number, receive: vec![Box::new(frames)], send: Vec::new(), together: false };
+        let queues = PortQueues::new(number, vec![Box::new(frames)], Vec::new());
         crew.add(queues).unwrap();
         taken.push(count);
     }
     let sink: Vec<Box<dyn SendQueue>> = vec![Box::new(Sink)];
-    crew.add(PortQueues { number: SINK, receive: Vec::new(), send: sink, together: false }).unwrap();
+    crew.add(PortQueues::new(SINK, Vec::new(), sink)).unwrap();
     while time.load(Ordering::Relaxed) < milliseconds * 1_000_000 {
         worker.turn();
         time.fetch_add(10, Ordering::Relaxed);

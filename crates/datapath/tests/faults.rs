@@ -86,8 +86,8 @@ proptest! {
         let outward = Arc::new(Mutex::new(Faulty::new(send, faults_out)));
         let receive: Box<dyn ReceiveQueue> = Box::new(Traced::new(Watched(inward.clone()), came.clone()));
         let send: Box<dyn SendQueue> = Box::new(Traced::new(Watched(outward.clone()), gone.clone()));
-        crew.add(PortQueues { number: 1, receive: vec![receive], send: vec![], together: false }).unwrap();
-        crew.add(PortQueues { number: 2, receive: vec![], send: vec![send], together: false }).unwrap();
+        crew.add(PortQueues::new(1, vec![receive], vec![])).unwrap();
+        crew.add(PortQueues::new(2, vec![], vec![send])).unwrap();
 
         let mut batch = Batch::new();
         let frames: Vec<Vec<u8>> = (0..count).map(frame).collect();

@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::thread::LinkNameSpaceType;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -67,13 +67,20 @@ impl Watcher {
 
     /// Waits until something happens or `most` is over, and tells where.
     pub fn wait(&mut self, most: Duration) -> BTreeSet<PathBuf> {
+        self.wait_or(None, most)
+    }
+
+    /// The same, but something to be read from `other`, or its end, ends the wait as well.
+    pub fn wait_or(&mut self, other: Option<BorrowedFd<'_>>, most: Duration) -> BTreeSet<PathBuf> {
         let timeout = Timespec::try_from(most).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
         let ready: Vec<bool> = {
             let mut polled: Vec<PollFd<'_>> = self
                 .watched
                 .values()
                 .flat_map(|watched| &watched.sockets)
-                .map(|socket| PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN))
+                .map(|socket| socket.as_fd())
+                .chain(other)
+                .map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN))
                 .collect();
             if polled.is_empty() {
                 std::thread::sleep(most);

@@ -363,6 +363,9 @@ pub struct SwitchdArgs {
     /// Belong to the realm's topologies: end with the last switch, and with the realm.
     #[arg(long, hide = true)]
     pub on_demand: bool,
+    /// Go on in the place of the daemon that runs (`netloom switch upgrade` says it).
+    #[arg(long, hide = true)]
+    pub take_over: bool,
 }
 
 /// What can be asked of virtual machines.

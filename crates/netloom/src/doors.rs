@@ -2,9 +2,11 @@
 
 #[cfg(feature = "dpdk")]
 mod dpdk;
+mod holding;
 mod interface;
 
-use netloom_control::switch::{Doors, GONE, OpenPort, Options};
+use holding::Held;
+use netloom_control::switch::{Doors, GONE, OpenPort, Options, Passed};
 use netloom_mem::{ReceiveQueue, SendQueue};
 use netloom_port::patch::{Mailbox, PatchReceive, PatchSend};
 use netloom_port::vhost::{Config, Mode, Port};
@@ -28,6 +30,8 @@ pub struct Drivers {
     workers: usize,
     /// What waits for the ports that lead to other switches, by their names. Those that are gone are let go.
     mailboxes: BTreeMap<String, Weak<Mailbox>>,
+    /// What another process can go on with, by number. Those that are closed are let go.
+    held: BTreeMap<u32, Held>,
 }
 
 impl std::fmt::Debug for Drivers {
@@ -69,7 +73,13 @@ impl Drivers {
         Ok(mailbox)
     }
 
-    fn patch(&mut self, number: u32, name: &str, mut given: Given<'_>) -> Result<OpenPort, String> {
+    fn patch(
+        &mut self,
+        number: u32,
+        name: &str,
+        mut given: Given<'_>,
+        passed: Option<Passed>,
+    ) -> Result<OpenPort, String> {
         let peer = given.get("peer").ok_or("`peer` is missing: the port of the other switch")?;
         // Which interface of a topology that stands for.
         given.get("to");
@@ -78,14 +88,19 @@ impl Drivers {
             return Err("a port can't be its own `peer`".to_owned());
         }
         let (own, other) = (self.mailbox(name)?, self.mailbox(peer)?);
+        self.hold(number, Held::Patch(Arc::downgrade(&own)));
         let (beyond, peer) = (other.clone(), peer.to_owned());
         let sender = |to: &Arc<Mailbox>| -> Box<dyn SendQueue> { Box::new(PatchSend::new(to.clone())) };
         let state = move || match beyond.is_open() {
             true => "up".to_owned(),
             false => format!("waiting for port {peer}"),
         };
+        let receive = PatchReceive::new(own.clone(), number);
+        if let Some(passed) = passed {
+            own.restore(&holding::octets(passed)?);
+        }
         Ok(OpenPort {
-            receive: vec![Box::new(PatchReceive::new(own, number))],
+            receive: vec![Box::new(receive)],
             send: (0..self.workers.max(1)).map(|_| sender(&other)).collect(),
             state: Box::new(state),
             keep: Box::new(()),
@@ -125,28 +140,26 @@ impl<'a> Given<'a> {
 
 impl Doors for Drivers {
     fn open(&mut self, number: u32, name: &str, options: &Options) -> Result<OpenPort, String> {
-        let mut given = Given { options, known: Vec::new() };
-        // Whose the port is: for whoever reads the list.
-        for name in ["topology", "node", "link"] {
-            given.get(name);
-        }
-        match given.get("type") {
-            Some("vhost-user") => vhost(number, given),
-            Some("tap") => tap(number, name, given, self.workers),
-            Some("afxdp") => interface::afxdp(self, number, given),
-            Some("afpacket") => packet(number, given, self.workers),
-            #[cfg(feature = "dpdk")]
-            Some("dpdk") => dpdk::open(self, number, given),
-            #[cfg(not(feature = "dpdk"))]
-            Some("dpdk") => {
-                Err("this program was built without DPDK: build it with `--features dpdk` where libdpdk \
-                                 is installed, or use type=afxdp"
-                    .to_owned())
-            }
-            Some("patch") => self.patch(number, name, given),
-            Some("pcap") => pcap(number, given),
-            Some(other) => Err(format!("there is no type `{other}`; there are {TYPES}")),
-            None => Err(format!("`type` is missing; there are {TYPES}")),
+        self.open_with(number, name, options, None)
+    }
+
+    fn pass(&mut self, number: u32) -> Result<Option<Passed>, String> {
+        self.held.get(&number).map_or(Ok(None), Held::pass)
+    }
+
+    fn adopt(
+        &mut self,
+        number: u32,
+        name: &str,
+        options: &Options,
+        passed: Passed,
+    ) -> Result<OpenPort, String> {
+        self.open_with(number, name, options, Some(passed))
+    }
+
+    fn go_on(&mut self, number: u32, anew: bool) {
+        if let Some(held) = self.held.get(&number) {
+            held.go_on(anew);
         }
     }
 
@@ -155,19 +168,60 @@ impl Doors for Drivers {
     }
 }
 
-fn vhost(number: u32, mut given: Given<'_>) -> Result<OpenPort, String> {
+impl Drivers {
+    /// Opens a port anew, or with what another process passed on.
+    fn open_with(
+        &mut self,
+        number: u32,
+        name: &str,
+        options: &Options,
+        passed: Option<Passed>,
+    ) -> Result<OpenPort, String> {
+        self.held.remove(&number);
+        let mut given = Given { options, known: Vec::new() };
+        // Whose the port is: for whoever reads the list.
+        for name in ["topology", "node", "link"] {
+            given.get(name);
+        }
+        match given.get("type") {
+            Some("vhost-user") => vhost(self, number, given, passed),
+            Some("tap") => tap(self, number, name, given, passed),
+            Some("afxdp") => interface::afxdp(self, number, given),
+            Some("afpacket") => packet(self, number, given, passed),
+            #[cfg(feature = "dpdk")]
+            Some("dpdk") => dpdk::open(self, number, given),
+            #[cfg(not(feature = "dpdk"))]
+            Some("dpdk") => {
+                Err("this program was built without DPDK: build it with `--features dpdk` where libdpdk \
+                                 is installed, or use type=afxdp"
+                    .to_owned())
+            }
+            Some("patch") => self.patch(number, name, given, passed),
+            Some("pcap") => pcap(self, number, given, passed),
+            Some(other) => Err(format!("there is no type `{other}`; there are {TYPES}")),
+            None => Err(format!("`type` is missing; there are {TYPES}")),
+        }
+    }
+
+    /// Remembers how another process can go on with a port.
+    fn hold(&mut self, number: u32, held: Held) {
+        self.held.insert(number, held);
+    }
+}
+
+fn vhost(
+    drivers: &mut Drivers,
+    number: u32,
+    mut given: Given<'_>,
+    passed: Option<Passed>,
+) -> Result<OpenPort, String> {
     let path = given.get("path").ok_or("`path` is missing: the socket's file")?;
     let mode = match given.get("mode") {
         None | Some("client") => Mode::Client,
         Some("server") => Mode::Server,
         Some(other) => return Err(format!("`mode={other}`: client or server")),
     };
-    let truth = |name: &'static str, given: &mut Given<'_>| match given.get(name) {
-        None | Some("true") => Ok(true),
-        Some("false") => Ok(false),
-        Some(other) => Err(format!("`{name}={other}`: true or false")),
-    };
-    let (offloads, packed) = (truth("offloads", &mut given)?, truth("packed", &mut given)?);
+    let (offloads, packed) = (given.truth("offloads", true)?, given.truth("packed", true)?);
     let pairs = given.number("queues", 1, 64)?;
     let id = |name: &'static str, given: &mut Given<'_>| match given.get(name).map(str::parse::<u32>) {
         None => Ok(None),
@@ -179,8 +233,13 @@ fn vhost(number: u32, mut given: Given<'_>) -> Result<OpenPort, String> {
     // Who may connect may write; a group has no part in it unless one is named.
     let permissions = if group.is_some() { 0o660 } else { 0o600 };
     let config = Config { pairs, offloads, packed, permissions, ..Config::new(path, mode) };
-    let (port, pairs) = Port::open(number, config).map_err(|error| error.to_string())?;
-    if mode == Mode::Server && (user.is_some() || group.is_some()) {
+    let is_new = passed.is_none();
+    let opened = match passed {
+        Some(passed) => Port::adopt(number, config, holding::vhost(passed)?),
+        None => Port::open(number, config),
+    };
+    let (port, pairs) = opened.map_err(|error| error.to_string())?;
+    if is_new && mode == Mode::Server && (user.is_some() || group.is_some()) {
         std::os::unix::fs::chown(path, user, group)
             .map_err(|error| format!("{path} can't be given to another user or group: {error}"))?;
     }
@@ -191,6 +250,7 @@ fn vhost(number: u32, mut given: Given<'_>) -> Result<OpenPort, String> {
         send.push(Box::new(pair.to_guest));
     }
     let port = Arc::new(port);
+    drivers.hold(number, Held::Vhost(Arc::downgrade(&port)));
     let status = port.clone();
     let state = move || {
         let status = status.status();
@@ -204,24 +264,44 @@ fn vhost(number: u32, mut given: Given<'_>) -> Result<OpenPort, String> {
     Ok(OpenPort { receive, send, state: Box::new(state), keep: Box::new(port) })
 }
 
-fn tap(number: u32, name: &str, mut given: Given<'_>, senders: usize) -> Result<OpenPort, String> {
+fn tap(
+    drivers: &mut Drivers,
+    number: u32,
+    name: &str,
+    mut given: Given<'_>,
+    passed: Option<Passed>,
+) -> Result<OpenPort, String> {
     let device = given.get("dev").unwrap_or(name);
     let namespace = given.get("netns").map(Namespace::open).transpose()?;
     let queues = given.number("queues", 1, 64)?;
+    // Whether it is made if it is not there.
+    let create = given.truth("create", true)?;
     given.end()?;
-    let open = || {
-        let tap = tap::open_tap(number, device, queues, senders)?;
+    let senders = drivers.workers;
+    let job = || {
+        if !create && passed.is_none() {
+            Carrier::of(device)?;
+        }
+        let tap = match passed {
+            Some(mut passed) => {
+                let (name, offloads) = holding::facts(&mut passed).map_err(std::io::Error::other)?;
+                tap::adopt_tap(number, name, passed.files, offloads, senders)?
+            }
+            None => tap::open_tap(number, device, queues, senders)?,
+        };
         let carrier = Carrier::of(&tap.name).ok();
         std::io::Result::Ok((tap, carrier))
     };
     let opened = match &namespace {
-        Some(namespace) => namespace.run(open)?,
-        None => open(),
+        Some(namespace) => namespace.run(job)?,
+        None => job(),
     };
     let (tap, carrier) = opened.map_err(|error| {
         format!("the TAP interface {device}: {error} (it needs /dev/net/tun and CAP_NET_ADMIN)")
     })?;
-    let tap::Tap { name, receive, send, presence, .. } = tap;
+    let tap::Tap { name, receive, send, presence, offloads, descriptors } = tap;
+    let queues = descriptors.iter().map(Arc::downgrade).collect();
+    drivers.hold(number, Held::Tap(name.clone(), offloads, queues));
     let state: Box<dyn Fn() -> String + Send + Sync> = Box::new(move || match &namespace {
         _ if !presence.holds() => format!("{GONE}: somebody removed {name}"),
         Some(namespace) if !namespace.is_there() => {
@@ -272,7 +352,12 @@ impl Namespace {
     }
 }
 
-fn pcap(number: u32, mut given: Given<'_>) -> Result<OpenPort, String> {
+fn pcap(
+    drivers: &mut Drivers,
+    number: u32,
+    mut given: Given<'_>,
+    mut passed: Option<Passed>,
+) -> Result<OpenPort, String> {
     let (record, replay, paced) =
         (given.get("record"), given.get("replay"), given.get("paced") == Some("true"));
     given.end()?;
@@ -283,51 +368,80 @@ fn pcap(number: u32, mut given: Given<'_>) -> Result<OpenPort, String> {
         let path = path.to_owned();
         move |error: std::io::Error| format!("{path}: {error}")
     };
+    let (mut place, mut file) = (None, None);
     let mut receive: Vec<Box<dyn ReceiveQueue>> = Vec::new();
     if let Some(path) = replay {
-        receive.push(Box::new(pcap::Replay::open(number, Path::new(path), paced).map_err(of(path))?));
+        let mut replay = pcap::Replay::open(number, Path::new(path), paced).map_err(of(path))?;
+        if let Some(passed) = &mut passed {
+            replay.seek(holding::facts::<Option<u64>>(passed)?.unwrap_or(0)).map_err(of(path))?;
+        }
+        place = Some(replay.place());
+        receive.push(Box::new(replay));
     }
     let mut send: Vec<Box<dyn SendQueue>> = Vec::new();
     if let Some(path) = record {
-        send.push(Box::new(pcap::Recorder::create(Path::new(path)).map_err(of(path))?));
+        let recorder = match &mut passed {
+            // What is there already stays.
+            Some(passed) => pcap::Recorder::adopt(holding::next_file(passed)?.into()),
+            None => pcap::Recorder::create(Path::new(path)).map_err(of(path))?,
+        };
+        file = Some(Arc::downgrade(&recorder.file()));
+        send.push(Box::new(recorder));
     }
+    drivers.hold(number, Held::Pcap(file, place));
     Ok(OpenPort { receive, send, state: Box::new(|| "up".to_owned()), keep: Box::new(()) })
 }
 
-fn packet(number: u32, mut given: Given<'_>, senders: usize) -> Result<OpenPort, String> {
+fn packet(
+    drivers: &mut Drivers,
+    number: u32,
+    mut given: Given<'_>,
+    passed: Option<Passed>,
+) -> Result<OpenPort, String> {
     let device = given.get("dev").ok_or("`dev` is missing: the interface to be used")?;
     let namespace = given.get("netns").map(Namespace::open).transpose()?;
-    let ring = match given.get("ring") {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(other) => return Err(format!("`ring={other}`: true or false")),
-    };
+    let ring = given.truth("ring", false)?;
     let queues = given.number("queues", 1, packet::RINGS)?;
     if queues > 1 && !ring {
         return Err("`queues` needs `ring=true`".to_owned());
     }
     given.end()?;
+    let senders = drivers.workers;
     let open = || {
         // Sockets stay in the namespace in which they are made. Not by /sys, which may be that of another one.
         let (ask, index) = interface_index(device).map_err(|error| {
             format!("there is no interface `{device}` here ({error}); `ip link` lists them")
         })?;
         let wrong = |error| format!("{device}: {error} (it needs CAP_NET_RAW)");
-        let carrier = Carrier::of(device).map_err(wrong)?;
+        let carrier = Carrier::of(device).ok();
         if ring {
             let packet::PacketRings { receive, send } =
                 packet::open_rings(number, index, queues).map_err(wrong)?;
-            return Ok((ask, index, carrier, receive, send));
+            return Ok((ask, index, carrier, receive, send, None));
         }
-        let packet::PacketSocket { receive, send, mut others } =
-            packet::open_packet_for(number, index, senders).map_err(wrong)?;
-        others.push(send);
-        Ok::<_, String>((ask, index, carrier, vec![receive], others))
+        let socket = packet::open_packet_for(number, index, senders).map_err(wrong)?;
+        let (receive, send, socket) = taken_apart(socket);
+        Ok::<_, String>((ask, index, carrier, receive, send, Some(socket)))
     };
-    let (ask, index, carrier, receive, send) = match &namespace {
-        Some(namespace) => namespace.run(open)?,
+    let adopt = |mut passed: Passed| {
+        let index = holding::facts(&mut passed)?;
+        let (receive, send, socket) =
+            taken_apart(packet::adopt_packet(number, holding::next_file(&mut passed)?, senders));
+        // Any socket of the interface's namespace can be asked.
+        let ask = asking_socket().map_err(|error| format!("no descriptor is left: {error}"))?;
+        Ok((ask, index, Carrier::of(device).ok(), receive, send, Some(socket)))
+    };
+    let job = || match passed {
+        Some(passed) => adopt(passed),
         None => open(),
+    };
+    let (ask, index, carrier, receive, send, socket) = match &namespace {
+        Some(namespace) => namespace.run(job)?,
+        None => job(),
     }?;
+    if let Some(socket) = socket {
+        drivers.hold(number, Held::Packet(index, Arc::downgrade(&socket)));
+    }
     let name = device.to_owned();
     let state: Box<dyn Fn() -> String + Send + Sync> =
         Box::new(move || match (rustix::net::netdevice::index_to_name_inlined(&ask, index), &namespace) {
@@ -336,16 +450,31 @@ fn packet(number: u32, mut given: Given<'_>, senders: usize) -> Result<OpenPort,
             (Ok(_), Some(namespace)) if !namespace.is_there() => {
                 format!("{GONE}: {name} is in no named namespace any more")
             }
-            (Ok(_), _) if carrier.presence() == Presence::Down => format!("{name} is down"),
+            (Ok(_), _) if carrier.as_ref().map(Carrier::presence) == Some(Presence::Down) => {
+                format!("{name} is down")
+            }
             (Ok(_), _) => "up".to_owned(),
         });
     Ok(OpenPort { receive, send, state, keep: Box::new(()) })
 }
 
+type Taken = (Vec<Box<dyn ReceiveQueue>>, Vec<Box<dyn SendQueue>>, Arc<OwnedFd>);
+
+fn taken_apart(socket: packet::PacketSocket) -> Taken {
+    let packet::PacketSocket { receive, send, mut others, descriptor } = socket;
+    others.push(send);
+    (vec![receive], others, descriptor)
+}
+
+/// A socket that can be asked for names of interfaces.
+fn asking_socket() -> std::io::Result<OwnedFd> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+    Ok(socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?)
+}
+
 /// The number of an interface, and a socket that can be asked for its name later, wherever that is done.
 fn interface_index(device: &str) -> std::io::Result<(OwnedFd, u32)> {
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice, socket_with};
-    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
-    let index = netdevice::name_to_index(&socket, device)?;
+    let socket = asking_socket()?;
+    let index = rustix::net::netdevice::name_to_index(&socket, device)?;
     Ok((socket, index))
 }

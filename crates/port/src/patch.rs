@@ -9,7 +9,9 @@
 //! Costs: each frame is copied twice, into the mailbox and out of it; buffers are kept for the next frames. One lock for
 //! each batch, which only the two ends take, and one system call when the receiver sleeps.
 
-use netloom_mem::{Batch, Offload, PortError, PortNumber, ReceiveQueue, SendQueue, Wake};
+use netloom_mem::{
+    Batch, FRAME, Offload, PortError, PortNumber, ReceiveQueue, SendQueue, VIRTIO_HEADER, Wake,
+};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, OwnedFd};
 use std::collections::VecDeque;
@@ -56,6 +58,36 @@ impl Mailbox {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.lock().open
+    }
+
+    /// What waits, as octets, for another process that goes on: for each frame its length, its virtio-net header, itself.
+    #[must_use]
+    pub fn save(&self) -> Vec<u8> {
+        let waiting = self.lock();
+        let mut octets = Vec::with_capacity(waiting.octets + 16 * waiting.frames.len());
+        for (offload, frame) in &waiting.frames {
+            octets.extend((frame.len() as u32).to_le_bytes());
+            octets.extend(offload.header());
+            octets.extend(frame);
+        }
+        octets
+    }
+
+    /// Puts in what another process [saved](Mailbox::save). What is damaged is left out, and what comes after it.
+    pub fn restore(&self, mut octets: &[u8]) {
+        let mut waiting = self.lock();
+        while let Some((length, rest)) = octets.split_first_chunk()
+            && let Some((header, rest)) = rest.split_first_chunk::<VIRTIO_HEADER>()
+            && let length = u32::from_le_bytes(*length) as usize
+            && let Some((frame, rest)) = rest.split_at_checked(length)
+            && let Some(offload) = Offload::read(header, length)
+            && length <= FRAME
+            && waiting.frames.len() < ROOM
+        {
+            waiting.octets += length;
+            waiting.frames.push_back((offload, frame.to_vec()));
+            octets = rest;
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
@@ -191,6 +223,32 @@ mod tests {
         batch.push(1, &large, Offload::NONE);
         let sent: usize = (0..ROOM).map(|_| send.send(&batch, &[0]).unwrap()).sum();
         assert_eq!(sent, OCTETS / netloom_mem::FRAME);
+    }
+
+    #[test]
+    fn what_waits_goes_on_elsewhere() {
+        let (here, there) = (Mailbox::new().unwrap(), Mailbox::new().unwrap());
+        let _receive = PatchReceive::new(here.clone(), 1);
+        let mut batch = Batch::new();
+        let partial = Offload { partial: true, start: 34, offset: 16, ..Offload::NONE };
+        for (octet, offload) in [(1, Offload::NONE), (2, partial), (3, Offload::NONE)] {
+            batch.push(1, &[octet; 90], offload);
+        }
+        assert_eq!(PatchSend::new(here.clone()).send(&batch, &[0, 1, 2]).unwrap(), 3);
+        let mut receive = PatchReceive::new(there.clone(), 2);
+        let saved = here.save();
+        // What is cut off in the middle is left out.
+        there.restore(&saved[..saved.len() - 1]);
+        batch.clear();
+        assert_eq!(receive.receive(&mut batch).unwrap(), 2);
+        there.restore(&saved);
+        batch.clear();
+        assert_eq!(receive.receive(&mut batch).unwrap(), 3);
+        assert_eq!(batch.octets(2), [3; 90]);
+        assert_eq!(*batch.offload(1), partial);
+        assert_eq!(there.lock().octets, 0);
+        // The one that goes still has it.
+        assert_eq!(here.lock().frames.len(), 3);
     }
 
     proptest! {

@@ -9,8 +9,10 @@
 
 use netloom_mem::{Batch, FRAME, Offload, PortError, PortNumber, ReceiveQueue, SendQueue, Wake};
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 const MICROSECONDS: u32 = 0xa1b2_c3d4;
@@ -20,7 +22,7 @@ const ETHERNET: u32 = 1;
 /// Writes frames to a file.
 #[derive(Debug)]
 pub struct Recorder {
-    file: BufWriter<File>,
+    file: BufWriter<Arc<File>>,
     frame: Vec<u8>,
 }
 
@@ -30,12 +32,24 @@ impl Recorder {
     /// # Errors
     /// When it can't be written.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let mut file = BufWriter::new(File::create(path)?);
+        let mut file = BufWriter::new(Arc::new(File::create(path)?));
         for word in [NANOSECONDS, 2 | 4 << 16, 0, 0, FRAME as u32, ETHERNET] {
             file.write_all(&word.to_ne_bytes())?;
         }
         file.flush()?;
         Ok(Self { file, frame: vec![0; FRAME] })
+    }
+
+    /// Goes on with a file that another process [had](Recorder::file).
+    #[must_use]
+    pub fn adopt(file: File) -> Self {
+        Self { file: BufWriter::new(Arc::new(file)), frame: vec![0; FRAME] }
+    }
+
+    /// The file; all that was sent before the last flush is in it.
+    #[must_use]
+    pub fn file(&self) -> Arc<File> {
+        self.file.get_ref().clone()
     }
 
     fn write(&mut self, batch: &Batch, index: usize) -> io::Result<()> {
@@ -80,8 +94,14 @@ pub struct Replay {
     pace: Option<(Instant, Option<u64>)>,
     /// A frame that was read and whose time has not come.
     next: Option<(u64, Vec<u8>)>,
+    /// Where in the file the next frame begins.
+    place: Arc<AtomicU64>,
     ended: bool,
 }
+
+/// Octets of a file's header, and of what stands before each frame.
+const FILE_HEADER: u64 = 24;
+const FRAME_HEADER: u64 = 16;
 
 impl Replay {
     /// Opens a file; `paced` keeps the time between frames.
@@ -109,7 +129,24 @@ impl Replay {
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
         let pace = paced.then(|| (Instant::now(), None));
-        Ok(Self { file, port, swapped, unit, pace, next: None, ended: false })
+        let place = Arc::new(AtomicU64::new(FILE_HEADER));
+        Ok(Self { file, port, swapped, unit, pace, next: None, place, ended: false })
+    }
+
+    /// Goes on where another process [was](Replay::place).
+    ///
+    /// # Errors
+    /// When the file is gone.
+    pub fn seek(&mut self, place: u64) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(place))?;
+        self.place.store(place, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Where in the file the next frame begins, also while it is replayed elsewhere.
+    #[must_use]
+    pub fn place(&self) -> Arc<AtomicU64> {
+        self.place.clone()
     }
 
     /// The next frame with its time stamp; none at the end or where the file is damaged.
@@ -151,6 +188,7 @@ impl ReceiveQueue for Replay {
                 break;
             }
             batch.push(self.port, &frame, Offload::NONE);
+            self.place.fetch_add(FRAME_HEADER + frame.len() as u64, Ordering::Relaxed);
         }
         Ok(batch.len())
     }
@@ -178,6 +216,35 @@ mod tests {
             batch.clear();
         }
         frames
+    }
+
+    #[test]
+    fn another_one_goes_on_with_both_ends() {
+        let path = file("on");
+        let (mut batch, mut all) = (Batch::new(), Vec::new());
+        let mut recorder = Recorder::create(&path).unwrap();
+        for half in 0..2 {
+            for number in 0..netloom_mem::BATCH as u8 {
+                let frame = vec![half, number, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7];
+                batch.push(1, &frame, Offload::NONE);
+                all.push(frame);
+            }
+            recorder.send(&batch, &(0..netloom_mem::BATCH as u8).collect::<Vec<_>>()).unwrap();
+            recorder.flush();
+            batch.clear();
+            let file = recorder.file().try_clone().unwrap();
+            recorder = Recorder::adopt(file);
+        }
+        let mut one = Replay::open(4, &path, false).unwrap();
+        one.receive(&mut batch).unwrap();
+        let mut other = Replay::open(4, &path, false).unwrap();
+        other.seek(one.place().load(Ordering::Relaxed)).unwrap();
+        let mut frames: Vec<Vec<u8>> = (0..batch.len()).map(|index| batch.octets(index)).collect();
+        batch.clear();
+        other.receive(&mut batch).unwrap();
+        frames.extend((0..batch.len()).map(|index| batch.octets(index)));
+        assert_eq!(frames, all);
+        std::fs::remove_file(path).unwrap();
     }
 
     proptest! {

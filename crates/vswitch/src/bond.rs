@@ -15,6 +15,7 @@ use netloom_nf::{Balance, HashBy};
 use netloom_table::Key;
 use netloom_wire::MacAddr;
 use netloom_wire::header::{lacp, marker};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// EtherType of LACP and markers.
@@ -86,7 +87,7 @@ impl Default for BondOptions {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Member {
     up: bool,
     /// It counts from then on.
@@ -104,6 +105,15 @@ pub struct MemberState {
     pub sends: bool,
     /// What the protocol knows; none without LACP.
     pub lacp: Option<PortState>,
+}
+
+/// What a bond knows and was not told.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct BondState {
+    members: BTreeMap<PortNumber, Member>,
+    group: Option<Group>,
+    single: Option<PortNumber>,
+    last: (Vec<PortNumber>, Vec<PortNumber>),
 }
 
 /// Several ports as one.
@@ -171,6 +181,21 @@ impl Bond {
             }
         }
         self.conclude(output)
+    }
+
+    pub(crate) fn knowledge(&self) -> BondState {
+        let Self { members, group, single, last, .. } = self;
+        BondState { members: members.clone(), group: group.clone(), single: *single, last: last.clone() }
+    }
+
+    /// Goes on with what another bond with the same options knew; one that had other members is left alone.
+    pub(crate) fn restore(&mut self, state: BondState) {
+        let same_group = self.group.as_ref().map(Group::options) == state.group.as_ref().map(Group::options);
+        if same_group && self.members.keys().eq(state.members.keys()) {
+            let BondState { members, group, single, last } = state;
+            (self.members, self.group, self.single, self.last) = (members, group, single, last);
+            self.balance.set(&self.last.1);
+        }
     }
 
     /// Its options.

@@ -293,6 +293,16 @@ impl Fdb {
         self.put(tag, station);
     }
 
+    /// Ports where a station found no room.
+    pub(crate) fn full(&self) -> impl Iterator<Item = PortNumber> {
+        self.refused.iter().copied()
+    }
+
+    /// Notes such ports that another forwarding database had.
+    pub(crate) fn restore_full(&mut self, ports: Vec<PortNumber>) {
+        self.refused.extend(ports);
+    }
+
     /// All stations, in the order of VLAN and address.
     #[must_use]
     pub fn list(&self) -> Vec<(u16, MacAddr, Station)> {

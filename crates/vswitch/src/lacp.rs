@@ -18,6 +18,7 @@
 use netloom_mem::PortNumber;
 use netloom_wire::MacAddr;
 use netloom_wire::header::lacp::{Partner, Repr, State as Flags};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 const SECOND: u64 = 1_000_000_000;
@@ -35,7 +36,7 @@ pub const MOST_UNITS: u8 = 3;
 const ACTIVITY_TIMEOUT_SYNC_AGGREGATION: u8 = 0x0f;
 
 /// Options of a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LacpOptions {
     /// Who we are.
     pub system: MacAddr,
@@ -50,7 +51,7 @@ pub struct LacpOptions {
 }
 
 /// The receive machine's states (6.4.12).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Receive {
     /// The link is down.
     Disabled,
@@ -63,7 +64,7 @@ pub enum Receive {
 }
 
 /// The mux machine's states (6.4.15).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Mux {
     /// Not part of the group.
     Detached,
@@ -109,7 +110,7 @@ const NOBODY: Partner = Partner {
     state: Flags(0),
 };
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Port {
     up: bool,
     priority: u16,
@@ -165,7 +166,7 @@ impl Port {
 }
 
 /// One aggregator with its ports.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Group {
     options: LacpOptions,
     ports: BTreeMap<PortNumber, Port>,

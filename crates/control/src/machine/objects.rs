@@ -160,7 +160,12 @@ pub(super) fn door_options(
         ])
     };
     all.extend(match &port.behind {
-        Behind::Tap => device("tap"),
+        Behind::Tap => {
+            // The kernel's side makes it, with our mark: one that was removed meanwhile must not come back without.
+            let mut tap = device("tap");
+            tap.insert("create".to_owned(), "false".to_owned());
+            tap
+        }
         Behind::Interface => device("afpacket"),
         Behind::Patch { peer } => options([
             ("type", "patch".to_owned()),

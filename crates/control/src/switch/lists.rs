@@ -176,21 +176,26 @@ impl Switch {
     }
 
     pub(super) fn workers(&self) -> Vec<WorkerStatus> {
-        let status = |(worker, counters): (usize, &WorkerCounters)| WorkerStatus {
-            core: self.cores.get(worker).copied(),
-            turns: counters.turns.get(),
-            busy_turns: counters.busy_turns.get(),
-            sleeps: counters.sleeps.get(),
-            asleep_ns: counters.asleep.get(),
-            busy_ns: counters.busy.get(),
-            alive_ns: self.now(),
-            signature_hits: counters.signature_hits.get(),
-            subtable_hits: counters.subtable_hits.get(),
-            misses: counters.misses.get(),
-            flows: counters.flows.get(),
-            masks: counters.masks.get(),
-            crossed: counters.crossed.get(),
-            lost: counters.lost.get(),
+        let nothing = WorkerStatus::default();
+        let status = |(worker, counters): (usize, &WorkerCounters)| {
+            // What the workers of predecessors counted counts, too.
+            let before = self.before.get(worker).unwrap_or(&nothing);
+            WorkerStatus {
+                core: self.cores.get(worker).copied(),
+                turns: before.turns + counters.turns.get(),
+                busy_turns: before.busy_turns + counters.busy_turns.get(),
+                sleeps: before.sleeps + counters.sleeps.get(),
+                asleep_ns: before.asleep_ns + counters.asleep.get(),
+                busy_ns: before.busy_ns + counters.busy.get(),
+                alive_ns: self.now(),
+                signature_hits: before.signature_hits + counters.signature_hits.get(),
+                subtable_hits: before.subtable_hits + counters.subtable_hits.get(),
+                misses: before.misses + counters.misses.get(),
+                flows: counters.flows.get(),
+                masks: counters.masks.get(),
+                crossed: before.crossed + counters.crossed.get(),
+                lost: before.lost + counters.lost.get(),
+            }
         };
         let all = (0..self.crew.size()).filter_map(|worker| Some((worker, self.crew.worker(worker)?)));
         all.map(status).collect()

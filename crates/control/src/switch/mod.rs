@@ -20,9 +20,12 @@ mod filter;
 mod links;
 mod lists;
 mod mirrors;
+mod opening;
 mod protocol;
 mod server;
+mod start;
 mod state;
+mod succession;
 mod tick;
 mod words;
 
@@ -34,6 +37,8 @@ pub use protocol::{
     BondStatus, Event, EventKind, LacpStatus, LinkStatus, MemberStatus, MirrorStatus, PortStatus,
     QueueStatus, Reply, Request, Row, StationStatus, SwitchStatus, WorkerStatus,
 };
-pub use server::{Server, SwitchSocket, ask, watch};
-pub use state::{Doors, GONE, OpenPort, Start, Switch, SwitchError};
+pub use server::{Ended, Server, StartSuccessor, Successor, SwitchSocket, ask, watch};
+pub use start::Start;
+pub use state::{Doors, GONE, OpenPort, Switch, SwitchError};
 pub(crate) use state::{FILE, NOT_OPEN};
+pub use succession::{Passed, TakeOver, TakeOverError};

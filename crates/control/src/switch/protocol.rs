@@ -4,6 +4,7 @@ use super::capture::CaptureRequest;
 use super::configuration::Options;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,6 +138,18 @@ pub enum Request {
     Stop,
     /// Ends the daemon if it was started on demand and nothing demands it.
     StopUnused,
+    /// Hands everything over to the client, which is the daemon's successor. What follows is no reply (see
+    /// `succession`).
+    TakeOver {
+        /// The version that the successor speaks.
+        version: u32,
+    },
+    /// Starts a successor and waits until it has taken over.
+    Upgrade {
+        /// The program; that of the daemon itself without.
+        #[serde(default)]
+        program: Option<PathBuf>,
+    },
 }
 
 /// What a client gets.
@@ -168,6 +181,8 @@ pub enum Reply {
         /// Their names.
         ports: Vec<String>,
     },
+    /// Another daemon is there now: ask again.
+    Moved,
     /// It was not done.
     Failed {
         /// Why.
@@ -321,7 +336,8 @@ pub struct Row {
 }
 
 /// A worker.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct WorkerStatus {
     /// The processor it is bound to.
     pub core: Option<usize>,
@@ -334,7 +350,6 @@ pub struct WorkerStatus {
     /// Nanoseconds it slept.
     pub asleep_ns: u64,
     /// Nanoseconds it spent on packets, estimated.
-    #[serde(default)]
     pub busy_ns: u64,
     /// Nanoseconds since it was started.
     pub alive_ns: u64,
@@ -349,10 +364,8 @@ pub struct WorkerStatus {
     /// Masks in its cache.
     pub masks: u64,
     /// Packets that it brought to others to be sent.
-    #[serde(default)]
     pub crossed: u64,
     /// Packets for a port that is gone, that others brought from one that is gone too, or that a link held.
-    #[serde(default)]
     pub lost: u64,
 }
 

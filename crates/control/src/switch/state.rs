@@ -6,16 +6,17 @@ use super::configuration::{self, Options, PortConfiguration, SwitchConfiguration
 use super::events::{Watchers, announcement};
 use super::links;
 use super::mirrors::Streams;
+use super::opening::is_metered;
+use super::protocol::WorkerStatus;
 use super::protocol::{Reply, Request};
-use netloom_datapath::{Brain, Crew, FlowBounds, Pace, PortQueues, Stuck, Worker, crew, run};
+use super::start::{self, Clock, Start};
+use super::succession::Passed;
+use netloom_datapath::{Before, Crew, Stuck};
 use netloom_mem::{ReceiveQueue, SendQueue};
-use netloom_nf::link::Cable;
-use netloom_nf::{Rate, Reason, Unit};
-use netloom_vswitch::{Bridge, BridgeOptions, MeterKind, Port};
+use netloom_vswitch::{Bridge, BridgeOptions};
 use netloom_wire::MacAddr;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 /// What the state of a port begins with that has lost its interface.
 pub const GONE: &str = "gone";
@@ -23,9 +24,6 @@ pub const GONE: &str = "gone";
 pub(crate) const NOT_OPEN: &str = "not open";
 /// The file of the configuration, in the daemon's directory.
 pub(crate) const FILE: &str = "switch.json";
-
-/// Packets of protocols that a bridge listens to at each port: nobody may keep it from listening to others.
-const HEARD: Rate = Rate { unit: Unit::Packets, per_second: 1000, burst: 1000 };
 
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +97,36 @@ pub trait Doors: Send {
     /// A sentence with the value and the way out.
     fn open(&mut self, number: u32, name: &str, options: &Options) -> Result<OpenPort, String>;
 
+    /// What another process needs to go on with an open port, which is held still; none when it has to open the port
+    /// itself, after this process closed it.
+    ///
+    /// # Errors
+    /// When the port can't be held still. It goes on then.
+    fn pass(&mut self, number: u32) -> Result<Option<Passed>, String> {
+        let _ = number;
+        Ok(None)
+    }
+
+    /// Opens a port with what another process passed on. It is held still until it may [go on](Doors::go_on).
+    ///
+    /// # Errors
+    /// As [`Doors::open`].
+    fn adopt(
+        &mut self,
+        number: u32,
+        name: &str,
+        options: &Options,
+        passed: Passed,
+    ) -> Result<OpenPort, String> {
+        drop(passed);
+        self.open(number, name, options)
+    }
+
+    /// Has a port go on that was held still, if it is one. With `anew` another process may have used it meanwhile.
+    fn go_on(&mut self, number: u32, anew: bool) {
+        let _ = (number, anew);
+    }
+
     /// What an open port has to tell beside its state and its counters, by name.
     fn details(&self, number: u32) -> BTreeMap<String, String> {
         let _ = number;
@@ -108,7 +136,7 @@ pub trait Doors: Send {
 
 pub(super) struct Carried {
     pub(super) state: Box<dyn Fn() -> String + Send + Sync>,
-    _keep: Box<dyn Send + Sync>,
+    pub(super) _keep: Box<dyn Send + Sync>,
 }
 
 /// The switch.
@@ -122,11 +150,17 @@ pub struct Switch {
     threads: Vec<std::thread::JoinHandle<()>>,
     /// The processors that the workers are bound to.
     pub(super) cores: Vec<usize>,
-    seed: u64,
-    began: Instant,
+    pub(super) seed: u64,
+    pub(super) clock: Clock,
+    /// What the workers of predecessors counted.
+    pub(super) before: Vec<WorkerStatus>,
+    /// Ports that were closed for a successor, with what was counted.
+    pub(super) reopen: BTreeMap<String, Before>,
     /// The number of the next capture.
     pub(super) next_watch: u32,
     pub(super) streams: Streams,
+    /// Nothing is sent by itself: a predecessor still does that.
+    pub(super) quiet: bool,
     pub(super) watchers: Watchers,
 }
 
@@ -134,19 +168,6 @@ impl std::fmt::Debug for Switch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Switch").field("configuration", &self.configuration).finish_non_exhaustive()
     }
-}
-
-/// What the switch is started with.
-#[derive(Debug, Clone, Default)]
-pub struct Start {
-    /// Where its state is.
-    pub directory: PathBuf,
-    /// A worker for each of these processors, bound to it; one that may run anywhere without any.
-    pub cores: Vec<usize>,
-    /// When the worker sleeps.
-    pub pace: Pace,
-    /// Seed of the caches' hashes.
-    pub seed: u64,
 }
 
 pub(super) fn is_name(name: &str) -> bool {
@@ -183,40 +204,11 @@ impl Switch {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => SwitchConfiguration::default(),
             Err(source) => return Err(SwitchError::Keep { path, source }),
         };
-        let (crew, sides) = crew(start.cores.len())?;
-        let (bridges, began, seed) = (Shared::default(), Instant::now(), start.seed);
-        let mut threads = Vec::new();
-        for (number, side) in sides.into_iter().enumerate() {
-            let (core, pace) = (start.cores.get(number).copied(), start.pace);
-            let clock = Box::new(move || u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX));
-            let brain: Box<dyn Brain> = Box::new(bridges.clone());
-            let name = format!("netloom-work-{number}");
-            threads.push(std::thread::Builder::new().name(name).spawn(move || {
-                if let Some(core) = core {
-                    let mut set = rustix::thread::CpuSet::new();
-                    set.set(core);
-                    if let Err(error) = rustix::thread::sched_setaffinity(None, &set) {
-                        tracing::warn!(core, %error, "a worker can't be bound to its processor");
-                    }
-                }
-                run(&mut Worker::new(side, brain, FlowBounds::default(), seed, clock), pace);
-            })?);
-        }
-        let mut switch = Self {
-            directory: start.directory.clone(),
-            configuration: SwitchConfiguration::default(),
-            bridges,
-            ports: BTreeMap::new(),
-            doors,
-            crew,
-            threads,
-            cores: start.cores.clone(),
-            seed,
-            began,
-            next_watch: 0,
-            streams: Streams::new(),
-            watchers: Watchers::default(),
-        };
+        let mut switch = Self::begin(start, doors, Clock::new())?;
+        // Nothing is carried before all ports are there: what is asked of all would be lost, and asked again only after a
+        // second, as ARP does.
+        switch.crew.pause()?;
+        let seed = start.seed;
         let mut configuration = configuration;
         for (name, options) in &mut configuration.switches {
             configuration::address(options, name, seed);
@@ -239,11 +231,36 @@ impl Switch {
             switch.apply_bonds(&name);
             switch.apply_mirrors(&name);
         }
+        switch.crew.resume()?;
         Ok(switch)
     }
 
+    /// A switch without anything but workers.
+    pub(super) fn begin(start: &Start, doors: Box<dyn Doors>, clock: Clock) -> Result<Self, SwitchError> {
+        let bridges = Shared::default();
+        let (crew, threads) = start::workers(start, &bridges, clock)?;
+        Ok(Self {
+            directory: start.directory.clone(),
+            configuration: SwitchConfiguration::default(),
+            bridges,
+            ports: BTreeMap::new(),
+            doors,
+            crew,
+            threads,
+            cores: start.cores.clone(),
+            seed: start.seed,
+            clock,
+            before: Vec::new(),
+            reopen: BTreeMap::new(),
+            next_watch: 0,
+            streams: Streams::new(),
+            quiet: false,
+            watchers: Watchers::default(),
+        })
+    }
+
     pub(super) fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        self.clock.now()
     }
 
     /// Carries out a request.
@@ -329,7 +346,10 @@ impl Switch {
             }
             Request::FlowList => self.flows(),
             Request::Workers => Ok(Reply::Workers(self.workers())),
-            Request::Stop | Request::StopUnused => Ok(Reply::Done),
+            // The server's own matters.
+            Request::Stop | Request::StopUnused | Request::TakeOver { .. } | Request::Upgrade { .. } => {
+                Ok(Reply::Done)
+            }
         }
     }
 
@@ -474,82 +494,6 @@ impl Switch {
         Ok(Reply::Done)
     }
 
-    fn open(&mut self, name: &str, port: &PortConfiguration) -> Result<(), SwitchError> {
-        let wrong = |text| SwitchError::Option(name.to_owned(), text);
-        let bridged = configuration::port(port.number, name, &port.options).map_err(wrong)?;
-        let cable = links::cable(&port.options).map_err(wrong)?;
-        let own: Options = port.options.iter().filter(|(name, _)| is_drivers(name)).map(owned).collect();
-        let open = match is_bond(&port.options) {
-            true => None,
-            false => Some(
-                self.doors
-                    .open(port.number, name, &own)
-                    .map_err(|text| SwitchError::Open(name.to_owned(), text))?,
-            ),
-        };
-        self.apply_rates(&bridged)?;
-        self.apply_link(port.number, cable, &port.options)?;
-        let together = is_metered(&bridged);
-        {
-            let mut bridges = self.bridges.lock();
-            if let Some(bridge) = bridges.by_name.get_mut(&port.switch) {
-                bridge
-                    .add(bridged)
-                    .map_err(|error| SwitchError::Option(name.to_owned(), error.to_string()))?;
-            }
-            bridges.of_port.insert(port.number, port.switch.clone());
-        }
-        let Some(OpenPort { receive, send, state, keep }) = open else { return Ok(()) };
-        self.crew.add(PortQueues { together, ..PortQueues::new(port.number, receive, send) })?;
-        self.crew.changed_all();
-        self.ports.insert(name.to_owned(), Carried { state, _keep: keep });
-        Ok(())
-    }
-
-    /// Gives the workers a port's token buckets.
-    fn apply_rates(&self, port: &Port) -> Result<(), SwitchError> {
-        let meters =
-            [(MeterKind::Rate, port.rate, Reason::Rate), (MeterKind::Storm, port.storm, Reason::Storm)];
-        for (kind, rate, reason) in meters {
-            self.crew.meter(port.meter(kind), rate.map(|rate| (rate, reason)))?;
-        }
-        self.crew.meter(port.meter(MeterKind::Brain), Some((HEARD, Reason::Storm)))?;
-        Ok(self.crew.limit(port.number, port.rate_out)?)
-    }
-
-    /// Gives the workers a port's simulated link.
-    fn apply_link(&mut self, number: u32, cable: Cable, options: &Options) -> Result<(), SwitchError> {
-        // Of each port's own, so that two ports do not lose the same packets.
-        let own = self.seed.rotate_left(number % 64) ^ u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let seed = links::seed(options, own).unwrap_or(own);
-        Ok(self.crew.link(number, cable, seed)?)
-    }
-
-    /// Takes a port from the workers and the bridge.
-    fn close(&mut self, name: &str) -> Result<(), SwitchError> {
-        let Some(port) = self.configuration.ports.get(name) else { return Ok(()) };
-        let (number, now) = (port.number, self.now());
-        // The queues end here, before what they need does.
-        drop(self.crew.remove(number)?);
-        let mut ended = None;
-        let mut bridges = self.bridges.lock();
-        bridges.of_port.remove(&number);
-        if let Some(bridge) = bridges.by_name.get_mut(&port.switch) {
-            // Its members are ports of their own again.
-            ended = is_bond(&port.options).then(|| bridge.set_bond(number, None, now));
-            bridge.remove(number);
-        }
-        drop(bridges);
-        if let Some(effects) = ended {
-            self.follow(effects);
-            self.crew.bond(number, None)?;
-        }
-        self.apply_rates(&Port::new(number, name))?;
-        self.apply_link(number, Cable::default(), &Options::new())?;
-        self.ports.remove(name);
-        Ok(())
-    }
-
     /// Whether it has no switch.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -567,15 +511,6 @@ impl Switch {
     pub fn directory(&self) -> &Path {
         &self.directory
     }
-}
-
-/// Whether what comes in through a port is limited: then one worker must count it all.
-const fn is_metered(port: &Port) -> bool {
-    port.rate.is_some() || port.storm.is_some()
-}
-
-fn owned((name, value): (&String, &String)) -> (String, String) {
-    (name.clone(), value.clone())
 }
 
 fn address(text: &str) -> Result<MacAddr, SwitchError> {

@@ -64,7 +64,7 @@ impl Switch {
         } else {
             self.crew.changed(&effects.changed);
         }
-        for (port, frame) in effects.send {
+        for (port, frame) in effects.send.into_iter().filter(|_| !self.quiet) {
             self.crew.inject(port, frame).unwrap_or_else(failed);
         }
     }

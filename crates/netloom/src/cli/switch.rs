@@ -60,6 +60,15 @@ pub enum SwitchCommand {
     Stop,
     /// Tell everything that changes, as it does.
     Watch(WatchArgs),
+    /// Start another daemon that goes on where the running one is: with its ports, stations, flows and counts.
+    ///
+    /// No packet is lost, except at ports of type afxdp, dpdk and afpacket with rings, which are opened anew, and those that
+    /// are under way on simulated links. When the other daemon can't go on, the running one does.
+    Upgrade {
+        /// The other daemon's program; that of the running one, as it is on the disk now, without it.
+        #[arg(long, value_name = "FILE", env = "NETLOOM_PROGRAM")]
+        program: Option<std::path::PathBuf>,
+    },
 }
 
 /// What can be done with ports.
@@ -323,7 +332,7 @@ A simulated link (`netloom help link add` says more):
 Types:
   type=vhost-user path=FILE [mode=client|server] [queues=N]    a virtual machine
       [offloads=false] [packed=false] [user=UID] [group=GID]   user, group: who may connect to a server
-  type=tap [dev=NAME] [queues=N] [netns=FILE]                  an interface of this host
+  type=tap [dev=NAME] [queues=N] [netns=FILE] [create=false]   an interface of this host, made if it is not there
   type=afxdp dev=NAME [mode=auto|zero-copy|copy|generic] [queues=N] [descriptors=2048] [netns=FILE]
       [multi-buffer=false] [open-checksums=true|false]         an existing interface, before the host's stack
   type=afpacket dev=NAME [ring=true [queues=N]] [netns=FILE]   an existing interface, beside the host's stack

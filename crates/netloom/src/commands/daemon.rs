@@ -10,20 +10,30 @@ use super::{select, switchd};
 use crate::failure::Failure;
 use netloom_control::machine;
 use netloom_control::realm::{Realm, RealmError, RealmKind};
+use netloom_control::switch::SwitchSocket;
 use netloom_kernel::netlink::{Messages, NetlinkError, Protocol, Socket};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{PidfdFlags, Signal};
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Time between two full comparisons when nothing is reported.
 const RESYNC: Duration = Duration::from_secs(30);
+/// No time.
+const NOW: Duration = Duration::ZERO;
 /// Longest time between two looks at what there is to be held.
 const LOOK: Duration = Duration::from_secs(1);
-/// The same while a switch carries networks: that it was killed is only found by looking.
+/// The same while there may be a switch, but no connection to it.
 const SWITCH_LOOK: Duration = Duration::from_millis(250);
+/// How often a switch is started again at once, within [`RETRY`].
+const RESTARTS: usize = 5;
+/// How long a switch that was started again may take until it answers.
+const SWITCH_START: Duration = Duration::from_secs(2);
 /// Time between two attempts to mend what could not be mended.
 const RETRY: Duration = Duration::from_secs(5);
 /// An idle daemon ends itself after this time without a topology.
@@ -143,7 +153,11 @@ fn loopback_up() -> Result<(), NetlinkError> {
 fn keep(realm: &Realm) -> Result<u8, Failure> {
     let mut idle_since = Instant::now();
     let mut synced = Instant::now();
-    let mut known_dead = false;
+    let (mut known_dead, mut restarts) = (false, Vec::<Instant>::new());
+    // Something could not be put back.
+    let mut failed = false;
+    // The switch never says anything on it; it ends when the switch does.
+    let mut switch: Option<UnixStream> = None;
     let mut watcher = super::watch::Watcher::new(realm);
     loop {
         let topologies = select::topologies(realm)?;
@@ -156,19 +170,54 @@ fn keep(realm: &Realm) -> Result<u8, Failure> {
         }
         // A switch that was killed is noticed by nobody else.
         let switches = switchd::of_realm(realm);
-        let look = if switches.exists() { SWITCH_LOOK } else { LOOK };
-        let woken = watcher.wait(&topologies, look);
+        if switch.as_ref().is_none_or(|connection| super::watch::has_ended(connection.as_fd())) {
+            switch = UnixStream::connect(SwitchSocket::within(&switches).path()).ok();
+        }
+        // One that died before it was looked at is not waited for.
+        let look = match &switch {
+            None if !known_dead && machine::has_died(&switches) => NOW,
+            None if switches.exists() => SWITCH_LOOK,
+            _ => LOOK,
+        };
+        let woken = watcher.wait(&topologies, switch.as_ref().map(AsFd::as_fd), look);
         let died = machine::has_died(&switches);
-        let due = synced.elapsed() > if died && known_dead { RETRY } else { RESYNC } || (died && !known_dead);
+        let soon = (died && known_dead) || failed;
+        let due = synced.elapsed() > if soon { RETRY } else { RESYNC } || (died && !known_dead);
         known_dead = died;
+        if died && due {
+            // One that ends again and again is given time.
+            restarts.retain(|started| started.elapsed() < RETRY);
+            known_dead = restarts.len() >= RESTARTS || !restart(realm, &switches);
+            restarts.push(Instant::now());
+        }
+        failed &= !due;
         for topology in &topologies {
             super::watch::expire(realm, topology);
             if due || woken.contains(topology) {
-                super::watch::heal(realm, topology);
+                failed |= !super::watch::heal(realm, topology);
             }
         }
         if due {
             synced = Instant::now();
         }
     }
+}
+
+/// Starts a switch that was killed, which opens its ports by itself, and waits until it answers. Healing compares after that.
+fn restart(realm: &Realm, directory: &Path) -> bool {
+    let began = Instant::now();
+    if let Err(error) = switchd::start(realm, directory) {
+        tracing::warn!(%error, "the switch can't be started again");
+        return false;
+    }
+    let socket = SwitchSocket::within(directory);
+    while began.elapsed() < SWITCH_START {
+        if socket.answers() {
+            tracing::info!(after = ?began.elapsed(), "the switch was killed and runs again");
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    tracing::warn!("the switch was started again and does not answer");
+    false
 }

@@ -49,6 +49,11 @@ pub fn switch(run: Option<&Path>, printer: &Printer, command: &SwitchCommand) ->
         SwitchCommand::Show { name } => return show_switch(run, printer, name),
         SwitchCommand::Stop => request(run, &Request::Stop)?,
         SwitchCommand::Watch(watch) => return changes::watch(run, printer, &[], watch),
+        SwitchCommand::Upgrade { program } => {
+            // The daemon has another working directory.
+            let program = program.as_deref().map(std::path::absolute).transpose()?;
+            request(run, &Request::Upgrade { program })?
+        }
     };
     let Reply::Switches(switches) = reply else { return Ok(0) };
     if printer.is_machine() {

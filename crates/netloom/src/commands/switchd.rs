@@ -4,14 +4,16 @@ use crate::cli::SwitchdArgs;
 use crate::doors::Drivers;
 use crate::failure::Failure;
 use netloom_control::realm::{Realm, RealmKind};
-use netloom_control::switch::{Server, Start, Switch, SwitchSocket};
+use netloom_control::switch::{
+    Ended, Server, Start, StartSuccessor, Successor, Switch, SwitchSocket, TakeOver,
+};
 use netloom_datapath::{Pace, WORKERS};
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::PidfdFlags;
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -44,8 +46,6 @@ pub fn run(named: Option<&Path>, arguments: &SwitchdArgs) -> Result<u8, Failure>
         signal_hook::flag::register(signal, ended.clone())?;
     }
     let socket = SwitchSocket::within(&directory);
-    let server = Server::bind(&socket)
-        .map_err(|error| Failure::new(format!("can't listen on {}: {error}", socket.path().display())))?;
     let mut seed = [0; 8];
     rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())
         .map_err(std::io::Error::from)?;
@@ -56,15 +56,68 @@ pub fn run(named: Option<&Path>, arguments: &SwitchdArgs) -> Result<u8, Failure>
         seed: u64::from_ne_bytes(seed),
     };
     let drivers = Drivers::new(start.cores.len().max(1))?;
-    let switch =
-        Switch::start(&start, Box::new(drivers), |error| tracing::error!("{error}")).map_err(Failure::new)?;
+    let complain = |error: &_| tracing::error!("{error}");
+    let (switch, server) = if arguments.take_over {
+        TakeOver::begin(&socket, &start, Box::new(drivers), complain)
+            .and_then(TakeOver::finish)
+            .map_err(Failure::new)?
+    } else {
+        let server = Server::bind(&socket)
+            .map_err(|error| Failure::new(format!("can't listen on {}: {error}", socket.path().display())))?;
+        (Switch::start(&start, Box::new(drivers), complain).map_err(Failure::new)?, server)
+    };
     tracing::info!(socket = %socket.path().display(), "the switch is ready");
-    server.serve(switch, &ended, arguments.on_demand)?;
+    let next = successors(directory.clone(), arguments.clone());
+    if server.serve(switch, &ended, arguments.on_demand, next)? == Ended::HandedOver {
+        return Ok(0);
+    }
     if arguments.on_demand {
         // Not empty when it was ended from outside: then somebody starts the next one.
         let _ = std::fs::remove_dir(&directory);
     }
     Ok(0)
+}
+
+/// This program, or the one that was put in its place since it was started.
+fn own_program() -> std::io::Result<PathBuf> {
+    let path = std::env::current_exe()?;
+    match path.to_str().and_then(|text| text.strip_suffix(" (deleted)")) {
+        Some(replaced) if !path.exists() => Ok(replaced.into()),
+        _ => Ok(path),
+    }
+}
+
+/// How successors are started: as this daemon was.
+fn successors(directory: PathBuf, arguments: SwitchdArgs) -> StartSuccessor {
+    Box::new(move |program| {
+        let program = program.map_or_else(own_program, |program| Ok(program.to_owned()))?;
+        let mut command = Command::new(program);
+        command.arg("--run").arg(&directory).args(["switchd", "--take-over"]);
+        if let Some(cores) = &arguments.cores {
+            command.args(["--cores", cores]);
+        }
+        if arguments.busy {
+            command.arg("--busy");
+        }
+        if arguments.on_demand {
+            command.arg("--on-demand");
+        }
+        Ok(Box::new(Next(command.stdin(Stdio::null()).spawn()?)))
+    })
+}
+
+/// A successor that was started.
+struct Next(Child);
+
+impl Successor for Next {
+    fn ended(&mut self) -> Option<String> {
+        self.0.try_wait().ok().flatten().map(|status| status.to_string())
+    }
+
+    fn end(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Starts a daemon for the switches of a realm's topologies.
@@ -73,7 +126,7 @@ pub fn run(named: Option<&Path>, arguments: &SwitchdArgs) -> Result<u8, Failure>
 /// When the program can't be started.
 pub fn start(realm: &Realm, directory: &Path) -> std::io::Result<()> {
     let log = OpenOptions::new().create(true).append(true).open(realm.log_dir().join("switch.log"))?;
-    std::process::Command::new(std::env::current_exe()?)
+    Command::new(own_program()?)
         .arg("--run")
         .arg(directory)
         .args(["switchd", "--on-demand"])

@@ -7,7 +7,9 @@ use netloom_control::realm::Realm;
 use netloom_control::store::{Store, StoreError, Wait};
 use netloom_kernel::events;
 use netloom_wire::NodeName;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use std::collections::BTreeSet;
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,8 +29,13 @@ impl<'a> Watcher<'a> {
         Self { realm, kernel: events::Watcher::new() }
     }
 
-    /// Waits until something changed in one of the topologies, at most so long, and tells in which.
-    pub fn wait(&mut self, topologies: &[String], most: Duration) -> BTreeSet<String> {
+    /// Waits until something changed in one of the topologies or `other` has an end, at most so long, and tells in which.
+    pub fn wait(
+        &mut self,
+        topologies: &[String],
+        other: Option<BorrowedFd<'_>>,
+        most: Duration,
+    ) -> BTreeSet<String> {
         let mut namespaces: BTreeSet<PathBuf> = BTreeSet::new();
         for topology in topologies {
             for node in select::nodes(self.realm, topology) {
@@ -36,18 +43,37 @@ impl<'a> Watcher<'a> {
             }
         }
         let mut changed = self.kernel.set(&namespaces);
-        changed.extend(self.kernel.wait(most));
+        changed.extend(self.kernel.wait_or(other, most));
         if !changed.is_empty() {
-            std::thread::sleep(SETTLE);
-            changed.extend(self.kernel.wait(Duration::ZERO));
+            // Who waits for an end does not wait for swarms.
+            match other {
+                Some(other) if has_ended_within(other, SETTLE) => {}
+                Some(_) => changed.extend(self.kernel.wait(Duration::ZERO)),
+                None => {
+                    std::thread::sleep(SETTLE);
+                    changed.extend(self.kernel.wait(Duration::ZERO));
+                }
+            }
         }
-        changed
-            .iter()
-            .filter_map(|path| {
-                path.file_name()?.to_str()?.split_once('.').map(|(topology, _)| topology.to_owned())
-            })
-            .collect()
+        topologies_of(&changed)
     }
+}
+
+/// The topologies whose namespaces these are.
+fn topologies_of(namespaces: &BTreeSet<PathBuf>) -> BTreeSet<String> {
+    let topology = |path: &PathBuf| Some(path.file_name()?.to_str()?.split_once('.')?.0.to_owned());
+    namespaces.iter().filter_map(topology).collect()
+}
+
+/// Whether the other side of a connection is gone.
+pub fn has_ended(connection: BorrowedFd<'_>) -> bool {
+    has_ended_within(connection, Duration::ZERO)
+}
+
+fn has_ended_within(connection: BorrowedFd<'_>, most: Duration) -> bool {
+    let mut wait = [PollFd::from_borrowed_fd(connection, PollFlags::IN)];
+    let most = Timespec::try_from(most).unwrap_or_default();
+    rustix::event::poll(&mut wait, Some(&most)).is_ok_and(|ready| ready > 0)
 }
 
 /// The store of a topology, unless a command works on it.
@@ -62,16 +88,23 @@ fn open(realm: &Realm, topology: &NodeName) -> Option<Store> {
     }
 }
 
-/// Puts back what was changed by hand.
-pub fn heal(realm: &Realm, topology: &str) {
-    let Ok(name) = topology.parse::<NodeName>() else { return };
-    let Some(store) = open(realm, &name) else { return };
-    let Ok(machine) = session::machine(realm, &name) else { return };
+/// Puts back what was changed by hand. False when it could not.
+pub fn heal(realm: &Realm, topology: &str) -> bool {
+    let Ok(name) = topology.parse::<NodeName>() else { return true };
+    // A command works on it, and leaves it as it should be.
+    let Some(store) = open(realm, &name) else { return true };
+    let Ok(machine) = session::machine(realm, &name) else { return true };
     match heal::heal(&machine, &store, now()) {
-        Ok(events) => events
-            .iter()
-            .for_each(|event| tracing::info!(%topology, object = event.object, why = event.why, "put back")),
-        Err(error) => tracing::warn!(%topology, %error, "putting back failed"),
+        Ok(events) => {
+            for event in events {
+                tracing::info!(%topology, object = event.object, why = event.why, "put back");
+            }
+            true
+        }
+        Err(error) => {
+            tracing::warn!(%topology, %error, "putting back failed");
+            false
+        }
     }
 }
 

@@ -154,6 +154,22 @@ fn a_real_guest_talks_with_a_namespace_and_outlives_the_switch() {
     }
     assert!(number("received_octets") / number("received") > 1514, "{port:#}");
 
+    // An upgrade is not noticed: a ping at 100 Hz loses nothing.
+    let first = netloom.switch_daemon().unwrap();
+    let pings = netloom
+        .command(&["exec", "guests.web", "--", "ping", "-q", "-i", "0.01", "-c", "300", "10.1.0.9"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    netloom.run(&["switch", "upgrade"]).expect(0);
+    netloom.run(&["switch", "upgrade"]).expect(0);
+    let pings = pings.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&pings.stdout).into_owned();
+    println!("two upgrades: {}", told.lines().rev().take(2).collect::<Vec<_>>().join("; "));
+    assert!(told.contains(" 0% packet loss"), "{told}");
+    assert!(!std::path::Path::new(&format!("/proc/{first}/exe")).exists(), "the predecessor still runs");
+    streams(&netloom, &mut guest);
+
     // Killed, the switch is started again by the realm's daemon, and the machine connects again.
     let before = netloom.switch_daemon().unwrap();
     kill(before);

@@ -66,6 +66,9 @@ struct VringFacts {
     error: Option<Place>,
 }
 
+/// A listening socket, and a conversation with its socket.
+type Unpacked = (Option<OwnedFd>, Option<(OwnedFd, Conversation)>);
+
 /// A conversation that goes on.
 pub(super) struct Conversation {
     facts: SessionFacts,
@@ -102,10 +105,7 @@ impl Passed {
     }
 
     /// The listening socket, and the conversation with its socket.
-    pub(super) fn unpack(
-        self,
-        pairs: usize,
-    ) -> Result<(Option<OwnedFd>, Option<(OwnedFd, Conversation)>), String> {
+    pub(super) fn unpack(self, pairs: usize) -> Result<Unpacked, String> {
         let mut files: Vec<Option<OwnedFd>> = self.files.into_iter().map(Some).collect();
         let listener = self.facts.listener.map(|place| take(&mut files, place)).transpose();
         let missing = |_| "a descriptor is missing".to_owned();

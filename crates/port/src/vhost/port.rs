@@ -184,6 +184,8 @@ struct Orders {
     frozen: Option<Result<Passed, std::io::Error>>,
     /// The socket's path is another process's.
     passed_on: bool,
+    /// The front end has to connect again.
+    anew: bool,
 }
 
 impl Port {
@@ -239,7 +241,7 @@ impl Port {
         let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let is_adopted = adopted.is_some();
         let order = if is_adopted { Order::Freeze } else { Order::Run };
-        let orders = Mutex::new(Orders { order, frozen: None, passed_on: is_adopted });
+        let orders = Mutex::new(Orders { order, frozen: None, passed_on: is_adopted, anew: false });
         let shared =
             Shared { config, exchanges, status: Mutex::default(), stop, orders, changed: Condvar::new() };
         let shared = Arc::new(shared);
@@ -282,6 +284,13 @@ impl Port {
     pub fn thaw(&self) {
         self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner).passed_on = false;
         self.shared.order(Order::Run);
+    }
+
+    /// The same after the other process may have used the rings: nobody knows where they are, so the front end has to connect
+    /// again.
+    pub fn thaw_anew(&self) {
+        self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner).anew = true;
+        self.thaw();
     }
 
     /// How the port is.
@@ -421,6 +430,10 @@ impl Shared {
             let message = match connection.receive() {
                 Ok(message) => message,
                 Err(ProtocolError::Stopped) if self.heed(listener, Some((&connection.socket, &session))) => {
+                    let anew = &mut self.orders.lock().unwrap_or_else(PoisonError::into_inner).anew;
+                    if std::mem::take(anew) {
+                        break ProtocolError::Closed.into();
+                    }
                     continue;
                 }
                 Err(error) => break error.into(),

@@ -4,6 +4,7 @@
 //! What the configuration says is no part of it.
 
 use super::Bridge;
+use crate::bond::BondState;
 use crate::decision::Effects;
 use crate::fdb::Station;
 use crate::lldp::Neighbours;
@@ -11,12 +12,16 @@ use crate::rstp::Tree;
 use crate::snoop::Snooping;
 use netloom_mem::PortNumber;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What a bridge has learned.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BridgeState {
     /// VLAN and address in one word, port, when it was heard last, and whether it was set by hand.
     stations: Vec<(u64, PortNumber, u64, bool)>,
+    /// Ports where a station found no room.
+    full: Vec<PortNumber>,
+    bonds: BTreeMap<PortNumber, BondState>,
     snooping: Snooping,
     tree: Option<Tree>,
     neighbours: Neighbours,
@@ -30,6 +35,8 @@ impl Bridge {
             self.fdb.tagged().map(|(tag, station)| (tag, station.port, station.heard, station.fixed));
         BridgeState {
             stations: stations.collect(),
+            full: self.fdb.full().collect(),
+            bonds: self.bonds.iter().map(|(number, bond)| (*number, bond.knowledge())).collect(),
             snooping: self.snooping.clone(),
             tree: self.tree.clone(),
             neighbours: self.neighbours.clone(),
@@ -39,10 +46,16 @@ impl Bridge {
     /// Goes on with what another bridge with the same options and ports has learned. All flows that were not made with it
     /// are to be taken back after that.
     pub fn restore(&mut self, state: BridgeState) {
-        let BridgeState { stations, snooping, tree, neighbours } = state;
+        let BridgeState { stations, full, bonds, snooping, tree, neighbours } = state;
         for (tag, port, heard, fixed) in stations {
             if self.ports.contains_key(&port) {
                 self.fdb.restore(tag, Station { port, heard, fixed });
+            }
+        }
+        self.fdb.restore_full(full);
+        for (number, state) in bonds {
+            if let Some(bond) = self.bonds.get_mut(&number) {
+                bond.restore(state);
             }
         }
         (self.snooping, self.neighbours) = (snooping, neighbours);

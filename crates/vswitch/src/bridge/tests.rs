@@ -374,3 +374,33 @@ fn a_tree_goes_on_in_a_successor() {
     assert_eq!((1..7).map(|port| next.tree_state(port)).collect::<Vec<_>>(), states);
     assert_eq!(next.tick(60_500_000_000), bridge.tick(60_500_000_000));
 }
+
+#[test]
+fn a_bond_goes_on_in_a_successor() {
+    use crate::bond::{BondOptions, Mode};
+    for mode in [Mode::ActiveBackup, Mode::Lacp, Mode::Balance, Mode::BalanceSlb] {
+        let make = || {
+            let mut bridge = bridge();
+            bridge.add(Port::new(40, "bond")).unwrap();
+            let options = BondOptions { mode, fallback: true, ..BondOptions::default() };
+            let _ = bridge.set_bond(40, Some((options, vec![1, 2])), 0);
+            bridge
+        };
+        let mut bridge = make();
+        // The second one works, since it was there first.
+        let _ = (bridge.link(2, true), bridge.tick(5_000_000_000), bridge.link(1, true));
+        let _ = bridge.tick(10_000_000_000);
+        let text = serde_json::to_string(&bridge.state()).unwrap();
+        let mut next = make();
+        next.restore(serde_json::from_str(&text).unwrap());
+        let told = |bridge: &Bridge| {
+            let (_, bond) = bridge.bonds().next().unwrap();
+            (bond.senders().to_vec(), bond.state(1), bond.state(2))
+        };
+        assert_eq!(told(&next), told(&bridge), "{mode:?}");
+        assert!(told(&bridge).0.contains(&2), "{mode:?}");
+        for second in 11..40 {
+            assert_eq!(next.tick(second * 1_000_000_000), bridge.tick(second * 1_000_000_000), "{mode:?}");
+        }
+    }
+}

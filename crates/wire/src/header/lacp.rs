@@ -40,7 +40,7 @@ fn check(bytes: &[u8]) -> Result<(), Malformed> {
 }
 
 /// State of a port (IEEE 802.1AX-2020, 6.4.2.3). Legal values: all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub struct State(pub u8);
 
 impl State {
@@ -75,7 +75,7 @@ impl State {
 }
 
 /// One end of a link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Partner {
     /// Priority of the system; smaller decides.
     pub system_priority: u16,

@@ -96,7 +96,7 @@ impl Device {
         let mut known = Vec::new();
         for Port { number, receive, send } in ports {
             known.push(number);
-            let queues = PortQueues { number, receive, send: send.into_iter().collect(), together: false };
+            let queues = PortQueues::new(number, receive, send.into_iter().collect());
             crew.add(queues).map_err(std::io::Error::other)?;
         }
         worker.turn();

@@ -1,0 +1,82 @@
+//! How the workers' threads are started, and the clock that they share.
+
+use super::brain::Shared;
+use super::state::SwitchError;
+use netloom_datapath::{Brain, Crew, FlowBounds, Pace, Worker, crew, run};
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+/// What the switch is started with.
+#[derive(Debug, Clone, Default)]
+pub struct Start {
+    /// Where its state is.
+    pub directory: PathBuf,
+    /// A worker for each of these processors, bound to it; one that may run anywhere without any.
+    pub cores: Vec<usize>,
+    /// When the worker sleeps.
+    pub pace: Pace,
+    /// Seed of the caches' hashes.
+    pub seed: u64,
+}
+
+/// Nanoseconds since a switch was started first; a successor goes on with it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clock {
+    before: u64,
+    began: Instant,
+}
+
+/// The system's clock that stands still when the system sleeps, in nanoseconds, as all processes see it.
+fn monotonic() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
+}
+
+impl Clock {
+    /// One that begins now.
+    pub(super) fn new() -> Self {
+        Self { before: 0, began: Instant::now() }
+    }
+
+    /// One that began then ([`Clock::origin`]).
+    pub(super) fn since(origin: u64) -> Self {
+        Self { before: monotonic().wrapping_sub(origin), began: Instant::now() }
+    }
+
+    /// When it began, on the system's clock.
+    pub(super) fn origin(self) -> u64 {
+        monotonic().wrapping_sub(self.now())
+    }
+
+    pub(super) fn now(self) -> u64 {
+        self.before.wrapping_add(u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Starts the workers.
+pub(super) fn workers(
+    start: &Start,
+    bridges: &Shared,
+    clock: Clock,
+) -> Result<(Crew, Vec<JoinHandle<()>>), SwitchError> {
+    let (crew, sides) = crew(start.cores.len())?;
+    let mut threads = Vec::new();
+    for (number, side) in sides.into_iter().enumerate() {
+        let (core, pace, seed) = (start.cores.get(number).copied(), start.pace, start.seed);
+        let brain: Box<dyn Brain> = Box::new(bridges.clone());
+        let name = format!("netloom-work-{number}");
+        threads.push(std::thread::Builder::new().name(name).spawn(move || {
+            if let Some(core) = core {
+                let mut set = rustix::thread::CpuSet::new();
+                set.set(core);
+                if let Err(error) = rustix::thread::sched_setaffinity(None, &set) {
+                    tracing::warn!(core, %error, "a worker can't be bound to its processor");
+                }
+            }
+            let clock = Box::new(move || clock.now());
+            run(&mut Worker::new(side, brain, FlowBounds::default(), seed, clock), pace);
+        })?);
+    }
+    Ok((crew, threads))
+}
