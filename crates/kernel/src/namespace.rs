@@ -15,7 +15,6 @@ use crate::error::KernelError;
 use crate::link::header;
 use crate::marks;
 use crate::netlink::{Messages, Protocol, Socket};
-use crate::observe::number;
 use netloom_compile::object::{Key, Space};
 use netloom_wire::NodeName;
 use rustix::fs::{Mode, OFlags};
@@ -155,19 +154,16 @@ impl Namespaces {
     }
 
     /// Makes the namespaces of `nodes` and gives one verdict for each. One that exists and is ours is
-    /// as good as made. `host` numbers them, so that they are told apart quickly.
+    /// as good as made.
     #[must_use]
-    pub fn create(&self, nodes: &[&NodeName], host: &Namespace) -> Vec<Result<(), KernelError>> {
+    pub fn create(&self, nodes: &[&NodeName]) -> Vec<Result<(), KernelError>> {
         // A kernel with two processors makes two at once; more only wait for the same locks.
         let half = if nodes.len() < 4 { nodes.len() } else { nodes.len().div_ceil(2) };
         std::thread::scope(|scope| {
             let workers: Vec<_> = nodes
                 .chunks(half.max(1))
                 .map(|part| {
-                    scope.spawn(move || {
-                        let mut numbers = host.socket(Protocol::Route).ok();
-                        part.iter().map(|node| self.create_here(node, numbers.as_mut())).collect::<Vec<_>>()
-                    })
+                    scope.spawn(move || part.iter().map(|node| self.create_here(node)).collect::<Vec<_>>())
                 })
                 .collect();
             let join = |worker: std::thread::ScopedJoinHandle<'_, Vec<_>>| {
@@ -178,7 +174,7 @@ impl Namespaces {
     }
 
     /// Makes one namespace in the calling thread, which is in it afterwards.
-    fn create_here(&self, node: &NodeName, numbers: Option<&mut Socket>) -> Result<(), KernelError> {
+    fn create_here(&self, node: &NodeName) -> Result<(), KernelError> {
         let path = self.path(node);
         if let Some(existing) = Namespace::open(&path)? {
             return if self.owns(&existing, node)? {
@@ -208,11 +204,7 @@ impl Namespaces {
             .map_err(|error| KernelError::io("making", &path, error))?;
         drop(file);
         rustix::mount::mount_bind("/proc/thread-self/ns/net", &path)
-            .map_err(|error| KernelError::io("mounting", &path, error))?;
-        if let Some(socket) = numbers {
-            number(socket, Namespace::current()?.as_fd());
-        }
-        Ok(())
+            .map_err(|error| KernelError::io("mounting", &path, error))
     }
 
     /// Whether a namespace carries the mark of this topology's `node`.

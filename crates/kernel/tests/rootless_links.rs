@@ -4,8 +4,8 @@ mod common;
 
 use common::*;
 use netloom_compile::object::{
-    BridgeOptions, BridgePort, Comparison, Key, LinkKind, MacvlanMode, Mark, ObservedObject, Operation,
-    Space, Spec, TunTapOptions, VxlanOptions, compare,
+    BridgeOptions, BridgePort, Key, LinkKind, MacvlanMode, Mark, Operation, Space, Spec, TunTapOptions,
+    VxlanOptions,
 };
 use netloom_kernel::KernelError;
 use netloom_wire::Vni;
@@ -365,47 +365,5 @@ fn a_mismatched_operation_is_refused() {
     bed(|bed| {
         let operation = Operation::Create { key: link_key(&Space::Host, "x"), spec: Spec::Namespace };
         assert!(matches!(bed.execute(&[operation]), Err(KernelError::Mismatch { .. })));
-    });
-}
-
-#[test]
-fn the_other_end_is_told_with_and_without_numbers() {
-    bed(|bed| {
-        bed.nodes(&["a", "b", "c"]);
-        let [a, b, c] = ["a", "b", "c"].map(node);
-        pair(bed, &at(&a, "x"), &at(&b, "y"));
-        pair(bed, &at(&b, "z"), &at(&c, "x"));
-        pair(bed, &at(&a, "up"), &at(&Space::Host, "down"));
-        let links = |bed: &Bed<'_>| {
-            let observed = bed.observe(&[]).objects;
-            let inside = observed.into_iter().filter(|(key, _)| [&a, &b, &c].contains(&key.space()));
-            inside.filter(|(key, _)| matches!(key, Key::Link { .. })).collect::<BTreeMap<_, _>>()
-        };
-        let with = links(bed);
-        for (here, there) in
-            [(at(&a, "x"), at(&b, "y")), (at(&c, "x"), at(&b, "z")), (at(&a, "up"), at(&Space::Host, "down"))]
-        {
-            let found = &with[&Key::link(&here)];
-            assert_eq!(compare(&found.spec, &link(veth(there))), Comparison::Same, "{found:?}");
-        }
-        if let Some(numbers) = bed.tool(&Space::Host, "ip", &["netns", "list-id"]) {
-            assert_eq!(numbers.lines().count(), 3, "{numbers}");
-        }
-        // Elsewhere nothing has a number, and the host's end is not to be seen.
-        let without = std::thread::scope(|scope| {
-            let elsewhere = || {
-                #[allow(deprecated, reason = "the thread ends here")]
-                rustix::thread::unshare(rustix::thread::UnshareFlags::NEWNET).unwrap();
-                links(&Bed::new(bed.rig, "t"))
-            };
-            scope.spawn(elsewhere).join().unwrap()
-        });
-        let between = |links: &BTreeMap<Key, ObservedObject>| {
-            let mut links = links.clone();
-            links.remove(&Key::link(&at(&a, "up")));
-            links
-        };
-        assert_eq!(between(&with), between(&without));
-        assert_eq!(between(&with).len(), 4);
     });
 }

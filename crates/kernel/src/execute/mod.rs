@@ -74,7 +74,7 @@ impl Kernel {
     fn create_namespaces(&self, operations: &[Operation]) -> Result<(), KernelError> {
         let nodes: Vec<&NodeName> =
             operations.iter().filter_map(|operation| node(operation.key().space())).collect();
-        self.namespaces.create(&nodes, &self.host).into_iter().collect()
+        self.namespaces.create(&nodes).into_iter().collect()
     }
 }
 

@@ -4,8 +4,7 @@
 //! for all. A thread is in the namespace that it looked at last, so only threads that end here take part.
 
 use super::Wanted;
-use super::identity::Guide;
-use super::view::{Asked, LookError, View};
+use super::view::{Asked, LookError, Met, View};
 use crate::error::KernelError;
 use crate::namespace::{Namespace, Namespaces};
 use crate::netlink::NetlinkError;
@@ -22,31 +21,35 @@ pub(super) struct Looker {
     pub(super) namespaces: Namespaces,
     pub(super) host: Arc<Namespace>,
     pub(super) topology: NodeName,
+    /// What one thread learns for the others; the same for all that look at the same time.
+    pub(super) met: Arc<Met>,
 }
 
 impl Looker {
-    /// Moves the calling thread into a space and gives its namespace; none if there is none.
-    fn enter(&self, space: &Space) -> Result<Option<Arc<Namespace>>, KernelError> {
-        let namespace = match space {
-            Space::Host => Some(Arc::clone(&self.host)),
-            Space::Node(node) => self.namespaces.open(node)?.map(Arc::new),
-        };
-        if let Some(namespace) = &namespace {
-            namespace.enter()?;
+    /// Moves the calling thread into a space; false if there is none.
+    fn enter(&self, space: &Space) -> Result<bool, KernelError> {
+        match space {
+            Space::Host => self.host.enter()?,
+            Space::Node(node) => match self.namespaces.open(node)? {
+                Some(namespace) => namespace.enter()?,
+                None => return Ok(false),
+            },
         }
-        Ok(namespace)
+        Ok(true)
     }
 
-    fn view(&self, space: &Space, guide: &mut Guide) -> Result<Option<View>, KernelError> {
-        let Some(namespace) = self.enter(space)? else { return Ok(None) };
-        View::look(space, &namespace, &self.host, &self.topology, guide)
+    fn view(&self, space: &Space) -> Result<Option<View>, KernelError> {
+        if !self.enter(space)? {
+            return Ok(None);
+        }
+        View::look(space, &self.host, &self.topology, &self.met)
             .map(Some)
             .map_err(|error| self.explain(space, error))
     }
 
     /// Asks a space for what only the description names; nothing of one that has gone meanwhile.
     pub(super) fn ask(&self, view: &View, wanted: &Wanted<'_>) -> Result<Asked, KernelError> {
-        if !view.has_questions(wanted) || self.enter(&view.space)?.is_none() {
+        if !view.has_questions(wanted) || !self.enter(&view.space)? {
             return Ok(Asked::default());
         }
         view.ask(wanted).map_err(|error| self.explain(&view.space, error.into()))
@@ -89,10 +92,9 @@ impl Round {
     /// Takes part until nothing is left. The views of the spaces that this thread came to.
     fn join(&self, looker: &Looker) -> Result<Vec<View>, KernelError> {
         let mut views = Vec::new();
-        let mut guide = Guide::open(&looker.host)?;
         // The spaces themselves were shared when the thread was started: only the number is raced for.
         while let Some(space) = self.spaces.get(self.next.fetch_add(1, Ordering::Relaxed)) {
-            match looker.view(space, &mut guide) {
+            match looker.view(space) {
                 Ok(view) => views.extend(view),
                 Err(error) => {
                     self.next.store(self.spaces.len(), Ordering::Relaxed);

@@ -13,15 +13,14 @@
 //!
 //! Invariants:
 //! - A namespace that does not carry the mark is reported as foreign and not looked into.
-//! - The other end of a veth is found by the identity of its namespace ([`identity`]), not by guessing from interface
-//!   numbers.
+//! - The other end of a veth is found by the identity of its namespace (the mark of that namespace's `lo`,
+//!   asked for by identifier), not by guessing from interface numbers.
 //!
 //! Costs: about ten system calls per namespace, no thread per namespace; counters are not asked for. Most of the time
 //! is the kernel's, under one lock for all namespaces: two threads are little faster than one.
 
 mod ahead;
 mod host;
-mod identity;
 mod view;
 
 use crate::error::KernelError;
@@ -29,7 +28,6 @@ use crate::kernel::Kernel;
 use crate::process;
 pub use ahead::Ahead;
 use ahead::{Looker, Round};
-pub(crate) use identity::number;
 use netloom_compile::object::{Desired, Key, Link, LinkKind, Mark, Observed, ObservedObject, Space, Spec};
 use netloom_wire::InterfaceName;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -140,6 +138,7 @@ impl Kernel {
             namespaces: self.namespaces.clone(),
             host: self.host.clone(),
             topology: self.config.topology.clone(),
+            met: Arc::default(),
         }
     }
 
@@ -162,7 +161,6 @@ impl Kernel {
             None => rest.finish(&looker, processors)?,
         };
         views.sort_by(|one, other| one.space.cmp(&other.space));
-        identity::resolve(&mut views);
         let names: HashMap<&Space, &HashMap<u32, InterfaceName>> =
             views.iter().map(|view| (&view.space, &view.names)).collect();
         let share = views.len().div_ceil(processors).max(4);

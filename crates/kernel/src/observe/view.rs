@@ -2,7 +2,6 @@
 
 use super::Wanted;
 use super::host::Filter;
-use super::identity::{Guide, Identities};
 use crate::address;
 use crate::ethtool;
 use crate::link::{self, Names, RawLink, SKIP_STATS, header};
@@ -23,7 +22,14 @@ use netloom_wire::{InterfaceName, MacAddr, NodeName};
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::os::fd::AsRawFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// `IFLA_TARGET_NETNSID` (linux/if_link.h).
+const IFLA_TARGET_NETNSID: u16 = 46;
+const RTM_GETNSID: u16 = 90;
+const NETNSA_NSID: u16 = 1;
+const NETNSA_FD: u16 = 3;
 
 /// Why a namespace could not be looked at.
 #[derive(Debug)]
@@ -62,13 +68,48 @@ pub(super) struct View {
     ours: bool,
     dumps: Dumps,
     /// Other namespaces by the identifiers that this one has given them.
-    pub(super) identities: Identities,
+    neighbours: HashMap<i32, Space>,
     vlans: HashMap<u32, BTreeSet<PortVlan>>,
     wireguard: HashMap<u32, WireguardOptions>,
     firewall: Option<Firewall>,
     queueing: BTreeMap<u32, tc::Found>,
     /// Whether forwarding entries were asked for.
     forwards: bool,
+}
+
+/// An interface: its space and its index there.
+type End = (Space, u32);
+
+/// Ends of veth pairs that were seen from their other end, which is the value. It saves half of the questions whose a
+/// namespace is.
+#[derive(Debug, Default)]
+pub(super) struct Met(Mutex<HashMap<End, End>>);
+
+impl Met {
+    fn lock(&self) -> MutexGuard<'_, HashMap<End, End>> {
+        // A thread that panicked left whole entries.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The spaces behind identifiers, of pairs (own index, peer's index, identifier) of a space.
+    fn recall(&self, space: &Space, pairs: &[(u32, u32, i32)]) -> HashMap<i32, Space> {
+        let met = self.lock();
+        let known = |&(own, peer, identifier): &(u32, u32, i32)| {
+            let (far, index) = met.get(&(space.clone(), own))?;
+            // Another pair may have taken the number meanwhile.
+            (*index == peer).then(|| (identifier, far.clone()))
+        };
+        pairs.iter().filter_map(known).collect()
+    }
+
+    fn note(&self, space: &Space, pairs: &[(u32, u32, i32)], neighbours: &HashMap<i32, Space>) {
+        let mut met = self.lock();
+        for (own, peer, identifier) in pairs {
+            if let Some(far) = neighbours.get(identifier) {
+                met.insert((far.clone(), *peer), (space.clone(), *own));
+            }
+        }
+    }
 }
 
 /// What is asked of a namespace because the description names it.
@@ -80,7 +121,7 @@ pub(super) struct Asked {
 }
 
 /// Asks for links; with `index` for one only.
-pub(super) fn link_request(messages: &mut Messages, index: u32, flags: u16) -> crate::netlink::Message<'_> {
+fn link_request(messages: &mut Messages, index: u32, flags: u16) -> crate::netlink::Message<'_> {
     let mut m = messages.add(libc::RTM_GETLINK, flags);
     m.header(&header(0, index, 0, 0)).u32(libc::IFLA_EXT_MASK, SKIP_STATS);
     m
@@ -96,10 +137,9 @@ impl View {
     /// Looks at the calling thread's namespace.
     pub(super) fn look(
         space: &Space,
-        namespace: &Namespace,
         host: &Namespace,
         topology: &NodeName,
-        guide: &mut Guide,
+        met: &Met,
     ) -> Result<Self, LookError> {
         let mut socket = Socket::open(Protocol::Route)?;
         let links = dump(&mut socket, |m| drop(link_request(m, 0, libc::NLM_F_DUMP as u16)))?;
@@ -108,7 +148,7 @@ impl View {
             names: HashMap::new(),
             ours: *space == Space::Host,
             dumps: Dumps::default(),
-            identities: Identities::default(),
+            neighbours: HashMap::new(),
             vlans: HashMap::new(),
             wireguard: HashMap::new(),
             firewall: None,
@@ -116,7 +156,7 @@ impl View {
             forwards: false,
         };
         let (mut identifiers, mut filters_vlans) = (BTreeSet::new(), false);
-        let mut tunnels = Vec::new();
+        let (mut tunnels, mut pairs) = (Vec::new(), Vec::new());
         for raw in links.iter().filter_map(|reply| RawLink::read(&reply)) {
             if let Some(name) = raw.interface() {
                 view.names.insert(raw.index, name);
@@ -128,6 +168,7 @@ impl View {
             }
             identifiers.extend(raw.nsid);
             match raw.kind {
+                Some("veth") => pairs.extend(raw.nsid.zip(raw.lower).map(|(id, peer)| (raw.index, peer, id))),
                 Some("bridge") => {
                     view.forwards = true;
                     filters_vlans |= link::bridge::filters_vlans(raw.data);
@@ -141,7 +182,11 @@ impl View {
         if !view.ours {
             return Ok(view);
         }
-        view.identities = guide.identify(&mut socket, identifiers, namespace, host, space, topology)?;
+        // Whoever looked at the other end of a pair knows already whose this end's peer is.
+        view.neighbours = met.recall(space, &pairs);
+        identifiers.retain(|identifier| !view.neighbours.contains_key(identifier));
+        view.neighbours.extend(whose(&mut socket, identifiers, host, topology)?);
+        met.note(space, &pairs, &view.neighbours);
         view.dumps.addresses = dump(&mut socket, address::dump)?;
         view.dumps.routes = dump(&mut socket, route::dump)?;
         view.dumps.rules = dump(&mut socket, rule::dump)?;
@@ -427,11 +472,49 @@ impl Names for Lookup<'_> {
     fn far(&self, index: u32, nsid: Option<i32>) -> Option<LinkRef> {
         let space = match nsid {
             None => &self.view.space,
-            Some(identifier) => self.view.identities.space(identifier)?,
+            Some(identifier) => self.view.neighbours.get(&identifier)?,
         };
         let name = self.names.get(space)?.get(&index)?.clone();
         Some(LinkRef { space: space.clone(), name })
     }
+}
+
+/// Which spaces the namespace identifiers of the socket's namespace mean: asks each `lo` over there for its
+/// mark.
+fn whose(
+    socket: &mut Socket,
+    identifiers: BTreeSet<i32>,
+    host: &Namespace,
+    topology: &NodeName,
+) -> Result<HashMap<i32, Space>, NetlinkError> {
+    let mut spaces = HashMap::new();
+    let identifiers: Vec<i32> = identifiers.into_iter().collect();
+    let mut messages = Messages::new();
+    for identifier in &identifiers {
+        link_request(&mut messages, LOOPBACK_INDEX, 0).u32(IFLA_TARGET_NETNSID, *identifier as u32);
+    }
+    let mut others = false;
+    socket.each(&mut messages, |index, answer| {
+        // A refusal means that it is gone already, or not ours to look into.
+        let (Some(identifier), Ok(reply)) = (identifiers.get(index), answer) else { return };
+        let alias = reply.attributes(16).get(libc::IFLA_IFALIAS).and_then(|alias| alias.text());
+        match alias.and_then(|alias| marks::part_of(alias, topology)) {
+            Some(node) => spaces.extend(node.parse().ok().map(|node| (*identifier, Space::Node(node)))),
+            None => others = true,
+        }
+    })?;
+    if others {
+        let mut messages = Messages::new();
+        let fd = rustix::fd::AsFd::as_fd(host).as_raw_fd();
+        messages.add(RTM_GETNSID, 0).header(&[0; 4]).u32(NETNSA_FD, fd as u32);
+        socket.each(&mut messages, |_, answer| {
+            let of_host = answer.ok().and_then(|reply| reply.attributes(4).get(NETNSA_NSID)?.i32());
+            spaces.extend(
+                of_host.filter(|of_host| identifiers.contains(of_host)).map(|of_host| (of_host, Space::Host)),
+            );
+        })?;
+    }
+    Ok(spaces)
 }
 
 /// Our packet-filter table; none where the kernel has no nf_tables.
