@@ -139,7 +139,10 @@ impl Switch {
                 Some(other) => Err(format!("`{member}` is a member of {other}")),
                 None => Ok(known.number),
             },
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(format!(
+                "{error}; a member is added as a port first: port add {} {member} type=... dev=...",
+                port.switch
+            )),
         };
         bond(&port.options, find).map(drop).map_err(wrong)
     }

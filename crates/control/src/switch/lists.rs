@@ -1,6 +1,7 @@
 //! What the switch knows, as replies.
 
 use super::configuration::Options;
+use super::flow_words;
 use super::links;
 use super::protocol::{
     GroupStatus, PortStatus, QueueStatus, Reply, Row, StationStatus, SwitchStatus, WorkerStatus,
@@ -161,9 +162,12 @@ impl Switch {
 
     pub(super) fn flows(&mut self) -> Result<Reply, SwitchError> {
         let flows = self.crew.flows()?;
+        let names: BTreeMap<u32, &String> =
+            self.configuration.ports.iter().map(|(name, port)| (port.number, name)).collect();
+        let port = |number| names.get(&number).map_or_else(|| format!("#{number}"), |name| (*name).clone());
         let row = |worker: usize, flow: FlowReport| Row {
-            packets_like: format!("{:?}", flow.key),
-            actions: format!("{:?}", flow.program.actions()),
+            packets_like: flow_words::packets(&flow.key, &flow.mask, port),
+            actions: flow_words::actions(&flow.program, port),
             packets: flow.packets,
             octets: flow.octets,
             idle_ms: flow.idle / 1_000_000,

@@ -17,6 +17,7 @@ mod capture;
 mod configuration;
 mod events;
 mod filter;
+mod flow_words;
 mod links;
 mod lists;
 mod mirrors;

@@ -9,6 +9,7 @@ use netloom_port::pcapng::{Captured, Direction, Writer};
 use netloom_table::key::extract;
 use netloom_table::{Field, Key};
 use netloom_wire::MacAddr;
+use netloom_wire::header::{icmpv4, icmpv6};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Write};
@@ -216,23 +217,8 @@ fn describe(octets: &[u8], length: usize) -> String {
         (6, _) => format!("{from}:{a} > {to}:{b} TCP {}", flags(key.get(Field::TCP_FLAGS))),
         (17, _) => format!("{from}:{a} > {to}:{b} UDP"),
         (132, _) => format!("{from}:{a} > {to}:{b} SCTP"),
-        (1, _) => format!(
-            "{from} > {to} ICMP {}",
-            icmp(a, b, [(8, "echo request"), (0, "echo reply"), (3, "unreachable"), (11, "time exceeded")])
-        ),
-        (58, _) => format!(
-            "{from} > {to} ICMPv6 {}",
-            icmp(
-                a,
-                b,
-                [
-                    (128, "echo request"),
-                    (129, "echo reply"),
-                    (135, "neighbour solicitation"),
-                    (136, "neighbour advertisement")
-                ]
-            )
-        ),
+        (1, _) => format!("{from} > {to} ICMP {}{}", icmpv4::Kind(a as u8), code(b)),
+        (58, _) => format!("{from} > {to} ICMPv6 {}{}", icmpv6::Kind(a as u8), code(b)),
         _ => format!("{from} > {to} protocol {protocol}"),
     };
     let fragment = if key.get(Field::IP_FRAG) == 0 { "" } else { ", a fragment" };
@@ -246,12 +232,9 @@ fn flags(bits: u64) -> String {
     set.join("+")
 }
 
-fn icmp(kind: u64, code: u64, known: [(u64, &str); 4]) -> String {
-    match known.iter().find(|(number, _)| *number == kind) {
-        Some((_, name)) if code == 0 => (*name).to_owned(),
-        Some((_, name)) => format!("{name}, code {code}"),
-        None => format!("type {kind}, code {code}"),
-    }
+/// A code of ICMP that means something.
+fn code(code: u64) -> String {
+    if code == 0 { String::new() } else { format!(", code {code}") }
 }
 
 #[cfg(test)]

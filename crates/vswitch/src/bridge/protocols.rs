@@ -16,7 +16,7 @@ use netloom_wire::header::stp::GROUP_ADDRESS;
 use std::net::IpAddr;
 
 impl Bridge {
-    /// A packet came that the bridge wanted to hear ([`Action::Brain`]).
+    /// A packet came that the bridge wanted to hear ([`netloom_nf::Action::Brain`]).
     pub fn heard(&mut self, number: PortNumber, frame: &[u8], now: u64) -> Effects {
         let to = frame.first_chunk::<6>().copied().map(MacAddr::new);
         if to == Some(SLOW_PROTOCOLS_ADDRESS) {
