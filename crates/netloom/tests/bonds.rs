@@ -139,6 +139,7 @@ fn two_switches_agree_and_a_cut_cable_is_left() {
         until("one works", || {
             members("bond0") == ["waits", "works"] && members("bond1") == ["waits", "works"]
         });
+        assert!(ask("bond show bond0").unwrap().contains("bond0 of br0: active-backup, up"));
         exchange(&mut sockets, false, 400..500);
         assert!(ip("link set na2 down"));
         until("the other takes over", || {

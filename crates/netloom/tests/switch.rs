@@ -108,7 +108,7 @@ fn frames_go_where_the_vlans_say_and_the_daemon_comes_back_as_it_was() {
         let stations = daemon.ask(&["fdb", "show", "br0"]).unwrap();
         assert!(stations.contains("02:00:00:00:01:01") && stations.contains("nt1"), "{stations}");
         let flows = daemon.ask(&["flows"]).unwrap();
-        assert!(flows.contains("eth_dst: 0x20000000101"), "{flows}");
+        assert!(flows.contains("eth_dst=02:00:00:00:01:01"), "{flows}");
         // A port that records sees what is flooded in its VLAN.
         let record = rig.state_dir.join("frames.pcap");
         let option = format!("record={}", record.to_str().unwrap());

@@ -200,7 +200,12 @@ impl Switch {
                 member_status(member, self.link_state(member), bond)
             };
             let members: Vec<MemberStatus> = members.map(member).collect();
-            let mode = bond(&port.options, |_| Ok(0)).map_or(Mode::default(), |(options, _)| options.mode);
+            // Numbers that differ, as those of members do.
+            let place = |name: &str| {
+                let known = self.configuration.ports.get(name).map(|port| port.number);
+                Ok(known.unwrap_or_default())
+            };
+            let mode = bond(&port.options, place).map_or(Mode::default(), |(options, _)| options.mode);
             BondStatus {
                 name: name.clone(),
                 switch: port.switch.clone(),

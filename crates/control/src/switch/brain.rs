@@ -5,6 +5,7 @@ use netloom_nf::{Program, Reason};
 use netloom_table::{Field, Mask};
 use netloom_vswitch::Bridge;
 use std::collections::{BTreeMap, HashMap};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// All bridges, and which port belongs to which.
@@ -12,6 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(super) struct Bridges {
     pub(super) by_name: BTreeMap<String, Bridge>,
     pub(super) of_port: HashMap<u32, String>,
+    /// Rung when a bridge has put something off that concerns all workers.
+    pub(super) bell: Option<Arc<OwnedFd>>,
 }
 
 impl Bridges {
@@ -68,6 +71,11 @@ impl Brain for Shared {
         let mut bridges = self.lock();
         let Some(bridge) = bridges.of(port) else { return Wishes::default() };
         let effects = bridge.heard(port, &octets, now);
+        let is_late = bridge.is_late();
+        if let (true, Some(bell)) = (is_late, &bridges.bell) {
+            // A bell that can't be rung was rung often enough.
+            let _ = rustix::io::write(bell, &1_u64.to_ne_bytes());
+        }
         Wishes { changed: effects.changed, changed_all: effects.changed_all, send: effects.send }
     }
 }

@@ -43,7 +43,9 @@ pub(super) fn packets(key: &Key, mask: &Mask, port: impl Fn(PortNumber) -> Strin
         if let Some((_, low)) = HALVES.iter().find(|(high, _)| *high == field) {
             words.extend(ipv6(field, key, mask, *low));
         } else if field == Field::VLAN_TPID || field == Field::INNER_TPID || bits == 0 || lower {
-            // Tags are told with their TCI.
+            // Tags are told with their TCI, halves with the other.
+        } else if field == Field::RECIRCULATION && value == 0 {
+            // The first pass is not worth a word.
         } else if field == Field::VLAN_TCI {
             words.push(tag("vlan", key.get(Field::VLAN_TPID), mask.get(Field::VLAN_TPID), value, bits));
         } else if field == Field::INNER_TCI {

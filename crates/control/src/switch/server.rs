@@ -25,6 +25,8 @@ const CLIENTS: usize = 64;
 const SUCCESSIONS: usize = 16;
 /// Time between two ticks.
 const TICK: Duration = Duration::from_millis(100);
+/// Time until the next try when a client has the switch.
+const BUSY: Duration = Duration::from_millis(1);
 /// How long a daemon that was started on demand waits for its first switch.
 const UNUSED: Duration = Duration::from_secs(10);
 /// The answer to [`Request::StopUnused`] of a daemon that goes on.
@@ -158,6 +160,7 @@ impl Server {
         start_successor: StartSuccessor,
     ) -> io::Result<Ended> {
         self.listener.set_nonblocking(true)?;
+        let bell = switch.bell()?;
         let common = Arc::new(Common {
             switch: Mutex::new(switch),
             stop: AtomicBool::new(false),
@@ -172,6 +175,7 @@ impl Server {
         });
         let began = Instant::now();
         let mut ticked = Instant::now();
+        let mut rang = false;
         while !common.stop.load(Ordering::Acquire) && !ended.load(Ordering::Acquire) {
             match self.listener.accept() {
                 Ok((stream, _)) if common.clients.load(Ordering::Acquire) < CLIENTS => {
@@ -185,18 +189,27 @@ impl Server {
                 }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    use rustix::event::{PollFd, PollFlags, Timespec, poll};
                     let mut wait =
-                        [rustix::event::PollFd::new(&*self.listener, rustix::event::PollFlags::IN)];
-                    let tenth = rustix::event::Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
-                    let _ = rustix::event::poll(&mut wait, Some(&tenth));
+                        [PollFd::new(&*self.listener, PollFlags::IN), PollFd::new(&*bell, PollFlags::IN)];
+                    let patience = if rang { BUSY } else { TICK };
+                    let patience = Timespec { tv_sec: 0, tv_nsec: i64::from(patience.subsec_nanos()) };
+                    let _ = poll(&mut wait, Some(&patience));
+                    rang |= rustix::io::read(&*bell, &mut [0; 8]).is_ok();
                 }
                 Err(error) => return Err(error),
             }
             // A client may have the switch for long: those who come meanwhile are taken all the same.
-            if ticked.elapsed() >= TICK
+            let due = ticked.elapsed() >= TICK;
+            if (due || rang)
                 && let Ok(mut switch) = common.switch.try_lock()
                 && !common.stop.load(Ordering::Acquire)
             {
+                rang = false;
+                switch.settle();
+                if !due {
+                    continue;
+                }
                 ticked = Instant::now();
                 switch.tick();
                 // Whoever started it died before it said what for.
@@ -288,6 +301,7 @@ impl Common {
         if self.stop.load(Ordering::Acquire) {
             return None;
         }
+        switch.settle();
         let result = switch.carry_out(request);
         let last = last && self.on_demand && switch.is_empty();
         if last {

@@ -2,8 +2,11 @@
 
 use super::state::Switch;
 use netloom_datapath::Stuck;
-use netloom_vswitch::Effects;
+use netloom_vswitch::{Bridge, Effects};
+use rustix::event::EventfdFlags;
 use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 impl Switch {
     /// Lets the bridges know that time has passed; to be called ten times a second or so.
@@ -46,17 +49,35 @@ impl Switch {
         self.tell_changes();
     }
 
+    /// Does what bridges have put off, so that what is told about them is what the workers do.
+    pub(super) fn settle(&mut self) {
+        let late: Vec<Effects> = self.bridges.lock().by_name.values_mut().filter_map(Bridge::late).collect();
+        for effects in late {
+            self.follow(effects);
+        }
+    }
+
+    /// A bell that is rung when there is something to [settle](Switch::settle) at once.
+    pub(super) fn bell(&self) -> std::io::Result<Arc<OwnedFd>> {
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        let bell = Arc::new(rustix::event::eventfd(0, flags)?);
+        self.bridges.lock().bell = Some(Arc::clone(&bell));
+        Ok(bell)
+    }
+
     /// Does what a bridge wants.
     pub(super) fn follow(&mut self, effects: Effects) {
         let failed = |error: Stuck| tracing::error!(%error, "what the switch wants is not done");
         // Frames that go to a member are for the bond as it is now.
-        for (number, members) in effects.bonds {
+        let changed: BTreeSet<u32> = effects.bonds.into_iter().map(|(number, _)| number).collect();
+        for number in changed {
+            // As it is now: effects come from several threads, and a later one may have been here before.
             let mut bridges = self.bridges.lock();
             let bond = bridges.of(number).and_then(|bridge| bridge.bonds().find(|(bond, _)| *bond == number));
-            let hash = bond.map(|(_, bond)| bond.options().hash);
+            let now = bond.map(|(_, bond)| (bond.options().hash, bond.senders().to_vec()));
             drop(bridges);
-            if let Some(hash) = hash {
-                self.crew.bond(number, Some((hash, members))).unwrap_or_else(failed);
+            if now.is_some() {
+                self.crew.bond(number, now).unwrap_or_else(failed);
             }
         }
         if effects.changed_all {

@@ -186,6 +186,8 @@ struct Orders {
     passed_on: bool,
     /// The front end has to connect again.
     anew: bool,
+    /// An adopted front end's rings are not in use yet.
+    resuming: bool,
 }
 
 impl Port {
@@ -241,14 +243,16 @@ impl Port {
         let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let is_adopted = adopted.is_some();
         let order = if is_adopted { Order::Freeze } else { Order::Run };
-        let orders = Mutex::new(Orders { order, frozen: None, passed_on: is_adopted, anew: false });
+        let adopted = adopted.flatten();
+        let resuming = adopted.is_some();
+        let orders = Orders { order, frozen: None, passed_on: is_adopted, anew: false, resuming };
+        let orders = Mutex::new(orders);
         let shared =
             Shared { config, exchanges, status: Mutex::default(), stop, orders, changed: Condvar::new() };
         let shared = Arc::new(shared);
         if is_adopted {
             shared.ring();
         }
-        let adopted = adopted.flatten();
         let thread = std::thread::Builder::new().name("vhost".to_owned()).stack_size(256 << 10).spawn({
             let shared = shared.clone();
             move || shared.run(listener.as_ref(), adopted)
@@ -280,10 +284,13 @@ impl Port {
         }
     }
 
-    /// Has a port that was frozen or adopted go on. Its socket's path is its own from now on.
+    /// Has a port that was frozen or adopted go on. Its socket's path is its own from now on. An adopted port has its rings
+    /// when this returns: a frame that is sent to one without is lost.
     pub fn thaw(&self) {
         self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner).passed_on = false;
         self.shared.order(Order::Run);
+        let orders = self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = self.shared.changed.wait_timeout_while(orders, PATIENCE, |orders| orders.resuming);
     }
 
     /// The same after the other process may have used the rings: nobody knows where they are, so the front end has to connect
@@ -407,11 +414,14 @@ impl Shared {
         let Config { pairs, offloads, packed, .. } = self.config;
         let offered = features::offered(pairs, offloads, packed);
         let mut session = Session::new(offered, &self.exchanges);
-        if let Some(conversation) = conversation
-            && let Err(error) = conversation.put_into(&mut session)
-        {
-            session.end();
-            return error;
+        if let Some(conversation) = conversation {
+            let begun = conversation.put_into(&mut session);
+            self.orders.lock().unwrap_or_else(PoisonError::into_inner).resuming = false;
+            self.changed.notify_all();
+            if let Err(error) = begun {
+                session.end();
+                return error;
+            }
         }
         let mut connections = 1;
         let error = loop {

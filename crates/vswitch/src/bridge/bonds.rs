@@ -132,7 +132,7 @@ impl Bridge {
         let own = self.options.address;
         let change = self.bonds.get_mut(&bond).map(|bond| bond.heard(number, frame, own)).unwrap_or_default();
         self.merge(bond, change, &mut effects);
-        // What the workers have to know they are told at the next tick.
+        // All workers have to know, not only the one that heard it.
         self.late.bonds.append(&mut effects.bonds);
         self.by_members(effects)
     }

@@ -85,6 +85,22 @@ impl Bridge {
         self.by_members(effects)
     }
 
+    /// What was put off until the caller has time, and should not wait for the next tick; none when there is nothing.
+    pub fn late(&mut self) -> Option<Effects> {
+        let late = &self.late;
+        let nothing = late.send.is_empty() && late.changed.is_empty() && late.bonds.is_empty();
+        (!nothing).then(|| {
+            let late = std::mem::take(&mut self.late);
+            self.by_members(late)
+        })
+    }
+
+    /// Whether there is something for [`Bridge::late`].
+    #[must_use]
+    pub const fn is_late(&self) -> bool {
+        !self.late.bonds.is_empty()
+    }
+
     /// Sends questions of multicast snooping, with the tags that the ports need.
     fn ask(&self, questions: Vec<Question>, effects: &mut Effects) {
         for (vlan, port, frame) in questions {
