@@ -19,7 +19,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("netloom-nf", &["netloom-wire", "netloom-mem", "netloom-table"]),
     ("netloom-port", &["netloom-mem", "netloom-wire"]),
     ("netloom-datapath", &["netloom-wire", "netloom-mem", "netloom-table", "netloom-nf"]),
-    ("netloom-vswitch", &["netloom-wire", "netloom-mem", "netloom-table", "netloom-nf"]),
+    ("netloom-proto", &["netloom-wire"]),
+    ("netloom-vswitch", &["netloom-wire", "netloom-mem", "netloom-table", "netloom-nf", "netloom-proto"]),
     ("netloom-model", &["netloom-wire"]),
     ("netloom-compile", &["netloom-wire", "netloom-model"]),
     ("netloom-kernel", &["netloom-wire", "netloom-compile"]),
@@ -31,6 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "netloom-table",
             "netloom-nf",
             "netloom-datapath",
+            "netloom-proto",
             "netloom-vswitch",
             "netloom-model",
             "netloom-compile",
@@ -46,6 +48,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "netloom-nf",
             "netloom-port",
             "netloom-datapath",
+            "netloom-proto",
             "netloom-vswitch",
             "netloom-model",
             "netloom-compile",
@@ -58,7 +61,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that do no I/O, read no clock and start no thread, so that they can be replayed and fuzzed.
-const PURE: &[&str] = &["wire", "table", "nf", "vswitch", "model", "compile"];
+const PURE: &[&str] = &["wire", "table", "nf", "proto", "vswitch", "model", "compile"];
 
 /// Crates whose business it is to own memory that others see too: here `unsafe` may stand in any file, block
 /// by block with its reason.

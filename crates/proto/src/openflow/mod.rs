@@ -1,0 +1,1 @@
+//! OpenFlow: messages, matches and actions, on the wire and as text.

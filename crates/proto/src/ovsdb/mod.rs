@@ -1,0 +1,1 @@
+//! The Open vSwitch database management protocol (RFC 7047): data, schema, transactions, monitors, the log file.
