@@ -5,7 +5,7 @@ use netloom_mem::Counter;
 use netloom_nf::Reason;
 
 /// Counters of one port at one worker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct PortCounters {
     /// Packets that came in.
     pub(crate) received: Counter,
@@ -21,6 +21,21 @@ pub(crate) struct PortCounters {
     pub(crate) unsent: Counter,
     /// Its simulated link, inwards and outwards.
     pub(crate) links: [LinkCounters; 2],
+}
+
+// Arrays of more than 32 have no default of their own.
+impl Default for PortCounters {
+    fn default() -> Self {
+        Self {
+            received: Counter::default(),
+            received_octets: Counter::default(),
+            sent: Counter::default(),
+            sent_octets: Counter::default(),
+            dropped: std::array::from_fn(|_| Counter::default()),
+            unsent: Counter::default(),
+            links: Default::default(),
+        }
+    }
 }
 
 impl PortCounters {
@@ -49,7 +64,7 @@ impl PortCounters {
 }
 
 /// What was counted of a port, by all workers together.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortTotals {
     /// Packets that came in.
     pub received: u64,
@@ -65,6 +80,20 @@ pub struct PortTotals {
     pub dropped: [u64; Reason::ALL.len()],
     /// Its simulated link, inwards and outwards.
     pub links: [LinkTotals; 2],
+}
+
+impl Default for PortTotals {
+    fn default() -> Self {
+        Self {
+            received: 0,
+            received_octets: 0,
+            sent: 0,
+            sent_octets: 0,
+            unsent: 0,
+            dropped: [0; Reason::ALL.len()],
+            links: Default::default(),
+        }
+    }
 }
 
 impl PortTotals {

@@ -215,6 +215,7 @@ impl Exit {
                 let actions = program.map_or(&[][..], Program::actions);
                 self.steps(batch, index, (actions, usize::from(changing)), key, now)
             }
+            Shape::Composed { .. } => Outcome::Dropped(Reason::Rule),
         }
     }
 
@@ -267,6 +268,8 @@ impl Exit {
                 Action::PushVlan { tpid, tci } => push_vlan(batch, index, tpid, tci),
                 Action::PopVlan => pop_vlan(batch, index),
                 Action::SetVlan(tci) => set_vlan(batch, index, tci),
+                // Not in a program of this shape.
+                _ => true,
             };
             if !done {
                 return Outcome::Dropped(Reason::NoHeadroom);

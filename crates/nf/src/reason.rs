@@ -62,11 +62,21 @@ pub enum Reason {
     MemberInactive,
     /// It came back through another member of the bond by which it had left.
     Echo,
+    /// It was looked up again too often.
+    Passes,
+    /// It is over the rate of a meter of OpenFlow.
+    Metered,
+    /// No way is known to the other end of its tunnel.
+    NoNextHop,
+    /// Its tunnel headers are not what its tunnel takes.
+    BadTunnel,
+    /// Connection tracking has no room for it, or can't read it.
+    Untracked,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 34] = [
         Self::Malformed,
         Self::VlanNotAllowed,
         Self::Tagged,
@@ -96,6 +106,11 @@ impl Reason {
         Self::Simplex,
         Self::MemberInactive,
         Self::Echo,
+        Self::Passes,
+        Self::Metered,
+        Self::NoNextHop,
+        Self::BadTunnel,
+        Self::Untracked,
     ];
 
     /// Its short name, for counters.
@@ -131,6 +146,11 @@ impl Reason {
             Self::Simplex => "simplex",
             Self::MemberInactive => "member-inactive",
             Self::Echo => "echo",
+            Self::Passes => "passes",
+            Self::Metered => "metered",
+            Self::NoNextHop => "no-next-hop",
+            Self::BadTunnel => "bad-tunnel",
+            Self::Untracked => "untracked",
         }
     }
 
@@ -167,6 +187,11 @@ impl Reason {
             Self::Simplex => "went against the direction of a simplex link",
             Self::MemberInactive => "came through a member of a bond that takes nothing now",
             Self::Echo => "came back through a bond, from a station that is elsewhere",
+            Self::Passes => "was looked up again too often",
+            Self::Metered => "is over the rate of its meter",
+            Self::NoNextHop => "would leave through a tunnel whose other end nobody knows a way to",
+            Self::BadTunnel => "has tunnel headers that its tunnel does not take",
+            Self::Untracked => "can't be followed by connection tracking",
         }
     }
 }

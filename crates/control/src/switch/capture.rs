@@ -165,6 +165,7 @@ impl Switch {
                     format!("a copy to the collector of mirror {name}")
                 }
                 Action::Lose(reason) => format!("else it {}", reason.sentence()),
+                other => format!("{other:?}"),
             });
         }
         let mut key = Key::default();

@@ -133,6 +133,7 @@ pub(super) fn actions(program: &Program, port: impl Fn(PortNumber) -> String) ->
         Action::Meter(number) => format!("meter({number})"),
         Action::Remote { number, .. } => format!("collector({number})"),
         Action::Lose(reason) => drop_for(reason),
+        ref other => format!("{other:?}"),
     };
     program.actions().iter().map(word).collect::<Vec<_>>().join(",")
 }

@@ -43,7 +43,7 @@ fn unknown_goes_everywhere_in_its_vlan_and_known_to_one_port() {
     let mut bridge = bridge();
     let push = PushVlan { tpid: 0x8100, tci: 10 };
     let first = bridge.decide(&packet(1, 1, 2, None), 0);
-    assert_eq!(first.program.actions(), [Output(2), Output(5), push, Output(4)]);
+    assert_eq!(first.program.actions(), [Output(2), Output(5), push.clone(), Output(4)]);
     assert_eq!(first.changed.len(), 1);
     // The answer, from a trunk.
     let answer = bridge.decide(&packet(4, 2, 1, Some(10)), 0);
@@ -198,7 +198,7 @@ fn token_buckets_are_asked_first() {
     let port = bridge.ports()[&1].clone();
     let (all, storm) =
         (Action::Meter(port.meter(MeterKind::Rate)), Action::Meter(port.meter(MeterKind::Storm)));
-    assert_eq!(bridge.decide(&packet(1, 1, 2, None), 0).program.actions(), [all, storm, Action::Output(2)]);
+    assert_eq!(bridge.decide(&packet(1, 1, 2, None), 0).program.actions(), [all.clone(), storm, Action::Output(2)]);
     bridge.decide(&packet(2, 2, 1, None), 0);
     assert_eq!(bridge.decide(&packet(1, 1, 2, None), 0).program.actions(), [all, Action::Output(2)]);
 }

@@ -50,8 +50,9 @@ fn bits(mut word: u64) -> impl Iterator<Item = usize> {
     })
 }
 
-fn write_action(action: Action, into: &mut Vec<u8>) {
-    let (kind, [a, b]) = match action {
+/// Actions that lead to state of the translation are not handed over: a successor makes those flows anew.
+fn write_action(action: &Action, into: &mut Vec<u8>) {
+    let (kind, [a, b]) = match *action {
         Action::Output(port) => (0, [port, 0]),
         Action::PushVlan { tpid, tci } => (1, [tpid.into(), tci.into()]),
         Action::PopVlan => (2, [0, 0]),
@@ -60,6 +61,7 @@ fn write_action(action: Action, into: &mut Vec<u8>) {
         Action::Meter(number) => (5, [number, 0]),
         Action::Lose(reason) => (6, [reason as u32, 0]),
         Action::Remote { number, vlan } => (7, [number, vlan.into()]),
+        _ => (u8::MAX, [0, 0]),
     };
     into.push(kind);
     into.extend(a.to_le_bytes());
@@ -95,7 +97,7 @@ pub(super) fn write(workers: &[Vec<FlowReport>]) -> Vec<u8> {
         into.extend(name);
     }
     for (worker, flows) in workers.iter().enumerate() {
-        for flow in flows {
+        for flow in flows.iter().filter(|flow| flow.program.actions().iter().all(Action::is_plain)) {
             let began = into.len();
             into.extend([0; 4]);
             into.extend((worker as u16).to_le_bytes());
@@ -110,7 +112,7 @@ pub(super) fn write(workers: &[Vec<FlowReport>]) -> Vec<u8> {
             let lost = if let Shape::Drop(reason) = flow.program.shape() { reason as u32 } else { u32::MAX };
             into.extend(lost.to_le_bytes());
             into.extend((flow.program.actions().len() as u16).to_le_bytes());
-            flow.program.actions().iter().for_each(|action| write_action(*action, &mut into));
+            flow.program.actions().iter().for_each(|action| write_action(action, &mut into));
             into.extend((flow.rests.len() as u16).to_le_bytes());
             flow.rests.iter().for_each(|tag| into.extend(tag.to_le_bytes()));
             let length = (into.len() - began - 4) as u32;
