@@ -99,7 +99,7 @@ impl Rules {
             }
             let value = Program::new(actions, Reason::Rule);
             let priority = 10 * (masks.len() - kind) as u32;
-            classifier.insert(Rule { priority, key: key.masked(&mask), mask, value });
+            classifier.insert(Rule { priority, key: key.masked(&mask), mask, value }, 0);
         }
         Self(classifier)
     }
@@ -110,9 +110,9 @@ impl Brain for Rules {
         let mut mask = Mask::default();
         mask.add(Field::IN_PORT);
         mask.add(Field::RECIRCULATION);
-        let found = self.0.find(question.key, &mut mask);
+        let found = self.0.find(question.key, &mut mask, 0).and_then(|found| self.0.get(found.rule));
         let otherwise = || Program::new(vec![Action::Output(OUT)], Reason::Rule);
-        let program = found.map_or_else(otherwise, |rule| rule.value.clone());
+        let program = found.cloned().unwrap_or_else(otherwise);
         Answer { program, mask, rests: Vec::new(), changed: Vec::new(), token: 0, keep: true }
     }
 }
