@@ -46,6 +46,11 @@ impl Share {
         self.owing |= self.credit < 0;
     }
 
+    /// Takes from the credit what flows cost that took some time to make: they have to be aged and taken out as well.
+    pub(crate) fn spend_on_flows(&mut self, nanoseconds: u64) {
+        self.spend(nanoseconds.saturating_mul(2));
+    }
+
     /// What may be spent.
     pub(crate) fn credit(&self) -> u64 {
         u64::try_from(self.credit).unwrap_or(0)

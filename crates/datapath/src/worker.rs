@@ -570,7 +570,7 @@ impl Worker {
             }
         }
         if contended && let Some(receiver) = self.receivers.get_mut(place) {
-            receiver.share.spend(spent);
+            receiver.share.spend_on_flows(spent);
         }
         refused
     }

@@ -1,6 +1,7 @@
 //! The megaflow cache: from a packet's key to the flow that was computed for all packets like it.
 //!
 //! ```text
+//! rows              the record of a port's last packets, if they all had the same: a guess that is verified
 //! signature cache   hash of the whole hot key -> (subtable, record), a guess that is verified
 //! subtables         one per mask, most used first; a masked key -> record
 //! record            flow number | the words of the key that the mask lets through
@@ -10,16 +11,17 @@
 //! - *Sound*: what is found equals the packet in every bit of the flow's mask.
 //! - *Disjoint*: whoever inserts takes care that no packet fits two flows; so the first find is the right one, and the
 //!   order of the subtables does not matter.
-//! - *Transparent*: the signature cache never changes a result, only how soon it is found.
+//! - *Transparent*: rows and the signature cache never change a result, only how soon it is found.
 //! - Numbers of masks and flows are bounded; an insertion beyond is refused, never another flow pushed out.
 //!
 //! Costs: a find in a subtable touches two cache lines (bucket, record); a batch has them fetched together. With up to
-//! [`DIRECT`] subtables the signature cache is passed over, because verifying a guess costs as much as asking them.
+//! [`DIRECT`] subtables the signature cache is passed over, because verifying a guess costs as much as asking them. A port whose
+//! packets come in rows of one flow pays one comparison for each, whatever others have filled the cache with.
 
 mod signature;
 mod subtable;
 
-use crate::key::{Key, Mask};
+use crate::key::{Field, Key, Mask};
 use signature::{Guess, Signatures};
 use subtable::Subtable;
 
@@ -31,6 +33,10 @@ pub const NONE: Flow = u32::MAX;
 pub const BATCH: usize = 32;
 /// Up to this many subtables are asked directly.
 pub const DIRECT: usize = 2;
+/// Ports that are told apart when rows are remembered; those with equal numbers modulo this share one.
+const ROWS: usize = 16;
+/// Packets in a batch that may be of other flows before a row counts as ended.
+const STRAYS: u32 = 4;
 /// After how many batches the subtables are sorted by use.
 const SORT: u32 = 1024;
 
@@ -89,6 +95,8 @@ pub struct Megaflows {
     /// Numbers of subtables that are not empty, most used first.
     order: Vec<u16>,
     signatures: Signatures,
+    /// What the last packets of a port had: the subtable and the record.
+    rows: [Option<(u16, u32)>; ROWS],
     bounds: Bounds,
     flows: usize,
     seed: u64,
@@ -111,6 +119,7 @@ impl Megaflows {
             subtables: Vec::new(),
             order: Vec::new(),
             signatures: Signatures::new(bounds.signatures),
+            rows: [None; ROWS],
             bounds,
             flows: 0,
             seed,
@@ -201,6 +210,7 @@ impl Megaflows {
         self.subtables.clear();
         self.order.clear();
         self.signatures.clear();
+        self.rows = [None; ROWS];
         self.flows = 0;
     }
 
@@ -220,11 +230,58 @@ impl Megaflows {
         if self.batches.is_multiple_of(SORT) {
             self.sort();
         }
+        let row = keys[0].get(Field::IN_PORT) as usize % ROWS;
+        if self.rows[row].is_some() {
+            self.follow_row(row, keys, &mut wanted, found);
+            if wanted == 0 {
+                return;
+            }
+        }
+        let rest = wanted;
+        self.find_rest(keys, wanted, found);
+        // A whole batch of one flow begins a row.
+        if count == BATCH && rest == u32::MAX && found[0] != NONE && found.iter().all(|flow| *flow == found[0]) {
+            self.rows[row] = self.place_of(&keys[0]);
+        }
+    }
+
+    /// Compares packets with what the last ones of their port had.
+    #[inline]
+    fn follow_row(&mut self, row: usize, keys: &[Key; BATCH], wanted: &mut u32, found: &mut [Flow; BATCH]) {
+        let Some((number, record)) = self.rows[row] else { return };
+        let Some(subtable) = self.subtables.get_mut(usize::from(number)) else { return };
+        let (before, mut strays) = (*wanted, 0);
+        for index in crate::key::bits(u64::from(before)) {
+            if let Some(flow) = subtable.verify(&keys[index], record) {
+                found[index] = flow;
+                *wanted &= !(1 << index);
+            } else {
+                strays += 1;
+                if strays > STRAYS {
+                    self.rows[row] = None;
+                    break;
+                }
+            }
+        }
+        let hits = u64::from((before & !*wanted).count_ones());
+        subtable.count(hits);
+        self.statistics.asked += hits;
+        self.statistics.subtables += hits;
+    }
+
+    /// The subtable and the record of a key.
+    #[cold]
+    fn place_of(&self, key: &Key) -> Option<(u16, u32)> {
+        self.order.iter().find_map(|number| Some((*number, self.subtables[usize::from(*number)].record(key)?)))
+    }
+
+    fn find_rest(&mut self, keys: &[Key; BATCH], mut wanted: u32, found: &mut [Flow; BATCH]) {
+        let count = wanted.count_ones();
         if let [only] = self.order[..] {
             let subtable = &mut self.subtables[usize::from(only)];
             subtable.find_batch(keys, &mut wanted, found);
-            self.statistics.asked += count as u64;
-            self.statistics.subtables += count as u64 - u64::from(wanted.count_ones());
+            self.statistics.asked += u64::from(count);
+            self.statistics.subtables += u64::from(count - wanted.count_ones());
             self.statistics.misses += u64::from(wanted.count_ones());
             return;
         }

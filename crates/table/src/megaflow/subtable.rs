@@ -148,6 +148,17 @@ impl Subtable {
         }
     }
 
+    /// Counts packets that were found here without asking.
+    #[inline]
+    pub(super) const fn count(&mut self, hits: u64) {
+        self.hits += hits;
+    }
+
+    /// The record of a key.
+    pub(super) fn record(&self, key: &Key) -> Option<u32> {
+        self.find_hashed(key, self.hash(key)).map(|(record, _)| record)
+    }
+
     pub(super) fn find(&self, key: &Key) -> Option<Flow> {
         self.find_hashed(key, self.hash(key)).map(|(_, flow)| flow)
     }

@@ -38,7 +38,13 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (any::<[u8; 6]>(), 0_u8..12).prop_map(|(key, mask)| Step::Insert(key, mask)),
         2 => (any::<[u8; 6]>(), 0_u8..12).prop_map(|(key, mask)| Step::Remove(key, mask)),
-        4 => proptest::collection::vec(any::<[u8; 6]>(), 1..=BATCH).prop_map(Step::Find),
+        3 => proptest::collection::vec(any::<[u8; 6]>(), 1..=BATCH).prop_map(Step::Find),
+        // A row of one flow, with strays of the same port and of others.
+        3 => (any::<[u8; 6]>(), proptest::collection::vec((0..BATCH, any::<[u8; 6]>()), 0..7)).prop_map(|(key, strays)| {
+            let mut row = vec![key; BATCH];
+            strays.into_iter().for_each(|(place, stray)| row[place] = stray);
+            Step::Find(row)
+        }),
         1 => Just(Step::Clear),
     ]
 }

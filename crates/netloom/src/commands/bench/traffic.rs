@@ -97,6 +97,12 @@ impl Stream {
         Self { traffic, flows: u64::from(flows.max(1)), sizes, random: Random::new(seed), made: 0, frame }
     }
 
+    /// Its frames come from another station than those of others.
+    pub fn from_station(mut self, last: u8) -> Self {
+        self.frame[11] = last;
+        self
+    }
+
     /// Frames so far.
     pub const fn made(&self) -> u64 {
         self.made

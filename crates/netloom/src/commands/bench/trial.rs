@@ -163,10 +163,11 @@ impl Plan {
         let clock = Clock::new();
         let (stages, given, got) =
             (Arc::new(Stages::default()), Arc::new(Given::default()), Arc::new(Got::default()));
-        let source = |port, traffic, rate, given: &Arc<Given>| -> Box<dyn ReceiveQueue> {
+        let source = |port: PortNumber, traffic, rate, given: &Arc<Given>| -> Box<dyn ReceiveQueue> {
             Box::new(Source {
                 port,
-                stream: self.stream(traffic, SEED ^ u64::from(port)),
+                // A station behind two ports would move with every frame.
+                stream: self.stream(traffic, SEED ^ u64::from(port)).from_station(port as u8),
                 rate,
                 room: self.queue,
                 given: given.clone(),
