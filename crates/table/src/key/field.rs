@@ -219,7 +219,7 @@ fields! {
     /// Hash that a select group or a bond computed.
     DP_HASH = 46, 0, 32, "dp_hash";
     /// Number of the conjunction by which a rule is sought.
-    CONJ_ID = 47, 32, 32, "conj_id";
+    CONJ_ID = 41, 0, 32, "conj_id";
     /// Port to which the action set sends.
-    ACTSET_OUTPUT = 47, 0, 32, "actset_output";
+    ACTSET_OUTPUT = 12, 0, 16, "actset_output";
 }
