@@ -26,7 +26,11 @@
 //!
 //! Costs: an entry is 56 octets; a match of up to 4 takes one allocation.
 
+mod fixed;
+mod oxm;
 mod window;
+
+pub use oxm::{Cookie, Rules, put_entry, take_entry};
 
 use super::field::{FieldId, Prerequisite, flags};
 use super::value::Value;
