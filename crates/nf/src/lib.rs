@@ -7,6 +7,7 @@
 mod action;
 mod balance;
 mod checksum;
+pub mod conntrack;
 pub mod link;
 mod meter;
 mod nsh;

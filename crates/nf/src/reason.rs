@@ -72,11 +72,15 @@ pub enum Reason {
     BadTunnel,
     /// Connection tracking has no room for it, or can't read it.
     Untracked,
+    /// No address and port is left that its connection could be given.
+    NatExhausted,
+    /// It is a fragment that does not fit with the others of its packet.
+    BadFragment,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::Malformed,
         Self::VlanNotAllowed,
         Self::Tagged,
@@ -111,6 +115,8 @@ impl Reason {
         Self::NoNextHop,
         Self::BadTunnel,
         Self::Untracked,
+        Self::NatExhausted,
+        Self::BadFragment,
     ];
 
     /// Its short name, for counters.
@@ -151,6 +157,8 @@ impl Reason {
             Self::NoNextHop => "no-next-hop",
             Self::BadTunnel => "bad-tunnel",
             Self::Untracked => "untracked",
+            Self::NatExhausted => "nat-exhausted",
+            Self::BadFragment => "bad-fragment",
         }
     }
 
@@ -192,6 +200,8 @@ impl Reason {
             Self::NoNextHop => "would leave through a tunnel whose other end nobody knows a way to",
             Self::BadTunnel => "has tunnel headers that its tunnel does not take",
             Self::Untracked => "can't be followed by connection tracking",
+            Self::NatExhausted => "begins a connection for which no translated address and port is left",
+            Self::BadFragment => "is a fragment that does not fit with the others of its packet",
         }
     }
 }

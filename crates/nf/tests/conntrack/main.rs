@@ -1,0 +1,7 @@
+//! Connection tracking as its users see it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod basic;
+mod helpers;
+mod packets;
+mod translated;
