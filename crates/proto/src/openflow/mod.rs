@@ -12,6 +12,7 @@ pub mod error;
 pub mod field;
 pub mod matching;
 pub mod port;
+pub mod text;
 pub mod value;
 pub mod version;
 
