@@ -1,0 +1,100 @@
+//! Schemas: read, checked and printed.
+
+use netloom_proto::ovsdb::{Json, OPEN_VSWITCH, SERVER, Schema};
+
+const INSTALLED: &str = "/usr/share/openvswitch/vswitch.ovsschema";
+
+#[test]
+fn our_schemas_are_good() {
+    for text in [OPEN_VSWITCH, SERVER] {
+        let schema = Schema::parse(text).unwrap();
+        assert_eq!(Schema::from_json(&schema.to_json()).unwrap(), schema);
+    }
+    let schema = Schema::parse(OPEN_VSWITCH).unwrap();
+    assert_eq!((&*schema.name, &*schema.version, schema.tables.len()), ("Open_vSwitch", "8.3.1", 19));
+}
+
+#[test]
+fn ours_is_the_one_that_is_installed() {
+    let Ok(text) = std::fs::read_to_string(INSTALLED) else {
+        println!("skipped: {INSTALLED} is not there");
+        return;
+    };
+    let (installed, ours) = (Schema::parse(&text).unwrap(), Schema::parse(OPEN_VSWITCH).unwrap());
+    assert_eq!(installed.tables.len(), ours.tables.len());
+    for (a, b) in installed.tables.iter().zip(&ours.tables) {
+        assert_eq!(a.name, b.name);
+        for (one, other) in a.columns.iter().zip(&b.columns) {
+            assert_eq!(one, other, "{}", a.name);
+        }
+        assert_eq!(a, b);
+    }
+    assert_eq!(installed, ours);
+}
+
+#[test]
+fn what_is_wrong_with_a_schema_is_said() {
+    let table = |columns: &str, rest: &str| {
+        format!(r#"{{"name":"d","tables":{{"t":{{"columns":{{{columns}}}{rest}}}}}}}"#)
+    };
+    let column = |ty: &str| table(&format!(r#""c":{{"type":{ty}}}"#), "");
+    for (text, expected) in [
+        (
+            r#"{"name":"d","tables":{},"version":"1.2"}"#.to_owned(),
+            "schema version \"1.2\" not in format x.y.z",
+        ),
+        (r#"{"tables":{}}"#.to_owned(), "Parsing database schema failed: Required 'name' member is missing."),
+        (r#"{"name":"d","tables":{"_t":{}}}"#.to_owned(), "names beginning with \"_\" are reserved"),
+        (r#"{"name":"d","tables":{"t-":{}}}"#.to_owned(), "name must be a valid id"),
+        (table("", ""), "table must have at least one column"),
+        (table(r#""c":{"type":"integer"}"#, r#","maxRows":0"#), "maxRows must be at least 1"),
+        (table(r#""c":{"type":"integer"}"#, r#","indexes":[[]]"#), "index must have at least one column"),
+        (table(r#""c":{"type":"integer"}"#, r#","indexes":[["d"]]"#), "d is not a valid column name"),
+        (
+            table(r#""c":{"type":"integer","ephemeral":true}"#, r#","indexes":[["c"]]"#),
+            "ephemeral columns (such as c) may not be indexed",
+        ),
+        (column(r#""float""#), "\"float\" is not an atomic-type"),
+        (
+            column(r#"{"key":{"type":"integer","minInteger":2,"maxInteger":1}}"#),
+            "minInteger exceeds maxInteger",
+        ),
+        (
+            column(r#"{"key":{"type":"string","minLength":-1}}"#),
+            "minLength out of valid range 0 to 4294967295",
+        ),
+        (column(r#"{"key":"integer","min":2}"#), "ovsdb type fails constraint checks"),
+        (column(r#"{"key":"integer","max":0}"#), "ovsdb type fails constraint checks"),
+        (column(r#"{"key":"integer","max":-1}"#), "bad min or max value"),
+        (
+            column(r#"{"key":{"type":"uuid","refTable":"t","refType":"w"}}"#),
+            "refType must be \"strong\" or \"weak\" (not \"w\")",
+        ),
+        (column(r#"{"key":{"type":"uuid","refTable":"u"}}"#), "column c key refers to undefined table u"),
+        (
+            column(r#"{"key":{"type":"integer","enum":["set",[1]],"minInteger":1}}"#),
+            "Parsing ovsdb type failed: Member 'minInteger' is present but not allowed here.",
+        ),
+    ] {
+        let error = Schema::from_json(&Json::parse(&text).unwrap()).unwrap_err();
+        assert_eq!(error.details(), Some(expected), "{text}");
+        assert_eq!(error.tag(), "syntax error");
+    }
+}
+
+#[test]
+fn what_would_lose_rows_is_put_right() {
+    let schema = Schema::parse(
+        r#"{"name":"d","tables":{"r":{"isRoot":true,"columns":{
+          "keeps":{"type":{"key":{"type":"uuid","refTable":"l"}},"ephemeral":true},
+          "sees":{"type":{"key":{"type":"uuid","refTable":"l","refType":"weak"}},"mutable":false}}},
+          "l":{"columns":{"c":{"type":"integer"}}}}}"#,
+    )
+    .unwrap();
+    let root = &schema.tables[1];
+    assert!(root.columns[2].persistent && root.columns[3].mutable && !schema.tables[0].is_root);
+    // Without any root every table is one.
+    let old = Schema::parse(r#"{"name":"d","tables":{"t":{"columns":{"c":{"type":"integer"}}}}}"#).unwrap();
+    assert!(old.tables[0].is_root);
+    assert!(!old.to_json().text().contains("isRoot"));
+}
