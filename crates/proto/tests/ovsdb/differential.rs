@@ -46,20 +46,27 @@ fn the_real_server_does_the_same() {
     };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[11; 32]);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    let (mut count, mut same_details, mut failed) = (0, 0, 0);
-    for _ in 0..150 {
+    let (mut count, mut same_details, mut failed, mut fell) = (0, 0, 0, 0);
+    'next: for _ in 0..150 {
         let some = transactions(20).new_tree(&mut runner).unwrap().current();
         let mut server = Server::new(UuidSource::new([5; 4]));
         server.add_database(Database::new(schema()), Box::new(Forgetful)).unwrap();
         let id = server.open_session(false);
         let clear = r#"{"id":0,"method":"transact","params":["small",{"op":"delete","table":"root","where":[]},
             {"op":"update","table":"leaf","where":[],"row":{"next":["set",[]],"deep":["set",[]]}}]}"#;
-        peer.ask(clear);
+        peer.ask(clear).unwrap();
         for operations in &some {
             let mut params = vec![Json::string("small")];
             params.extend(operations.iter().cloned());
             let message = format!("{{\"id\":1,\"method\":\"transact\",\"params\":{}}}", Json::Array(params));
-            let theirs = peer.ask(&message);
+            // It has faults of its own: multiplying a negative integer by zero makes it fall over.
+            let Some(theirs) = peer.ask(&message) else {
+                println!("ovsdb-server fell over: {message}");
+                fell += 1;
+                drop(peer);
+                peer = Peer::start("differential", SCHEMA).unwrap();
+                continue 'next;
+            };
             let ours = ask(&mut server, id, &message).pop().unwrap();
             assert_eq!(comparable(&ours), comparable(&theirs), "{message}\n{ours}\n{theirs}");
             count += 1;
@@ -67,11 +74,11 @@ fn the_real_server_does_the_same() {
                 failed += 1;
                 same_details += usize::from(ours.get("result") == theirs.get("result"));
             }
-            let (ours, theirs) = (ask(&mut server, id, &dump()).pop().unwrap(), peer.ask(&dump()));
+            let (ours, theirs) = (ask(&mut server, id, &dump()).pop().unwrap(), peer.ask(&dump()).unwrap());
             assert_eq!(ours.get("result"), theirs.get("result"), "after {message}");
         }
     }
-    println!("{count} transactions, {failed} failed, {same_details} of them in the same words");
+    println!("{count} transactions, {failed} failed, {same_details} of them in the same words, {fell} falls");
     // Where several things are wrong at once it is chance which one is said.
     assert!(same_details * 10 > failed * 8, "{same_details} of {failed}");
 }
