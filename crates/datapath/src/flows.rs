@@ -6,7 +6,7 @@
 //! Costs: about 200 octets for a flow. Ageing looks at a few flows per turn, so that no turn is long.
 
 use crate::brain::{Answer, Tag, Used};
-use netloom_mem::PortNumber;
+use netloom_mem::{PortNumber, prefetch};
 use netloom_nf::{Program, Reason, Shape};
 use netloom_table::megaflow::{self, BATCH, Bounds, Flow, Megaflows, Place, Statistics};
 use netloom_table::{Key, Mask};
@@ -114,13 +114,37 @@ impl Flows {
     #[inline]
     pub(crate) fn find_batch(&mut self, keys: &[Key; BATCH], count: usize, found: &mut [Flow; BATCH]) {
         self.cache.find_batch(keys, count, found);
-        // Entries of many flows lie far apart: they are fetched while the first is worked on.
         if self.entries.len() > BATCH {
-            for flow in found.iter().take(count) {
-                if let Some(entry) = self.entries.get(*flow as usize) {
-                    netloom_mem::prefetch(entry);
+            self.fetch(&found[..count]);
+        }
+    }
+
+    /// Has what many flows need, which lies far apart, fetched from memory for all at once: entries, and programs of several
+    /// steps.
+    #[inline]
+    fn fetch(&self, found: &[Flow]) {
+        for flow in found {
+            if let Some(entry) = self.entries.get(*flow as usize) {
+                prefetch(entry);
+            }
+        }
+        let mut steps = 0_u32;
+        for (index, flow) in found.iter().enumerate() {
+            let shape = self.entries.get(*flow as usize).map(|entry| &entry.shape);
+            if !matches!(shape, None | Some(Shape::Output(_) | Shape::Drop(_))) {
+                steps |= 1 << index;
+                if let Some(rest) = self.rests.get(*flow as usize) {
+                    prefetch(rest);
                 }
             }
+        }
+        while steps != 0 {
+            if let Some(first) =
+                self.program(found[steps.trailing_zeros() as usize]).and_then(|it| it.actions().first())
+            {
+                prefetch(first);
+            }
+            steps &= steps - 1;
         }
     }
 
@@ -154,7 +178,8 @@ impl Flows {
             return None;
         }
         let flow = self.free.last().copied().unwrap_or(self.entries.len() as Flow);
-        let place = self.cache.insert(key, &answer.mask, flow).ok()?;
+        let mask = self.cache.fit(&answer.mask);
+        let place = self.cache.insert(key, &mask, flow).ok()?;
         *of_port += 1;
         self.births = self.births.wrapping_add(1);
         let entry = Entry {

@@ -10,7 +10,7 @@ use crate::links::Side;
 use crate::share::Share;
 use crate::watch::Fate;
 use netloom_mem::{BATCH, Batch, Label, Offload, PortNumber, ReceiveQueue, Wake};
-use netloom_nf::{Program, Reason};
+use netloom_nf::{Program, Reason, Shape};
 use netloom_table::Key;
 use netloom_table::key::{Layers, extract};
 use netloom_table::megaflow::Flow;
@@ -440,7 +440,12 @@ impl Worker {
             entry.octets += octets;
             entry.used = now;
             let shape = entry.shape;
-            let (program, key) = (self.flows.program(flow), &self.keys[index]);
+            // Most programs are told by their shape: what is not needed is not fetched from memory.
+            let program = match shape {
+                Shape::Output(_) | Shape::Drop(_) => None,
+                _ => self.flows.program(flow),
+            };
+            let key = &self.keys[index];
             let outcome = self.exit.run(&mut self.batch, index, shape, program, key, now);
             if outcome != Outcome::Sent {
                 self.conclude(place, outcome);

@@ -12,12 +12,14 @@
 //! - *Disjoint*: whoever inserts takes care that no packet fits two flows; so the first find is the right one, and the
 //!   order of the subtables does not matter.
 //! - *Transparent*: rows and the signature cache never change a result, only how soon it is found.
+//! - Every mask is as coarse as what was looked at, until there are many ([`Megaflows::fit`]).
 //! - Numbers of masks and flows are bounded; an insertion beyond is refused, never another flow pushed out.
 //!
 //! Costs: a find in a subtable touches two cache lines (bucket, record); a batch has them fetched together. With up to
 //! [`DIRECT`] subtables the signature cache is passed over, because verifying a guess costs as much as asking them. A port whose
 //! packets come in rows of one flow pays one comparison for each, whatever others have filled the cache with.
 
+mod economy;
 mod signature;
 mod subtable;
 
@@ -240,7 +242,11 @@ impl Megaflows {
         let rest = wanted;
         self.find_rest(keys, wanted, found);
         // A whole batch of one flow begins a row.
-        if count == BATCH && rest == u32::MAX && found[0] != NONE && found.iter().all(|flow| *flow == found[0]) {
+        if count == BATCH
+            && rest == u32::MAX
+            && found[0] != NONE
+            && found.iter().all(|flow| *flow == found[0])
+        {
             self.rows[row] = self.place_of(&keys[0]);
         }
     }
@@ -272,7 +278,9 @@ impl Megaflows {
     /// The subtable and the record of a key.
     #[cold]
     fn place_of(&self, key: &Key) -> Option<(u16, u32)> {
-        self.order.iter().find_map(|number| Some((*number, self.subtables[usize::from(*number)].record(key)?)))
+        self.order
+            .iter()
+            .find_map(|number| Some((*number, self.subtables[usize::from(*number)].record(key)?)))
     }
 
     fn find_rest(&mut self, keys: &[Key; BATCH], mut wanted: u32, found: &mut [Flow; BATCH]) {

@@ -198,7 +198,10 @@ fn token_buckets_are_asked_first() {
     let port = bridge.ports()[&1].clone();
     let (all, storm) =
         (Action::Meter(port.meter(MeterKind::Rate)), Action::Meter(port.meter(MeterKind::Storm)));
-    assert_eq!(bridge.decide(&packet(1, 1, 2, None), 0).program.actions(), [all.clone(), storm, Action::Output(2)]);
+    assert_eq!(
+        bridge.decide(&packet(1, 1, 2, None), 0).program.actions(),
+        [all.clone(), storm, Action::Output(2)]
+    );
     bridge.decide(&packet(2, 2, 1, None), 0);
     assert_eq!(bridge.decide(&packet(1, 1, 2, None), 0).program.actions(), [all, Action::Output(2)]);
 }
