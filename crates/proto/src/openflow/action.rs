@@ -9,6 +9,24 @@
 //!
 //! Invariants: [`Action`] is at most 32 octets. What is larger is on the heap.
 
+mod check;
+mod ct;
+mod encap;
+mod instruction;
+mod learn;
+mod raw;
+mod read;
+mod tlv;
+mod verify;
+mod write;
+
+pub use check::{Limits, check};
+pub use instruction::{
+    Context, put_actions, put_instructions, take_action_set, take_actions, take_instructions,
+};
+pub use tlv::fit_tun_metadata;
+pub use verify::verify;
+
 use super::field::FieldId;
 use super::port::OfPort;
 use super::value::{Subfield, Value};

@@ -30,10 +30,11 @@ mod fixed;
 mod oxm;
 mod window;
 
+pub(crate) use oxm::apart_from_exact;
 pub use oxm::{Cookie, Rules, put_entry, take_entry};
 
 use super::field::{FieldId, Prerequisite, flags};
-use super::value::Value;
+use super::value::{Subfield, Value};
 use std::fmt;
 
 /// EtherTypes and protocols that decide what fields mean.
@@ -187,6 +188,23 @@ impl Match {
         if field.get().prerequisite != Prerequisite::Nothing && self.position(FieldId::PACKET_TYPE).is_err() {
             self.put_home(FieldId::PACKET_TYPE, Value::zero(4), Value::ones(4));
         }
+    }
+
+    /// Matches some bits of a field, beside those of it that are matched already. The bits are the low ones of `value`.
+    pub fn add_bits(&mut self, bits: Subfield, value: &Value) {
+        let octets = if bits.field.get().is_variable() {
+            usize::from(bits.offset + bits.bits).div_ceil(8)
+        } else {
+            usize::from(bits.field.get().octets)
+        };
+        let nothing = || (Value::zero(octets), Value::zero(octets));
+        let (mut values, mut mask) = self.get(bits.field).unwrap_or_else(nothing);
+        if values.len() < octets {
+            (values, mask) = (values.resized(octets), mask.resized(octets));
+        }
+        bits.write(&mut values, value);
+        bits.write(&mut mask, &Value::ones(usize::from(bits.bits).div_ceil(8)));
+        self.set_masked(bits.field, &values, &mask);
     }
 
     /// Says nothing about a field or window any more.

@@ -84,12 +84,22 @@ impl<'a> Raw<'a> {
     fn entry(&self) -> Option<Entry> {
         let field = self.field()?;
         let value = Value::from_octets(self.value)?;
-        let mask = match self.mask {
-            Some(mask) => Value::from_octets(mask)?,
-            None => Value::ones(value.len()),
+        let Some(mask) = self.mask else {
+            let mask = Value::ones(value.len());
+            return Some(Entry { field, value, mask });
         };
+        let mask = Value::from_octets(mask)?;
+        let (value, mask) = apart_from_exact(field, &value, &mask).unwrap_or((value, mask));
         Some(Entry { field, value, mask })
     }
+}
+
+/// Tunnel metadata is as long as its option, which may be longer than what a peer writes of it. A mask of ones that was
+/// written says nothing of what is in front of it: a zero there tells it from a value without a mask.
+pub(crate) fn apart_from_exact(field: FieldId, value: &Value, mask: &Value) -> Option<(Value, Value)> {
+    let room = value.len() < usize::from(field.get().octets);
+    let ambiguous = field.get().is_variable() && mask.is_all_ones() && room && !mask.is_empty();
+    ambiguous.then(|| (value.resized(value.len() + 1), mask.resized(mask.len() + 1)))
 }
 
 /// Reads one entry: a field with its value, and its mask or ones. The length of the field must be right.

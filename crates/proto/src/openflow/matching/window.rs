@@ -93,6 +93,8 @@ pub(super) fn set(of: &mut Match, field: FieldId, value: &Value, mask: &Value) {
     let row = field.get();
     if row.is_variable() {
         let octets = value.len().max(mask.len()).min(usize::from(row.octets));
+        // Where no bit counts the option's presence does, whatever its length is.
+        let octets = if mask.is_zero() { 0 } else { octets };
         let mask = mask.resized(octets);
         of.put_home(field, value.resized(octets).and(&mask), mask);
         return;
