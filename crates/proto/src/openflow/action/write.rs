@@ -403,11 +403,13 @@ impl Writing<'_> {
                 out.patch_length(start, start + 2);
                 out.pad(start, ALIGNMENT);
             };
+            // Properties of 16 bits are written with their padding.
+            let padded = |value: u16| [value.to_be_bytes(), [0; 2]].concat();
             if controller.max_len != u16::MAX {
-                put(property::MAX_LEN, &controller.max_len.to_be_bytes());
+                put(property::MAX_LEN, &padded(controller.max_len));
             }
             if controller.controller_id != 0 {
-                put(property::CONTROLLER_ID, &controller.controller_id.to_be_bytes());
+                put(property::CONTROLLER_ID, &padded(controller.controller_id));
             }
             if controller.reason != REASON_ACTION {
                 put(property::REASON, &[controller.reason]);

@@ -200,9 +200,9 @@ impl Field {
     #[must_use]
     pub fn header(&self, version: Option<super::Version>) -> Option<&'static Header> {
         let wire = version.map_or(0, super::Version::wire);
-        let mut chosen = None;
+        let mut chosen: Option<&'static Header> = None;
         for header in self.headers {
-            if chosen.is_none() || wire >= header.first {
+            if chosen.is_none_or(|chosen| wire >= header.first && header.first > chosen.first) {
                 chosen = Some(header);
             }
         }

@@ -306,12 +306,26 @@ impl Entries<'_> {
 
     fn put(&mut self, field: FieldId) {
         let Some((value, mask)) = self.of.get(field) else { return };
-        let row = field.get();
+        if field.get().is_variable() {
+            return self.put_variable(field, &value, &mask);
+        }
         // Of these OVS never takes the mask for whole, since it has bits that no mask has.
         let always = matches!(field, FieldId::CT_STATE | FieldId::TUN_FLAGS);
-        let exact =
-            if row.is_variable() { mask.is_all_ones() && !mask.is_empty() } else { mask == row.ones() };
-        self.raw(field, &value, (always || !exact).then_some(&mask));
+        let exact = !always && mask == field.get().ones();
+        self.raw(field, &value, (!exact).then_some(&mask));
+    }
+
+    fn put_variable(&mut self, field: FieldId, value: &Value, mask: &Value) {
+        if !mask.is_empty() && mask.is_all_ones() {
+            return self.raw(field, value, None);
+        }
+        // The zero that tells a mask of ones from no mask is not written: the header tells.
+        match mask.octets() {
+            [0, rest @ ..] if !rest.is_empty() && rest.iter().all(|octet| *octet == 0xff) => {
+                self.raw(field, &value.resized(rest.len()), Some(&mask.resized(rest.len())));
+            }
+            _ => self.raw(field, value, Some(mask)),
+        }
     }
 
     fn each(&mut self, fields: &[FieldId]) {
