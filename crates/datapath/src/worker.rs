@@ -68,6 +68,8 @@ pub struct Worker {
     /// The version of the changes that the flows know.
     seen: u64,
     turns: u64,
+    /// When the last one began.
+    looked: u64,
     labels: [Label; BATCH],
     /// No queue is touched, until it is told to go on.
     paused: bool,
@@ -106,6 +108,7 @@ impl Worker {
             clock,
             released: 0,
             turns: 0,
+            looked: 0,
             labels: [Label::default(); BATCH],
             paused: false,
             stop: false,
@@ -121,6 +124,7 @@ impl Worker {
     /// One turn over all ports; gives the number of packets that came.
     pub fn turn(&mut self) -> usize {
         let now = self.now();
+        self.looked = now;
         self.exit.watches.time = now;
         if self.inbox.changes.version() != self.seen {
             self.catch_up();
@@ -164,6 +168,12 @@ impl Worker {
         self.inbox.counters.turns.add(1);
         self.inbox.counters.busy_turns.add(u64::from(packets > 0));
         packets
+    }
+
+    /// When the last turn began.
+    #[must_use]
+    pub const fn looked(&self) -> u64 {
+        self.looked
     }
 
     fn now(&self) -> u64 {
