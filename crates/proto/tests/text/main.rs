@@ -1,9 +1,13 @@
 //! The text language of flows against Open vSwitch: against its own test files where Debian's `openvswitch-source` is
 //! installed, and against the real `ovs-ofctl` where that is.
 
+mod generate;
+mod oracle;
 mod suite;
 
-use netloom_proto::openflow::text::{self, FlowCommand, Names};
+use netloom_proto::openflow::text::{self, DEFAULT_PRIORITY, FlowCommand, Names};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 
 /// What `ovs-ofctl parse-flow` says is wrong with a flow, by us.
 fn complaint(flow: &str) -> Option<String> {
@@ -61,4 +65,76 @@ fn forms_of_openflow_are_those_of_open_vswitch() {
     }
     println!("forms of OpenFlow: {count} of {count} alike");
     assert!(count > 100, "only {count} were found");
+}
+
+/// Random values of a strategy, the same in every run.
+fn sample<T: std::fmt::Debug>(strategy: &impl Strategy<Value = T>, count: usize) -> Vec<T> {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    (0..count).map(|_| strategy.new_tree(&mut runner).unwrap().current()).collect()
+}
+
+/// Matches that we print are read and printed alike by the real tool.
+#[test]
+fn the_real_tool_prints_matches_alike() {
+    let matches = sample(&generate::matches(), 3000);
+    let lines: Vec<String> =
+        matches.iter().map(|fields| text::print_match(fields, DEFAULT_PRIORITY, &Names::new())).collect();
+    let file: String = lines.iter().map(|line| format!("{line} actions=drop\n")).collect();
+    let Some(printed) = oracle::parse_flows(&["-O", "OpenFlow15"], &file) else { return };
+    let printed = printed.unwrap();
+    assert_eq!(printed.len(), lines.len());
+    let mut different = Vec::new();
+    for (ours, theirs) in lines.iter().zip(&printed) {
+        let ours = if ours.is_empty() { String::new() } else { format!("{ours} ") };
+        if format!("ADD table:255 {ours}actions=drop") != *theirs {
+            different.push(format!("here {ours}\nOVS  {theirs}"));
+        }
+    }
+    println!("matches: {} of {} printed alike", lines.len() - different.len(), lines.len());
+    assert!(
+        different.is_empty(),
+        "{} differ, such as\n{}",
+        different.len(),
+        different[..different.len().min(5)].join("\n")
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// What is printed of a match is read as the same match.
+    #[test]
+    fn matches_are_read_as_they_are_printed(fields in generate::matches()) {
+        let text = text::print_match(&fields, DEFAULT_PRIORITY, &Names::new());
+        let read = text::parse_match(&text, &Names::new());
+        prop_assert_eq!(read.as_ref(), Ok(&fields), "{}", text);
+    }
+
+    /// What is printed of actions is read as the same actions.
+    #[test]
+    fn actions_are_read_as_they_are_printed(actions in generate::lists()) {
+        let text = text::print_actions(&actions, &Names::new());
+        let read = text::parse_instructions(&text, &Names::new()).map(|(actions, _)| actions);
+        prop_assert_eq!(read.as_ref(), Ok(&actions), "{}", text);
+    }
+
+    /// No text panics, and errors have a place within it.
+    #[test]
+    fn no_text_panics(text in "[a-z_0-9=:(),/.>\\[\\] #\"é+|*-]{0,60}", dense in any::<[prop::sample::Index; 12]>()) {
+        const PIECES: [&str; 40] = [
+            "actions=", "load:", "set_field:", "->", "reg0", "[", "]", "..", "ct(", "nat(src=", "learn(", "clone(", ")",
+            ",", "=", "1", "0x", "-", "/", ":", "tcp", "ct_state", "+trk", "nw_src", "1.2.3.4", "fe80::", "encap(nsh(",
+            "tlv(", "bundle(", "multipath(", "eth_src", "hrw", "members:", "conjunction(", "note:", "enqueue:", "move:",
+            "tun_metadata0", "packet_type=(", "controller(userdata=",
+        ];
+        let dense: String = dense.iter().map(|index| PIECES[index.index(PIECES.len())]).collect();
+        for text in [text, dense] {
+            let _ = text::parse_match(&text, &Names::new());
+            let _ = text::parse_packet(&text, &Names::new());
+            let _ = text::parse_instructions(&text, &Names::new());
+            if let Err(error) = text::parse_flow(&text, None, &Names::new()) {
+                prop_assert!(error.at <= text.len());
+            }
+        }
+    }
 }
