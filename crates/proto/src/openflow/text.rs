@@ -38,10 +38,10 @@ pub use names::{Names, quoted};
 pub use number::duration;
 pub use protocols::Protocols;
 
+use super::Value;
 use super::action::Action;
 use super::field::FieldId;
 use super::matching::Match;
-use super::{OfError, Value};
 use action::{ActionReader, Outer};
 use match_print::Fields;
 use piece::Piece;
@@ -114,16 +114,6 @@ fn parse_list(text: &str, instructions: bool, names: &Names) -> Parsed<(Vec<Acti
     let actions =
         reader.list(Piece::whole(text), instructions, Outer::None).map_err(|error| error.locate(text))?;
     Ok((actions, reader.protocols))
-}
-
-/// Whether a flow in `table` (255 if none is named) that matches `fields` can have `actions`, and which forms of OpenFlow
-/// can then carry them.
-///
-/// # Errors
-///
-/// The error that a switch answers with.
-pub fn check_actions(actions: &[Action], fields: &Match, table: u8) -> Result<Protocols, OfError> {
-    action::check(actions, fields, table)
 }
 
 /// Prints a match; `priority=` comes first unless it is [`DEFAULT_PRIORITY`].

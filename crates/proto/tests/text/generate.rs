@@ -152,6 +152,10 @@ pub(crate) fn matches() -> impl Strategy<Value = Match> {
                     set(&mut fields, allowed[index.index(allowed.len())], numbers);
                 }
             }
+            // Later fragments have no ports, and what was drawn may have taken away what something else needs.
+            let lost: Vec<_> =
+                fields.iter().map(|entry| entry.field).filter(|field| !fields.allows(*field)).collect();
+            lost.into_iter().for_each(|field| fields.clear(field));
             fields
         },
     )

@@ -2,6 +2,7 @@
 //! installed, and against the real `ovs-ofctl` where that is.
 
 mod generate;
+mod octets;
 mod oracle;
 mod suite;
 
@@ -73,30 +74,53 @@ fn sample<T: std::fmt::Debug>(strategy: &impl Strategy<Value = T>, count: usize)
     (0..count).map(|_| strategy.new_tree(&mut runner).unwrap().current()).collect()
 }
 
-/// Matches that we print are read and printed alike by the real tool.
-#[test]
-fn the_real_tool_prints_matches_alike() {
-    let matches = sample(&generate::matches(), 3000);
-    let lines: Vec<String> =
-        matches.iter().map(|fields| text::print_match(fields, DEFAULT_PRIORITY, &Names::new())).collect();
+/// Open vSwitch takes the digits at the front of an IPv6 mask for a prefix length, and fails at what is behind them.
+fn confuses_open_vswitch(term: &str) -> bool {
+    term.split_once('/')
+        .is_some_and(|(_, mask)| mask.starts_with(|c: char| c.is_ascii_digit()) && mask.contains(':'))
+        && term.contains("ipv6")
+        || term.starts_with("nd_target") && term.contains('/')
+}
+
+/// Matches that we print are read and printed alike by the real tool, which sends them to itself in `options`' form.
+fn compare_matches(options: &[&str], untold: &[&str]) {
+    let lines: Vec<String> = sample(&generate::matches(), 3000)
+        .iter()
+        .map(|fields| text::print_match(fields, DEFAULT_PRIORITY, &Names::new()))
+        .filter(|line| !line.split(',').any(confuses_open_vswitch))
+        .filter(|line| !untold.iter().any(|word| line.contains(word)))
+        .collect();
     let file: String = lines.iter().map(|line| format!("{line} actions=drop\n")).collect();
-    let Some(printed) = oracle::parse_flows(&["-O", "OpenFlow15"], &file) else { return };
+    let Some(printed) = oracle::parse_flows(options, &file) else { return };
     let printed = printed.unwrap();
     assert_eq!(printed.len(), lines.len());
     let mut different = Vec::new();
     for (ours, theirs) in lines.iter().zip(&printed) {
         let ours = if ours.is_empty() { String::new() } else { format!("{ours} ") };
-        if format!("ADD table:255 {ours}actions=drop") != *theirs {
+        if format!("ADD {ours}actions=drop") != *theirs {
             different.push(format!("here {ours}\nOVS  {theirs}"));
         }
     }
-    println!("matches: {} of {} printed alike", lines.len() - different.len(), lines.len());
+    println!("matches with {options:?}: {} of {} printed alike", lines.len() - different.len(), lines.len());
+    assert!(lines.len() > 2000);
     assert!(
         different.is_empty(),
         "{} differ, such as\n{}",
         different.len(),
         different[..different.len().min(5)].join("\n")
     );
+}
+
+#[test]
+fn the_real_tool_prints_matches_alike_in_openflow_15() {
+    // Tag control words under any mask cannot be told there.
+    compare_matches(&["-O", "OpenFlow15"], &["vlan_tci="]);
+}
+
+#[test]
+fn the_real_tool_prints_matches_alike_in_nxm() {
+    // Packets without Ethernet cannot be told there.
+    compare_matches(&["-F", "nxm"], &["packet_type="]);
 }
 
 proptest! {

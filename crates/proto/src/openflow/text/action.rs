@@ -6,7 +6,6 @@
 //!
 //! Depth is bounded by [`super::MAX_DEPTH`], and what a list holds by what a message could carry.
 
-mod check;
 mod connection;
 mod encap;
 mod fields;
@@ -16,7 +15,6 @@ mod output;
 pub(super) mod print;
 mod verify;
 
-pub(super) use check::check;
 pub(super) use verify::Outer;
 
 use super::super::OfPort;

@@ -1,10 +1,10 @@
 //! Flows as text: what they match, what they do, and what is said about them besides.
 
-use super::super::action::Action;
+use super::super::action::{self, Action, Limits};
 use super::super::field::FieldId;
 use super::super::matching::Match;
 use super::super::{OfError, OfPort, Value};
-use super::action::{ActionReader, Outer, check};
+use super::action::{ActionReader, Outer};
 use super::error::{Parsed, Problem, TextError};
 use super::names::{Names, group_or};
 use super::number;
@@ -314,8 +314,10 @@ impl FlowReader<'_> {
             flow.actions = reader.list(piece, true, Outer::None)?;
             flow.protocols &= reader.protocols;
             let mut failed = None;
-            match check(&flow.actions, &flow.fields, flow.table) {
-                Ok(protocols) => flow.protocols &= protocols,
+            match action::check(&flow.actions, &flow.fields, Limits { table: flow.table, ..Limits::NONE }) {
+                Ok(true) => {}
+                // Plain OpenFlow 1.0 skips what a packet does not have; later versions want it matched.
+                Ok(false) => flow.protocols &= Protocols::V10_ANY,
                 Err(error) => failed = Some(error),
             }
             if failed.is_none() && flow.protocols.is_empty() {
