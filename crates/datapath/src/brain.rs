@@ -1,9 +1,10 @@
 //! Who decides: the interface to a bridge, a router, a test.
 
 use netloom_mem::PortNumber;
-use netloom_nf::Program;
+use netloom_nf::{Program, Punt};
 use netloom_table::key::Layers;
 use netloom_table::{Key, Mask};
+use std::sync::Arc;
 
 /// Something that an answer rests on: when it changes, the flows that carry its tag are taken back.
 pub type Tag = u64;
@@ -49,8 +50,34 @@ pub struct Used {
     pub port: PortNumber,
 }
 
+/// A packet that a program gave to the brain ([`netloom_nf::Action::Punt`]), as it was when the program came to that
+/// action.
+#[derive(Debug, Clone)]
+pub struct Heard {
+    /// What the program said about it.
+    pub punt: Arc<Punt>,
+    /// What was extracted of it when it was looked up, and what travelled beside it when it was given: port, recirculation
+    /// number, connection, tunnel, marks, metadata. Of its headers only the octets tell the truth.
+    pub key: Box<Key>,
+    /// Its octets, as many as were asked for.
+    pub octets: Vec<u8>,
+    /// Octets of all of it.
+    pub length: usize,
+}
+
+/// A packet of the brain's own that goes through a program: a packet-out of OpenFlow.
+#[derive(Debug, Clone)]
+pub struct Execution {
+    /// Its octets.
+    pub octets: Vec<u8>,
+    /// What is done with it.
+    pub program: Program,
+    /// What travels beside it, with the port through which it counts as having come; the rest is extracted.
+    pub key: Box<Key>,
+}
+
 /// What the brain wants after it heard something or some time has passed.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Wishes {
     /// What changed: flows that rest on it are taken back.
     pub changed: Vec<Tag>,
@@ -58,6 +85,8 @@ pub struct Wishes {
     pub changed_all: bool,
     /// Frames to send.
     pub send: Vec<(PortNumber, Vec<u8>)>,
+    /// Packets that go through programs.
+    pub execute: Vec<Execution>,
 }
 
 /// Who decides. Each worker has one; those of one bridge share their tables behind it.
@@ -73,6 +102,12 @@ pub trait Brain: Send {
     /// A packet for the brain itself ([`netloom_nf::Action::Brain`]), as it was when the program came to that action.
     fn heard(&mut self, port: PortNumber, octets: Vec<u8>, now: u64) -> Wishes {
         let _ = (port, octets, now);
+        Wishes::default()
+    }
+
+    /// Packets that programs gave to the brain.
+    fn punted(&mut self, heard: Vec<Heard>, now: u64) -> Wishes {
+        let _ = (heard, now);
         Wishes::default()
     }
 }

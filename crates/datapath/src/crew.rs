@@ -15,18 +15,16 @@
 //!
 //! Costs: a move leaves one queue unserved for two turns of the slowest worker.
 
-use crate::balance::{Load, improve};
-use crate::brain::Tag;
-use crate::changes::{Changes, NOBODY};
+mod moves;
+mod settings;
+
+use crate::changes::Changes;
 use crate::counters::{PortCounters, PortTotals, QueueLoad, WorkerCounters};
 use crate::crossing::{Bell, Crossing};
 use crate::flows::FlowReport;
 use crate::inbox::{COMMANDS, Command, Handle, Inbox, PATIENCE, Serving, Side, Way};
-use crate::watch::Watch;
 use netloom_mem::{PortNumber, ReceiveQueue, SendQueue, lane, ring};
 use netloom_nf::link::Cable;
-use netloom_nf::remote::Remote;
-use netloom_nf::{HashBy, Rate, Reason};
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -137,6 +135,8 @@ pub struct Crew {
     ports: BTreeMap<PortNumber, Carried>,
     /// Simulated links of ports, also of those that are not there (yet), with the seeds of their chances.
     links: BTreeMap<PortNumber, (Cable, u64)>,
+    /// Of tunnel ports, by worker.
+    tunnel_counters: BTreeMap<PortNumber, Vec<Arc<PortCounters>>>,
     meanwhile: Option<Box<dyn FnMut() + Send>>,
     looked: u64,
     /// What workers had spent on brought packets when the balance was looked at last.
@@ -192,6 +192,7 @@ pub fn crew(count: usize) -> std::io::Result<(Crew, Vec<Side>)> {
         changes,
         ports: BTreeMap::new(),
         links: BTreeMap::new(),
+        tunnel_counters: BTreeMap::new(),
         meanwhile: None,
         looked: 0,
         brought,
@@ -333,7 +334,11 @@ impl Crew {
     #[must_use]
     pub fn totals(&self, number: PortNumber) -> Option<PortTotals> {
         let mut totals = PortTotals::default();
-        self.ports.get(&number)?.counters.iter().for_each(|counters| totals.add(counters));
+        let counters = self.ports.get(&number).map(|port| &port.counters);
+        counters
+            .or_else(|| self.tunnel_counters.get(&number))?
+            .iter()
+            .for_each(|counters| totals.add(counters));
         Some(totals)
     }
 
@@ -351,128 +356,6 @@ impl Crew {
             carried.queues.iter().enumerate().map(status).collect()
         };
         self.ports.iter().flat_map(of_port).collect()
-    }
-
-    /// Begins, changes or ends (with none) a watch of packets.
-    ///
-    /// # Errors
-    /// When a worker does not take it.
-    pub fn watch(&self, number: u32, watch: Option<&Watch>) -> Result<(), Stuck> {
-        (0..self.handles.len())
-            .try_for_each(|worker| self.tell(worker, Command::Watch(number, watch.cloned().map(Box::new))))
-    }
-
-    /// Flows that rest on these are taken back.
-    pub fn changed(&self, tags: &[Tag]) {
-        if tags.len() > MANY { self.changes.tell_all() } else { self.changes.tell(NOBODY, tags) }
-    }
-
-    /// All flows are taken back.
-    pub fn changed_all(&self) {
-        self.changes.tell_all();
-    }
-
-    /// Sends a frame out of a port.
-    ///
-    /// # Errors
-    /// When the port's worker does not take it.
-    pub fn inject(&self, port: PortNumber, frame: Vec<u8>) -> Result<(), Stuck> {
-        let home = self.ports.get(&port).map_or(0, |carried| carried.home);
-        self.tell(home, Command::Inject(port, frame))
-    }
-
-    /// Makes, changes or takes away the token bucket of [`netloom_nf::Action::Meter`] with this number; the reason is
-    /// that of packets that are one too many. Each worker has one of its own.
-    ///
-    /// # Errors
-    /// When a worker does not take it.
-    pub fn meter(&self, number: u32, rate: Option<(Rate, Reason)>) -> Result<(), Stuck> {
-        (0..self.handles.len()).try_for_each(|worker| self.tell(worker, Command::Meter(number, rate)))
-    }
-
-    /// Limits what goes out of a port, through all workers together.
-    ///
-    /// # Errors
-    /// When a worker does not take it.
-    pub fn limit(&self, port: PortNumber, rate: Option<Rate>) -> Result<(), Stuck> {
-        (0..self.handles.len()).try_for_each(|worker| self.tell(worker, Command::Limit(port, rate)))
-    }
-
-    /// Makes, changes or ends a bond: what programs send to this number, which is no port's, leaves by one of these ports.
-    ///
-    /// # Errors
-    /// When a worker does not take it.
-    pub fn bond(&self, number: PortNumber, members: Option<(HashBy, Vec<PortNumber>)>) -> Result<(), Stuck> {
-        (0..self.handles.len())
-            .try_for_each(|worker| self.tell(worker, Command::Bond(number, members.clone())))
-    }
-
-    /// Makes, changes or ends the stream of [`netloom_nf::Action::Remote`] with this number.
-    ///
-    /// # Errors
-    /// When a worker does not take it.
-    pub fn remote(&self, number: u32, remote: Option<Remote>) -> Result<(), Stuck> {
-        (0..self.handles.len())
-            .try_for_each(|worker| self.tell(worker, Command::Remote(number, remote.clone())))
-    }
-
-    /// Puts a simulated link at a port, or changes it; one that does nothing takes it away. `seed` is that of its chances.
-    /// One worker serves a port with a link; what others send after the link is gone may overtake what is under way.
-    ///
-    /// # Errors
-    /// When a worker does not answer.
-    pub fn link(&mut self, port: PortNumber, cable: Cable, seed: u64) -> Result<(), Stuck> {
-        if cable.is_nothing() {
-            self.links.remove(&port);
-        } else {
-            self.links.insert(port, (cable, seed));
-        }
-        match self.ports.get(&port).map(|carried| carried.home) {
-            Some(home) => {
-                self.gather(port)?;
-                self.tell_link(port, home, &cable, seed)
-            }
-            // Nobody knows who had it; nobody needs to know before it comes.
-            None => (0..self.handles.len()).try_for_each(|worker| {
-                let cable = Box::default();
-                self.tell(worker, Command::Link { port, cable, seed, here: true })
-            }),
-        }
-    }
-
-    fn tell_link(&self, port: PortNumber, home: usize, cable: &Cable, seed: u64) -> Result<(), Stuck> {
-        (0..self.handles.len()).try_for_each(|worker| {
-            let (cable, here) = (Box::new(*cable), worker == home);
-            self.tell(worker, Command::Link { port, cable, seed, here })
-        })
-    }
-
-    /// Whether one worker serves all queues of a port and keeps them.
-    ///
-    /// # Errors
-    /// When a worker does not answer.
-    pub fn keep_together(&mut self, port: PortNumber, together: bool) -> Result<(), Stuck> {
-        if let Some(carried) = self.ports.get_mut(&port) {
-            carried.together = together;
-        }
-        self.gather(port)
-    }
-
-    /// Whether a port's queues stay with one worker.
-    fn is_gathered(&self, port: PortNumber) -> bool {
-        self.links.contains_key(&port) || self.ports.get(&port).is_some_and(|carried| carried.together)
-    }
-
-    /// Brings the queues of a port to its home, if they belong together.
-    fn gather(&mut self, port: PortNumber) -> Result<(), Stuck> {
-        let Some(carried) = self.ports.get(&port) else { return Ok(()) };
-        let (home, count) = (carried.home, carried.queues.len());
-        if self.is_gathered(port) {
-            for index in 0..count {
-                self.move_queue(port, index, home)?;
-            }
-        }
-        Ok(())
     }
 
     /// The flows of each worker.
@@ -531,84 +414,6 @@ impl Crew {
     /// When a worker does not take it.
     pub fn resume(&self) -> Result<(), Stuck> {
         (0..self.handles.len()).try_for_each(|worker| self.tell(worker, Command::Resume))
-    }
-
-    /// Gives a queue to another worker; false when there is nothing to be done.
-    ///
-    /// # Errors
-    /// When a worker does not answer; then the queue stays where it was.
-    pub fn move_queue(&mut self, port: PortNumber, index: usize, to: usize) -> Result<bool, Stuck> {
-        let carried = self.ports.get(&port);
-        let Some(from) = carried.and_then(|carried| carried.queues.get(index)).map(|placed| placed.worker)
-        else {
-            return Ok(false);
-        };
-        if from == to || to >= self.handles.len() {
-            return Ok(false);
-        }
-        let (sender, answer) = channel();
-        self.tell(from, Command::Release(port, index, sender))?;
-        let Some(serving) = self.wait(from, &answer)? else { return Ok(false) };
-        if let Err(stuck) = self.drain(from) {
-            self.tell(from, Command::Serve(serving))?;
-            return Err(stuck);
-        }
-        self.tell(to, Command::Serve(serving))?;
-        if let Some(placed) = self.ports.get_mut(&port).and_then(|carried| carried.queues.get_mut(index)) {
-            placed.worker = to;
-        }
-        Ok(true)
-    }
-
-    /// Waits until all workers but one (or none) have sent what was brought to them before.
-    fn drain(&mut self, but: usize) -> Result<(), Stuck> {
-        let mut answers = Vec::new();
-        for worker in (0..self.handles.len()).filter(|worker| *worker != but) {
-            let (to, from) = channel();
-            self.tell(worker, Command::Drain(to))?;
-            answers.push((worker, from));
-        }
-        answers.into_iter().try_for_each(|(worker, from)| self.wait(worker, &from))
-    }
-
-    /// Moves queues from busy workers to idle ones, if it is worth it and the last look was long ago.
-    ///
-    /// # Errors
-    /// When a worker does not answer.
-    pub fn balance(&mut self, now: u64) -> Result<Vec<Move>, Stuck> {
-        let span = now.saturating_sub(self.looked);
-        if self.handles.len() < 2 || span < INTERVAL {
-            return Ok(Vec::new());
-        }
-        self.looked = now;
-        let (mut loads, mut queues) = (Vec::new(), Vec::new());
-        let mut others: Vec<u64> = Vec::new();
-        for (handle, seen) in self.handles.iter().zip(&mut self.brought) {
-            let total = handle.counters.brought.get();
-            others.push(total - std::mem::replace(seen, total));
-        }
-        for (port, carried) in &mut self.ports {
-            for (index, placed) in carried.queues.iter_mut().enumerate() {
-                let total = placed.load.nanoseconds.get();
-                let nanoseconds = total - std::mem::replace(&mut placed.seen, total);
-                if !carried.together && !self.links.contains_key(port) {
-                    loads.push(Load { worker: placed.worker, nanoseconds });
-                    queues.push((*port, index));
-                } else if let Some(other) = others.get_mut(placed.worker) {
-                    *other += nanoseconds;
-                }
-            }
-        }
-        let mut moves = Vec::new();
-        for _ in 0..self.handles.len() {
-            let Some((place, to)) = improve(&loads, &others, span) else { break };
-            let (Some(load), Some((port, index))) = (loads.get_mut(place), queues.get(place)) else { break };
-            let from = std::mem::replace(&mut load.worker, to);
-            if self.move_queue(*port, *index, to)? {
-                moves.push(Move { port: *port, index: *index, from, to });
-            }
-        }
-        Ok(moves)
     }
 
     /// Ends all workers' loops.

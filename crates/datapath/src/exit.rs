@@ -4,6 +4,10 @@
 //! sent at once, after what was staged for the port before. What another worker has to send is brought to it as it is:
 //! that worker knows what the port takes, and keeps its limit and its simulated link.
 
+use self::again::Again;
+use self::connect::Tracked;
+use self::tunnels::Templates;
+use crate::brain::Heard;
 use crate::counters::PortCounters;
 use crate::crossing::Crossing;
 use crate::inbox::Way;
@@ -12,18 +16,28 @@ use crate::watch::Watches;
 use netloom_mem::{BATCH, Batch, Label, PortError, PortNumber, Segmentation, SendQueue};
 use netloom_nf::link::Cable;
 use netloom_nf::remote::Remote;
+use netloom_nf::rewrite::Layout;
+use netloom_nf::tunnel::Tunnels;
 use netloom_nf::{
-    Action, Balance, Bucket, Program, Rate, Reason, Segmenter, Shape, complete_checksum, pop_vlan, push_vlan,
-    set_vlan,
+    Action, Balance, Bucket, Program, Rate, Reason, Segmenter, Shape, SharedMeter, complete_checksum,
+    pop_vlan, push_vlan, set_vlan,
 };
 use netloom_table::Key;
+use netloom_table::key::Layers;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+pub(crate) mod again;
+mod compose;
+mod connect;
 mod members;
+mod punts;
+mod tunnels;
 
 /// Most ports of a data path.
 const PORTS: usize = 65_536;
+/// Shared meters have lower numbers.
+const METERS: usize = 1 << 20;
 
 struct Output {
     number: PortNumber,
@@ -86,6 +100,32 @@ pub(crate) struct Exit {
     own: Batch,
     /// Packets for the brain.
     pub(crate) copies: Vec<Vec<u8>>,
+    /// Packets that the brain wants to know more about.
+    pub(crate) heard: Vec<Heard>,
+    /// Meters that all workers share, by number.
+    police: Vec<Option<Arc<SharedMeter>>>,
+    tunnels: Arc<Tunnels>,
+    tunnel_counters: HashMap<PortNumber, Arc<PortCounters>>,
+    templates: HashMap<PortNumber, Templates>,
+    /// Packets that are looked up again.
+    pub(crate) again: Vec<Again>,
+    /// Their frames, where those are copies.
+    pub(crate) copied: Vec<Batch>,
+    /// The batch that is being dealt with, as in [`again::FramePlace`].
+    pub(crate) current: usize,
+    /// How often the packet that is being dealt with was looked up again.
+    pub(crate) depth: u8,
+    /// What connection tracking knows of it.
+    pub(crate) tracked: Tracked,
+    /// The same for all packets that are being dealt with, if they are looked up again.
+    known: Vec<(Tracked, u8)>,
+    /// Memory that is used again: batches, keys, a key, octets.
+    spare: Vec<Batch>,
+    keys: Vec<Box<Key>>,
+    scratch: Box<Key>,
+    octets: Vec<u8>,
+    /// State of the generator of chances; never zero.
+    random: u64,
 }
 
 /// What came of a packet.
@@ -93,13 +133,16 @@ pub(crate) struct Exit {
 pub(crate) enum Outcome {
     /// It was sent, or at least staged, or is for the brain.
     Sent,
+    /// It is looked up again, in its place.
+    Again,
     /// It is lost.
     Dropped(Reason),
 }
 
 impl Exit {
-    pub(crate) fn new(crossing: Crossing) -> Self {
-        Self { crossing, ..Self::default() }
+    /// Without ports; `seed` is that of chances.
+    pub(crate) fn new(crossing: Crossing, seed: u64) -> Self {
+        Self { crossing, random: seed | 1, ..Self::default() }
     }
 
     pub(crate) fn add(&mut self, way: Way) {
@@ -141,6 +184,17 @@ impl Exit {
             Some((rate, reason)) => self.meters.insert(number, (Bucket::new(rate, now), reason)),
             None => self.meters.remove(&number),
         };
+    }
+
+    /// Makes, changes or takes away a meter that all workers share.
+    pub(crate) fn share_meter(&mut self, number: u32, meter: Option<Arc<SharedMeter>>) {
+        let place = number as usize;
+        if place >= self.police.len() && place < METERS {
+            self.police.resize(place + 1, None);
+        }
+        if let Some(known) = self.police.get_mut(place) {
+            *known = meter;
+        }
     }
 
     /// Limits what goes out of a port.
@@ -202,7 +256,7 @@ impl Exit {
         index: usize,
         shape: Shape,
         program: Option<&Program>,
-        key: &Key,
+        (key, layers): (&Key, Layers),
         now: u64,
     ) -> Outcome {
         match shape {
@@ -213,9 +267,12 @@ impl Exit {
             Shape::Drop(reason) => Outcome::Dropped(reason),
             Shape::Steps { changing } => {
                 let actions = program.map_or(&[][..], Program::actions);
-                self.steps(batch, index, (actions, usize::from(changing)), key, now)
+                self.steps(batch, index, (actions, usize::from(changing)), (key, layers), now)
             }
-            Shape::Composed { .. } => Outcome::Dropped(Reason::Rule),
+            Shape::Composed { .. } => match program {
+                Some(program) => self.compose(batch, index, program, (key, layers), now),
+                None => Outcome::Dropped(Reason::PortGone),
+            },
         }
     }
 
@@ -224,7 +281,7 @@ impl Exit {
         batch: &mut Batch,
         index: usize,
         (actions, changing): (&[Action], usize),
-        key: &Key,
+        (key, layers): (&Key, Layers),
         now: u64,
     ) -> Outcome {
         let mut outcome = Outcome::Dropped(Reason::PortGone);
@@ -232,7 +289,10 @@ impl Exit {
             let done = match *action {
                 Action::Output(port) => {
                     let port = self.resolve(port, key);
-                    let staged = self.stage(batch, index, port, now);
+                    let mut staged = self.stage(batch, index, port, now);
+                    if staged == Outcome::Dropped(Reason::PortGone) {
+                        staged = self.stage_tunnel(batch, index, port, key, (step + 1 == actions.len(), now));
+                    }
                     if step < changing {
                         self.send_port(batch, port);
                     }
@@ -268,6 +328,11 @@ impl Exit {
                 Action::PushVlan { tpid, tci } => push_vlan(batch, index, tpid, tci),
                 Action::PopVlan => pop_vlan(batch, index),
                 Action::SetVlan(tci) => set_vlan(batch, index, tci),
+                // Nothing has moved headers before it, in a program of this shape.
+                Action::Set(ref rewrite) => {
+                    rewrite.apply(batch, index, &Layout::of(key, layers));
+                    true
+                }
                 // Not in a program of this shape.
                 _ => true,
             };

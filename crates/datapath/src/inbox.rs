@@ -1,5 +1,6 @@
 //! What a worker is told, and how: a bounded ring that it empties at the beginning of each turn.
 
+use crate::brain::Execution;
 use crate::changes::Changes;
 use crate::counters::{PortCounters, QueueLoad, WorkerCounters};
 use crate::crossing::{Bell, Crossing};
@@ -8,7 +9,8 @@ use crate::watch::Watch;
 use netloom_mem::{Consumer, Full, Outlet, PortNumber, Producer, ReceiveQueue, SendQueue};
 use netloom_nf::link::Cable;
 use netloom_nf::remote::Remote;
-use netloom_nf::{HashBy, Rate, Reason};
+use netloom_nf::tunnel::Tunnels;
+use netloom_nf::{HashBy, Rate, Reason, SharedMeter};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -69,6 +71,12 @@ pub(crate) enum Command {
     Bond(PortNumber, Option<(HashBy, Vec<PortNumber>)>),
     /// Makes, changes or ends the stream of [`netloom_nf::Action::Remote`] with this number.
     Remote(u32, Option<Remote>),
+    /// Makes, changes or takes away the meter of [`netloom_nf::Action::Police`] with this number.
+    Police(u32, Option<Arc<SharedMeter>>),
+    /// Makes these the tunnel ports, with where their packets are counted.
+    Tunnels(Arc<Tunnels>, Vec<(PortNumber, Arc<PortCounters>)>),
+    /// Sends a packet through a program.
+    Execute(Box<Execution>),
     /// Lists the flows.
     Report(Sender<Vec<FlowReport>>),
     /// Takes flows over.

@@ -30,7 +30,7 @@ mod share;
 mod watch;
 mod worker;
 
-pub use brain::{Answer, Brain, Question, Tag, Used, Wishes};
+pub use brain::{Answer, Brain, Execution, Heard, Question, Tag, Used, Wishes};
 pub use counters::{PortTotals, WorkerCounters};
 pub use crew::{Before, Crew, Move, PortQueues, QueueStatus, Stuck, WORKERS, crew};
 pub use flows::{FlowBounds, FlowReport};

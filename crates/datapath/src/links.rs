@@ -163,7 +163,7 @@ impl Links {
             more = segmenter.fill(batch, index, &mut cut);
             for piece in 0..cut.len() {
                 match self.send_packet(&mut cut, piece, at, counters, now) {
-                    Outcome::Sent => sent = true,
+                    Outcome::Sent | Outcome::Again => sent = true,
                     lost @ Outcome::Dropped(_) => whole = lost,
                 }
             }

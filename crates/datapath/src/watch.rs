@@ -170,8 +170,8 @@ impl Fate {
     pub(crate) fn of(outcome: Outcome, shape: Shape, program: Option<&Program>) -> Self {
         match (outcome, shape) {
             (Outcome::Dropped(reason), _) => Self::Dropped(reason),
-            (Outcome::Sent, Shape::Output(port)) => Self::Done(vec![Action::Output(port)]),
-            (Outcome::Sent, _) => {
+            (Outcome::Sent | Outcome::Again, Shape::Output(port)) => Self::Done(vec![Action::Output(port)]),
+            (Outcome::Sent | Outcome::Again, _) => {
                 Self::Done(program.map_or_else(Vec::new, |program| program.actions().to_vec()))
             }
         }

@@ -1,22 +1,23 @@
 //! One worker's turn.
 
-use crate::brain::{Brain, Question, Tag, Used};
+mod commands;
+mod process;
+mod rounds;
+
+use crate::brain::{Brain, Used};
 use crate::changes::Missed;
 use crate::counters::{PortCounters, QueueLoad};
 use crate::exit::{Exit, Outcome};
-use crate::flows::{FlowBounds, Flows, NONE};
-use crate::inbox::{self, Closed, Command, Inbox, Serving};
+use crate::flows::{FlowBounds, Flows};
+use crate::inbox::{self, Inbox};
 use crate::links::Side;
 use crate::share::Share;
-use crate::watch::Fate;
-use netloom_mem::{BATCH, Batch, Label, Offload, PortNumber, ReceiveQueue, Wake};
-use netloom_nf::{Program, Reason, Shape};
+use netloom_mem::{BATCH, Batch, Label, PortNumber, ReceiveQueue, Wake};
+use netloom_nf::Reason;
 use netloom_table::Key;
-use netloom_table::key::{Layers, extract};
-use netloom_table::megaflow::Flow;
+use netloom_table::key::Layers;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::sync::Arc;
-use std::sync::mpsc::SendError;
 
 /// Commands that are taken in one turn.
 const COMMANDS: usize = 64;
@@ -59,6 +60,8 @@ pub struct Worker {
     batch: Batch,
     keys: Box<[Key; BATCH]>,
     layers: [Layers; BATCH],
+    /// Which frames of the batch the keys are of.
+    order: [u8; BATCH],
     flows: Flows,
     receivers: Vec<Receiver>,
     exit: Exit,
@@ -93,7 +96,7 @@ impl Worker {
         clock: Box<dyn Fn() -> u64 + Send>,
     ) -> Self {
         let mut inbox = side.0;
-        let exit = Exit::new(std::mem::take(&mut inbox.crossing));
+        let exit = Exit::new(std::mem::take(&mut inbox.crossing), seed);
         Self {
             seen: inbox.changes.version(),
             inbox,
@@ -101,6 +104,7 @@ impl Worker {
             batch: Batch::new(),
             keys: Box::new(std::array::from_fn(|_| Key::default())),
             layers: [Layers::default(); BATCH],
+            order: rounds::AS_THEY_CAME,
             flows: Flows::new(bounds, seed),
             receivers: Vec::new(),
             exit,
@@ -421,287 +425,5 @@ impl Worker {
             }
         }
         count
-    }
-
-    /// Decides about a batch of frames that came in through a port, and sends them; gives how many were refused.
-    fn process(&mut self, place: usize, count: usize, now: u64, contended: bool) -> usize {
-        let Some(port) = self.receivers.get(place).map(|receiver| receiver.port) else { return 0 };
-        for index in 0..count {
-            let length = self.batch.length(index);
-            self.layers[index] = extract(self.batch.head(index), length, port, &mut self.keys[index]);
-        }
-        let watched = self.exit.watches.any();
-        if watched {
-            self.exit.watches.come(&self.batch, &self.keys, port, now);
-        }
-        let mut found = [NONE; BATCH];
-        self.flows.find_batch(&self.keys, count, &mut found);
-        let mut refused = 0;
-        if found[..count].contains(&NONE) {
-            refused = self.translate(place, &mut found[..count], now, contended);
-        }
-        for (index, flow) in found.into_iter().enumerate().take(count) {
-            if flow == NONE {
-                continue;
-            }
-            let octets = self.batch.length(index) as u64;
-            let Some(entry) = self.flows.entry(flow) else { continue };
-            entry.packets += 1;
-            entry.octets += octets;
-            entry.used = now;
-            let shape = entry.shape;
-            // Most programs are told by their shape: what is not needed is not fetched from memory.
-            let program = match shape {
-                Shape::Output(_) | Shape::Drop(_) => None,
-                _ => self.flows.program(flow),
-            };
-            let key = &self.keys[index];
-            let outcome = self.exit.run(&mut self.batch, index, shape, program, key, now);
-            if outcome != Outcome::Sent {
-                self.conclude(place, outcome);
-            }
-            if watched {
-                let program = self.flows.program(flow);
-                self.exit.watches.settle(index, || Fate::of(outcome, shape, program));
-            }
-        }
-        self.exit.send(&mut self.batch);
-        if watched {
-            self.exit.watches.tell();
-        }
-        refused
-    }
-
-    /// Ends a batch that was dealt with.
-    fn finish(&mut self, place: usize, now: u64) {
-        self.batch.clear();
-        if !self.exit.copies.is_empty()
-            && let Some(receiver) = self.receivers.get(place)
-        {
-            self.tell_brain(receiver.port, now);
-        }
-    }
-
-    #[cold]
-    fn conclude(&mut self, place: usize, outcome: Outcome) {
-        if let (Outcome::Dropped(reason), Some(receiver)) = (outcome, self.receivers.get(place)) {
-            receiver.counters.lose(reason, 1);
-        }
-    }
-
-    /// Gives the brain the packets that are for it, and does what it wishes. No frame may be in the batch.
-    #[cold]
-    fn tell_brain(&mut self, port: PortNumber, now: u64) {
-        for octets in std::mem::take(&mut self.exit.copies) {
-            let wishes = self.brain.heard(port, octets, now);
-            if wishes.changed_all {
-                self.flows.clear();
-                self.inbox.changes.tell_all();
-            } else {
-                self.changed(&wishes.changed);
-            }
-            for (port, octets) in wishes.send {
-                self.inject(port, &octets, now);
-            }
-        }
-    }
-
-    /// Takes back what rests on changes that were made here, and tells the others. True if anything was taken back.
-    fn changed(&mut self, tags: &[Tag]) -> bool {
-        let mut lost = false;
-        for tag in tags {
-            lost |= self.flows.changed(*tag);
-        }
-        if !self.inbox.alone {
-            self.inbox.changes.tell(self.inbox.number, tags);
-        }
-        lost
-    }
-
-    /// Sends a frame of ours. The batch must be empty.
-    fn inject(&mut self, port: PortNumber, octets: &[u8], now: u64) {
-        if self.batch.is_empty() && self.batch.push(0, octets, Offload::NONE) {
-            self.exit.send_own(&mut self.batch, 0, port, now);
-            self.batch.clear();
-        }
-    }
-
-    /// Asks the brain about packets without a flow, and gives how many were refused because the port asks too much. Packets
-    /// whose answer is not kept are dealt with here.
-    #[cold]
-    fn translate(&mut self, place: usize, found: &mut [Flow], now: u64, contended: bool) -> usize {
-        let Some(receiver) = self.receivers.get_mut(place) else { return 0 };
-        receiver.share.grow(now);
-        let (port, credit, counters) = (receiver.port, receiver.share.credit(), receiver.counters.clone());
-        let began = self.now();
-        let (mut spent, mut refused) = (0, 0);
-        let mut done = 0_u32;
-        let mut index = 0;
-        while let Some(flow) = found.get_mut(index) {
-            index += 1;
-            let this = index - 1;
-            if *flow != NONE || done >> this & 1 == 1 {
-                continue;
-            }
-            // An earlier packet of the batch may have made the flow.
-            if let Some(known) = self.flows.find(&self.keys[this]) {
-                *flow = known;
-                continue;
-            }
-            done |= 1 << this;
-            let length = self.batch.length(this);
-            if length < 14 {
-                counters.lose(Reason::Malformed, 1);
-                self.exit.watches.settle(this, || Fate::Dropped(Reason::Malformed));
-                continue;
-            }
-            if contended && spent > credit {
-                counters.lose(Reason::Busy, 1);
-                self.exit.watches.settle(this, || Fate::Dropped(Reason::Busy));
-                refused += 1;
-                continue;
-            }
-            let (key, layers, head) = (&self.keys[this], self.layers[this], self.batch.head(this));
-            let mut answer = self.brain.translate(&Question { key, layers, head, length, now });
-            let lost = !answer.changed.is_empty() && self.changed(&answer.changed);
-            let key = &self.keys[this];
-            let kept = answer.keep.then(|| self.flows.insert(key, port, &mut answer, now)).flatten();
-            match kept {
-                Some(new) => *flow = new,
-                None => self.once(place, this, &answer.program, now),
-            }
-            if lost {
-                // Flows that were found for other packets may be gone: those are asked about again.
-                for (other, flow) in found.iter_mut().enumerate() {
-                    if *flow != NONE {
-                        *flow = self.flows.find(&self.keys[other]).unwrap_or(NONE);
-                        done &= !(1 << other);
-                    }
-                }
-                index = 0;
-            }
-            if contended {
-                spent = self.now().saturating_sub(began);
-            }
-        }
-        if contended && let Some(receiver) = self.receivers.get_mut(place) {
-            receiver.share.spend_on_flows(spent);
-        }
-        refused
-    }
-
-    /// Carries out a program for one packet only.
-    fn once(&mut self, place: usize, index: usize, program: &Program, now: u64) {
-        let key = &self.keys[index % BATCH];
-        let outcome = self.exit.run(&mut self.batch, index, program.shape(), Some(program), key, now);
-        self.exit.watches.settle(index, || Fate::of(outcome, program.shape(), Some(program)));
-        self.conclude(place, outcome);
-    }
-
-    fn take_commands(&mut self, now: u64) {
-        for _ in 0..COMMANDS {
-            let Some(command) = self.inbox.ring.pop() else { return };
-            match command {
-                Command::Open(way) => self.exit.add(way),
-                Command::Serve(serving) => self.serve_more(serving),
-                Command::Release(port, index, back) => {
-                    // Whoever asked may have given up; then the queue stays.
-                    if let Err(SendError(Some(serving))) = back.send(self.release(port, index)) {
-                        self.serve_more(serving);
-                    }
-                }
-                Command::Close(number, back) => {
-                    // Whoever asked may have given up; then the queues end here.
-                    let _ = back.send(self.close(number));
-                }
-                Command::Drain(done) => {
-                    for _ in 0..LANE_ROUNDS {
-                        if self.serve_lanes(now, false) == 0 {
-                            break;
-                        }
-                    }
-                    self.exit.flush();
-                    let _ = done.send(());
-                }
-                Command::Inject(port, octets) => self.inject(port, &octets, now),
-                Command::Meter(number, rate) => self.exit.meter(number, rate, now),
-                Command::Limit(port, rate) => self.exit.limit(port, rate, now),
-                Command::Bond(number, members) => self.exit.bond(number, members),
-                Command::Remote(number, remote) => self.exit.remote(number, remote),
-                Command::Link { port, cable, here: false, .. } => {
-                    self.exit.link_elsewhere(port, !cable.is_nothing());
-                }
-                Command::Link { port, cable, seed, here: true } => {
-                    self.exit.link_elsewhere(port, false);
-                    self.exit.link(port, &cable, seed);
-                    self.mark_linked(port);
-                }
-                Command::Watch(number, watch) => self.exit.watches.set(number, watch.map(|watch| *watch)),
-                Command::Report(to) => {
-                    let _ = to.send(self.flows.report(now));
-                }
-                Command::Learn(flows) => {
-                    for flow in flows {
-                        self.flows.learn(flow, now);
-                    }
-                }
-                Command::Pause(done) => {
-                    self.paused = true;
-                    self.publish();
-                    let _ = done.send(());
-                }
-                Command::Resume => self.paused = false,
-                Command::Stop => {
-                    self.publish();
-                    self.stop = true;
-                }
-            }
-        }
-    }
-
-    /// Notes whether what comes in through a port goes through a simulated link.
-    fn mark_linked(&mut self, port: PortNumber) {
-        let linked = self.exit.links.has(port, Side::In);
-        for receiver in self.receivers.iter_mut().filter(|receiver| receiver.port == port) {
-            receiver.linked = linked;
-        }
-        self.exit.mark(port);
-    }
-
-    fn serve_more(&mut self, serving: Serving) {
-        let Serving { port, index, queue, load } = serving;
-        let Some(counters) = self.exit.counters(port).cloned() else { return };
-        self.receivers.push(Receiver {
-            port,
-            index,
-            queue,
-            counters,
-            load,
-            linked: self.exit.links.has(port, Side::In),
-            active: 0,
-            full: false,
-            share: Share::default(),
-        });
-    }
-
-    /// Gives one queue up. Its flows end by themselves if it does not come back.
-    fn release(&mut self, port: PortNumber, index: usize) -> Option<Serving> {
-        let known = |known: &Receiver| (known.port, known.index) == (port, index);
-        let place = self.receivers.iter().position(known)?;
-        self.batch.release();
-        let Receiver { port, index, queue, load, .. } = self.receivers.remove(place);
-        Some(Serving { port, index, queue, load })
-    }
-
-    /// Gives a port up.
-    fn close(&mut self, number: PortNumber) -> Closed {
-        let mut served = Vec::new();
-        while let Some(place) = self.receivers.iter().position(|known| known.port == number) {
-            let Receiver { port, index, queue, load, .. } = self.receivers.remove(place);
-            served.push(Serving { port, index, queue, load });
-        }
-        self.flows.clear();
-        self.batch.release();
-        Closed { served, send: self.exit.remove(number) }
     }
 }

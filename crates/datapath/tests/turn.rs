@@ -248,7 +248,12 @@ impl Brain for Protocol {
 
     fn heard(&mut self, port: PortNumber, octets: Vec<u8>, _: u64) -> Wishes {
         self.heard.lock().unwrap().push(octets);
-        Wishes { changed: vec![7], changed_all: false, send: vec![(port, frame(0, 0, 77))] }
+        Wishes {
+            changed: vec![7],
+            changed_all: false,
+            send: vec![(port, frame(0, 0, 77))],
+            ..Wishes::default()
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 //!
 //! Costs: a few multiplications for a packet.
 
+use crate::hash::mix;
 use netloom_mem::PortNumber;
 use netloom_table::{Field, Key};
 
@@ -105,7 +106,7 @@ impl Balance {
 }
 
 /// A hash of the fields that `by` names.
-fn hash(by: HashBy, key: &Key) -> u64 {
+pub(crate) fn hash(by: HashBy, key: &Key) -> u64 {
     if by == HashBy::Source {
         return mix(key.get(Field::ETH_SRC));
     }
@@ -133,14 +134,6 @@ fn hash(by: HashBy, key: &Key) -> u64 {
         add(key.get(Field::TP_SRC) << 32 | key.get(Field::TP_DST) << 16 | key.get(Field::IP_PROTO));
     }
     hash
-}
-
-/// Spreads the bits of a word (the finalizer of MurmurHash3).
-const fn mix(mut word: u64) -> u64 {
-    word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    word = (word ^ word >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    word = (word ^ word >> 33).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    word ^ word >> 33
 }
 
 #[cfg(test)]

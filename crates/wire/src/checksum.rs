@@ -130,6 +130,20 @@ impl Delta {
     /// No change.
     pub const NONE: Self = Self(0);
 
+    /// Both changes.
+    #[inline]
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
+    /// Whether nothing was replaced.
+    #[inline]
+    #[must_use]
+    pub const fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
     /// A 16-bit word was replaced.
     #[inline]
     #[must_use]

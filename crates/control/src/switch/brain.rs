@@ -76,6 +76,11 @@ impl Brain for Shared {
             // A bell that can't be rung was rung often enough.
             let _ = rustix::io::write(bell, &1_u64.to_ne_bytes());
         }
-        Wishes { changed: effects.changed, changed_all: effects.changed_all, send: effects.send }
+        Wishes {
+            changed: effects.changed,
+            changed_all: effects.changed_all,
+            send: effects.send,
+            ..Wishes::default()
+        }
     }
 }

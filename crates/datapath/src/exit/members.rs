@@ -3,7 +3,7 @@
 use super::{Exit, Outcome, network};
 use netloom_mem::{Batch, Offload, PortNumber, Segmentation};
 use netloom_nf::remote::Remote;
-use netloom_nf::{Balance, HashBy, Reason, Segmenter, complete_checksum};
+use netloom_nf::{Balance, HashBy, Segmenter, complete_checksum};
 use netloom_table::Key;
 
 impl Exit {
@@ -31,7 +31,7 @@ impl Exit {
         self.bonds.get(&port).and_then(|bond| bond.pick(key)).unwrap_or(port)
     }
 
-    /// Stages a frame for a number that is no port: perhaps it is that of a bond.
+    /// Stages a frame for a number that is no port: perhaps it is that of a bond, or of a tunnel.
     #[cold]
     pub(super) fn stage_member(
         &mut self,
@@ -42,7 +42,7 @@ impl Exit {
         now: u64,
     ) -> Outcome {
         match self.resolve(bond, key) {
-            none if none == bond => Outcome::Dropped(Reason::PortGone),
+            none if none == bond => self.stage_tunnel(batch, index, bond, key, (true, now)),
             member => self.stage(batch, index, member, now),
         }
     }

@@ -186,7 +186,8 @@ pub enum Shape {
     Drop(Reason),
     /// The packet leaves unchanged through one port.
     Output(PortNumber),
-    /// Any other program of [plain](Action::is_plain) actions.
+    /// Any other program of [plain](Action::is_plain) actions, and of [`Action::Set`] of the packet's fields before anything
+    /// moves its headers.
     Steps {
         /// How many steps come before the packet is changed no more: what is sent from there on can wait for the
         /// rest of the batch.
@@ -197,6 +198,18 @@ pub enum Shape {
         /// As in [`Shape::Steps`].
         changing: u16,
     },
+}
+
+/// Whether the actions are those of [`Shape::Steps`].
+fn are_plain(actions: &[Action]) -> bool {
+    let mut moved = false;
+    actions.iter().all(|action| {
+        moved |= matches!(action, Action::PushVlan { .. } | Action::PopVlan);
+        match action {
+            Action::Set(rewrite) => !moved && rewrite.beside().is_empty(),
+            _ => action.is_plain(),
+        }
+    })
 }
 
 /// What happens to the packets of a flow.
@@ -225,7 +238,7 @@ impl Program {
         let shape = match actions[..] {
             [Action::Output(port)] => Shape::Output(port),
             [Action::Drop { reason, origin: 0 }] => Shape::Drop(reason),
-            _ if actions.iter().all(Action::is_plain) => Shape::Steps { changing },
+            _ if are_plain(&actions) => Shape::Steps { changing },
             _ => Shape::Composed { changing },
         };
         // Other shapes always send; two of them that do the same are equal.

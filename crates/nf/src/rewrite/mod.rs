@@ -8,6 +8,14 @@
 //! checksum of zero stays zero, and none becomes zero. A checksum that the sender left open ([`netloom_mem::Offload`])
 //! holds the sum of the pseudo-header, and is kept that way. What a packet does not have is not written.
 
+mod apply;
+mod layout;
+
+pub use apply::write_tos;
+pub use layout::Layout;
+
+use apply::Place;
+use netloom_table::key::BESIDE;
 use netloom_table::{Field, Key};
 
 /// One field.
@@ -25,44 +33,10 @@ pub struct Write {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Rewrite {
     packet: Vec<Write>,
+    /// Where each of them is.
+    places: Vec<Place>,
     beside: Vec<Write>,
 }
-
-/// Fields that are written into the packet itself.
-const PACKET: &[Field] = &[
-    Field::ETH_DST,
-    Field::ETH_SRC,
-    Field::VLAN_TCI,
-    Field::VLAN_TPID,
-    Field::INNER_TCI,
-    Field::IP_PROTO,
-    Field::IP4_SRC,
-    Field::IP4_DST,
-    Field::IP_TOS,
-    Field::IP_TTL,
-    Field::IP6_SRC_HIGH,
-    Field::IP6_SRC_LOW,
-    Field::IP6_DST_HIGH,
-    Field::IP6_DST_LOW,
-    Field::IP6_LABEL,
-    Field::TP_SRC,
-    Field::TP_DST,
-    Field::ARP_SHA,
-    Field::ARP_THA,
-    Field::ND_TARGET_HIGH,
-    Field::ND_TARGET_LOW,
-    Field::ND_RESERVED,
-    Field::MPLS_OUTER,
-    Field::NSH_PATH,
-    Field::NSH_FLAGS,
-    Field::NSH_TTL,
-    Field::NSH_C12,
-    Field::NSH_C34,
-];
-
-/// Words that travel beside the packet: a bit each. Connection state (6, 29, 30, 40 to 45), marks (7), tunnel (13 to 19,
-/// and options from 47 on), OpenFlow metadata and registers (31 to 39), packet type and hash (46).
-pub const BESIDE: u64 = 1 << 6 | 1 << 7 | 0x7f << 13 | 3 << 29 | 0x1ff << 31 | 0x7f << 40 | u64::MAX << 47;
 
 impl Rewrite {
     /// Fields, each under a mask; a field that can't be written comes back.
@@ -84,9 +58,10 @@ impl Rewrite {
     pub fn add(&mut self, field: Field, value: u64, mask: u64) -> Result<(), Field> {
         let mask = mask & field.ones();
         let write = Write { field, value: value & mask, mask };
-        if PACKET.contains(&field) {
+        if let Some(place) = Place::of(field) {
             self.packet.push(write);
-        } else if BESIDE >> field.word() & 1 == 1 {
+            self.places.push(place);
+        } else if BESIDE >> field.word() & 1 == 1 && field.word() != 0 {
             self.beside.push(write);
         } else {
             return Err(field);
@@ -120,7 +95,7 @@ impl Rewrite {
         &self.beside
     }
 
-    /// All.
+    /// All of them.
     pub fn writes(&self) -> impl Iterator<Item = &Write> {
         self.packet.iter().chain(&self.beside)
     }

@@ -8,6 +8,16 @@
 //! Deliberately absent: routes and neighbours (whoever makes an [`Encapsulation`] gives the next hop as a value),
 //! fragments.
 
+mod decapsulation;
+mod encapsulation;
+mod options;
+mod ports;
+
+pub use decapsulation::{TunnelKind, decapsulate};
+pub use encapsulation::{Encapsulation, EncapsulationError};
+pub use options::{MappedOption, OPTIONS, OptionError, OptionMap, SPACE, write_space};
+pub use ports::{Chosen, Hop, NoWay, Outward, TunnelPort, Tunnels};
+
 use netloom_wire::MacAddr;
 use std::net::IpAddr;
 
@@ -103,29 +113,23 @@ pub enum Shim {
     },
 }
 
-/// Headers that are put before a packet, written once.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Encapsulation {
-    outer: Outer,
-    shim: Shim,
-}
+/// Bit of `tun_flags`: a control packet (flag O of Geneve).
+pub const FLAG_CONTROL: u64 = 1;
+/// Bit of `tun_flags`: the outer packet may not be fragmented.
+pub const FLAG_DONT_FRAGMENT: u64 = 2;
+/// Bit of `tun_flags`: there is a checksum.
+pub const FLAG_CHECKSUM: u64 = 4;
+/// Bit of `tun_flags`: there is a key.
+pub const FLAG_KEY: u64 = 8;
 
-impl Encapsulation {
-    /// For these headers.
-    #[must_use]
-    pub const fn new(outer: Outer, shim: Shim) -> Self {
-        Self { outer, shim }
+/// Whether a Geneve option is critical: who does not know it drops the packet.
+fn has_critical(options: &[u8]) -> bool {
+    let mut rest = options;
+    while let Some(&[_, _, kind, size]) = rest.first_chunk() {
+        if kind & 0x80 != 0 {
+            return true;
+        }
+        rest = rest.get(4 + usize::from(size & 31) * 4..).unwrap_or_default();
     }
-
-    /// The outer headers, up to IP.
-    #[must_use]
-    pub const fn outer(&self) -> &Outer {
-        &self.outer
-    }
-
-    /// What stands between them and the packet.
-    #[must_use]
-    pub const fn shim(&self) -> &Shim {
-        &self.shim
-    }
+    false
 }

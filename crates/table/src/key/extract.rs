@@ -6,7 +6,7 @@
 //! Costs: no allocation, no call for the common packets (Ethernet, up to two VLAN tags, IPv4 without options, TCP
 //! or UDP); the rest is moved out of the way.
 
-use super::{Field, HOT, Key};
+use super::{BESIDE, Field, HOT, Key};
 
 /// Where the layers of a frame begin, counted from its first octet. Zero: there is no such layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,6 +27,7 @@ const ETH_ARP: u16 = 0x0806;
 const ETH_RARP: u16 = 0x8035;
 const ETH_MPLS: u16 = 0x8847;
 const ETH_MPLS_MULTICAST: u16 = 0x8848;
+const ETH_NSH: u16 = 0x894f;
 /// The EtherType field is a length up to here (IEEE 802.3, 3.2.6).
 const LARGEST_LENGTH: u16 = 0x05ff;
 
@@ -67,15 +68,22 @@ pub fn extract(head: &[u8], length: usize, port: u32, key: &mut Key) -> Layers {
     key.clear_cold();
     let mut hot = Hot::default();
     let layers = walk(head, length, &mut hot, key);
-    let words = &mut key.words;
-    words[0] = u64::from(port) << 32;
-    words[1] = hot.ethernet;
-    words[2] = hot.source;
-    words[3] = hot.vlans;
-    words[4] = hot.addresses;
-    words[5] = hot.transport;
-    words[6..HOT].fill(0);
+    hot.write(port, key);
     layers
+}
+
+impl Hot {
+    #[inline]
+    fn write(&self, port: u32, key: &mut Key) {
+        let words = &mut key.words;
+        words[0] = u64::from(port) << 32;
+        words[1] = self.ethernet;
+        words[2] = self.source;
+        words[3] = self.vlans;
+        words[4] = self.addresses;
+        words[5] = self.transport;
+        words[6..HOT].fill(0);
+    }
 }
 
 #[inline]
@@ -110,13 +118,37 @@ fn walk(head: &[u8], length: usize, hot: &mut Hot, key: &mut Key) -> Layers {
     }
     hot.ethernet |= u64::from(kind);
     layers.network = network as u16;
+    follow(kind, (head, length), hot, key, &mut layers);
+    layers
+}
+
+/// The network layer and what follows.
+#[inline]
+fn follow(kind: u16, (head, length): (&[u8], usize), hot: &mut Hot, key: &mut Key, layers: &mut Layers) {
     match kind {
-        ETH_IP4 => ip4(head, length, hot, key, &mut layers),
-        ETH_IP6 => ip6(head, length, hot, key, &mut layers),
-        ETH_ARP | ETH_RARP => arp(head, hot, key, &mut layers),
-        ETH_MPLS | ETH_MPLS_MULTICAST => mpls(head, key, &mut layers),
+        ETH_IP4 => ip4(head, length, hot, key, layers),
+        ETH_IP6 => ip6(head, length, hot, key, layers),
+        ETH_ARP | ETH_RARP => arp(head, hot, key, layers),
+        ETH_MPLS | ETH_MPLS_MULTICAST => mpls(head, key, layers),
+        ETH_NSH => nsh(head, key, layers),
         _ => {}
     }
+}
+
+/// Writes the key of a packet that carries something beside it ([`BESIDE`]): all that is taken from `beside`, with the
+/// port and the recirculation number. A packet type other than Ethernet says with which layer the packet begins.
+pub fn extract_beside(head: &[u8], length: usize, beside: &Key, key: &mut Key) -> Layers {
+    let kind = beside.get(Field::PACKET_TYPE);
+    let layers = if kind == 0 {
+        extract(head, length, 0, key)
+    } else {
+        key.clear_cold();
+        let (mut hot, mut layers) = (Hot { ethernet: kind & 0xffff, ..Hot::default() }, Layers::default());
+        follow(kind as u16, (head, length), &mut hot, key, &mut layers);
+        hot.write(0, key);
+        layers
+    };
+    key.take(beside, BESIDE);
     layers
 }
 
@@ -344,6 +376,38 @@ fn mpls(head: &[u8], key: &mut Key, layers: &mut Layers) {
         // Bottom of stack (RFC 3032, 2.1).
         if entry >> 8 & 1 == 1 {
             break;
+        }
+    }
+}
+
+/// Network service header (RFC 8300, 2.2); context headers of metadata type 1 only.
+#[cold]
+fn nsh(head: &[u8], key: &mut Key, layers: &mut Layers) {
+    let network = usize::from(layers.network);
+    let Some(base) = at::<8>(head, network) else {
+        layers.short = true;
+        return;
+    };
+    let first = u16::from_be_bytes([base[0], base[1]]);
+    let (size, kind) = (usize::from(first & 0x3f) * 4, base[2] & 0x0f);
+    let right = match kind {
+        1 => size == 24,
+        2 => size >= 8,
+        _ => false,
+    };
+    if first >> 14 != 0 || !right || head.len() < network + size {
+        layers.short = true;
+        return;
+    }
+    let word = u64::from_be_bytes(base);
+    key.set(Field::NSH_PATH, word);
+    key.set(Field::NSH_FLAGS, u64::from(first >> 12 & 3));
+    key.set(Field::NSH_TTL, u64::from(first >> 6 & 0x3f));
+    key.set(Field::NSH_MDTYPE, u64::from(kind));
+    key.set(Field::NSH_NP, u64::from(base[3]));
+    if kind == 1 {
+        for (field, from) in [(Field::NSH_C12, 8), (Field::NSH_C34, 16)] {
+            key.set(field, at::<8>(head, network + from).map_or(0, u64::from_be_bytes));
         }
     }
 }

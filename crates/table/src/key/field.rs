@@ -98,8 +98,8 @@ fields! {
     IP_TOS = 5, 8, 8, "ip_tos";
     /// Time to live, hop limit.
     IP_TTL = 5, 0, 8, "ip_ttl";
-    /// State of the connection.
-    CT_STATE = 6, 32, 32, "ct_state";
+    /// State of the connection: as many bits as there are names for, and four more.
+    CT_STATE = 6, 32, 12, "ct_state";
     /// Its zone.
     CT_ZONE = 6, 16, 16, "ct_zone";
     /// Protocol of its original tuple.
@@ -126,8 +126,9 @@ fields! {
     TUN_SRC = 14, 32, 32, "tun_src";
     /// IPv4 destination of the outer header.
     TUN_DST = 14, 0, 32, "tun_dst";
-    /// Flags of the tunnel.
-    TUN_FLAGS = 15, 48, 16, "tun_flags";
+    /// Flags of the tunnel: 1 for a control packet (`oam`); 2, 4 and 8 for what the outer headers had or shall have:
+    /// no fragmentation, a checksum, a key.
+    TUN_FLAGS = 15, 48, 8, "tun_flags";
     /// Type of service of the outer header.
     TUN_TOS = 15, 40, 8, "tun_tos";
     /// Time to live of the outer header.
@@ -136,8 +137,14 @@ fields! {
     TUN_GBP_ID = 15, 16, 16, "tun_gbp_id";
     /// VXLAN group flags.
     TUN_GBP_FLAGS = 15, 8, 8, "tun_gbp_flags";
-    /// ERSPAN version and direction.
-    TUN_ERSPAN = 15, 0, 8, "tun_erspan";
+    /// ERSPAN version: 1 for type II, 2 for type III.
+    TUN_ERSPAN_VER = 15, 4, 4, "tun_erspan_ver";
+    /// ERSPAN direction: 1 for frames that left.
+    TUN_ERSPAN_DIR = 15, 0, 1, "tun_erspan_dir";
+    /// Index of ERSPAN type II.
+    TUN_ERSPAN_IDX = 6, 44, 20, "tun_erspan_idx";
+    /// Engine of ERSPAN type III.
+    TUN_ERSPAN_HWID = 15, 56, 6, "tun_erspan_hwid";
     /// IPv6 source of the outer header.
     TUN6_SRC_HIGH = 16, 0, 64, "tun_ipv6_src";
     /// Its lower half.
@@ -206,6 +213,8 @@ fields! {
     CT_TP_SRC = 41, 48, 16, "ct_tp_src";
     /// Destination port of the original tuple.
     CT_TP_DST = 41, 32, 16, "ct_tp_dst";
+    /// Which mapped Geneve options the packet has: a bit for each four octets of their space, set at an option's first.
+    TUN_OPTIONS = 41, 0, 32, "tun_metadata_present";
     /// IPv6 source of the original tuple.
     CT6_SRC_HIGH = 42, 0, 64, "ct_ipv6_src";
     /// Its lower half.
@@ -219,7 +228,39 @@ fields! {
     /// Hash that a select group or a bond computed.
     DP_HASH = 46, 0, 32, "dp_hash";
     /// Number of the conjunction by which a rule is sought.
-    CONJ_ID = 41, 0, 32, "conj_id";
+    CONJ_ID = 47, 32, 32, "conj_id";
     /// Port to which the action set sends.
-    ACTSET_OUTPUT = 12, 0, 16, "actset_output";
+    ACTSET_OUTPUT = 47, 0, 32, "actset_output";
+    /// Mapped Geneve options, octets 0 to 7.
+    TUN_SPACE_0 = 48, 0, 64, "tun_metadata_space0";
+    /// Mapped Geneve options, octets 8 to 15.
+    TUN_SPACE_1 = 49, 0, 64, "tun_metadata_space1";
+    /// Mapped Geneve options, octets 16 to 23.
+    TUN_SPACE_2 = 50, 0, 64, "tun_metadata_space2";
+    /// Mapped Geneve options, octets 24 to 31.
+    TUN_SPACE_3 = 51, 0, 64, "tun_metadata_space3";
+    /// Mapped Geneve options, octets 32 to 39.
+    TUN_SPACE_4 = 52, 0, 64, "tun_metadata_space4";
+    /// Mapped Geneve options, octets 40 to 47.
+    TUN_SPACE_5 = 53, 0, 64, "tun_metadata_space5";
+    /// Mapped Geneve options, octets 48 to 55.
+    TUN_SPACE_6 = 54, 0, 64, "tun_metadata_space6";
+    /// Mapped Geneve options, octets 56 to 63.
+    TUN_SPACE_7 = 55, 0, 64, "tun_metadata_space7";
+    /// Mapped Geneve options, octets 64 to 71.
+    TUN_SPACE_8 = 56, 0, 64, "tun_metadata_space8";
+    /// Mapped Geneve options, octets 72 to 79.
+    TUN_SPACE_9 = 57, 0, 64, "tun_metadata_space9";
+    /// Mapped Geneve options, octets 80 to 87.
+    TUN_SPACE_10 = 58, 0, 64, "tun_metadata_space10";
+    /// Mapped Geneve options, octets 88 to 95.
+    TUN_SPACE_11 = 59, 0, 64, "tun_metadata_space11";
+    /// Mapped Geneve options, octets 96 to 103.
+    TUN_SPACE_12 = 60, 0, 64, "tun_metadata_space12";
+    /// Mapped Geneve options, octets 104 to 111.
+    TUN_SPACE_13 = 61, 0, 64, "tun_metadata_space13";
+    /// Mapped Geneve options, octets 112 to 119.
+    TUN_SPACE_14 = 62, 0, 64, "tun_metadata_space14";
+    /// Mapped Geneve options, octets 120 to 127.
+    TUN_SPACE_15 = 63, 0, 64, "tun_metadata_space15";
 }

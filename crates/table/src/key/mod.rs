@@ -13,13 +13,19 @@
 mod extract;
 mod field;
 
-pub use extract::{Layers, extract};
+pub use extract::{Layers, extract, extract_beside};
 pub use field::Field;
 
 /// Words of a key.
 pub const WORDS: usize = 64;
 /// The words that are written for every packet.
 pub const HOT: usize = 8;
+
+/// Words of what travels beside a packet, a bit each: port and recirculation number (0), connection (6, 29, 30, 40 to
+/// 45), marks (7), tunnel (13 to 19, options from 48 on), OpenFlow metadata and registers (31 to 39), packet type and
+/// hash (46).
+pub const BESIDE: u64 =
+    1 | 1 << 6 | 1 << 7 | 0x7f << 13 | 3 << 29 | 0x1ff << 31 | 0x7f << 40 | u64::MAX << 48;
 
 /// A packet's key, or the values of a match. The words of every packet fill one cache line.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -94,6 +100,14 @@ impl Key {
                 self.words[word] = 0;
             }
             self.used = 0;
+        }
+    }
+
+    /// Takes some words, a bit each, of another key, and leaves the others as they are.
+    #[inline]
+    pub fn take(&mut self, from: &Self, words: u64) {
+        for word in bits((from.used() | self.used()) & words) {
+            self.set_word(word, from.words[word]);
         }
     }
 
