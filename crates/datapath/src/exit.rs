@@ -14,6 +14,7 @@ use crate::inbox::Way;
 use crate::links::{Links, Side};
 use crate::watch::Watches;
 use netloom_mem::{BATCH, Batch, Label, PortError, PortNumber, Segmentation, SendQueue};
+use netloom_nf::conntrack::Tracker;
 use netloom_nf::link::Cable;
 use netloom_nf::remote::Remote;
 use netloom_nf::rewrite::Layout;
@@ -104,6 +105,8 @@ pub(crate) struct Exit {
     pub(crate) heard: Vec<Heard>,
     /// Meters that all workers share, by number.
     police: Vec<Option<Arc<SharedMeter>>>,
+    /// Who knows all connections.
+    tracker: Option<Arc<Tracker>>,
     tunnels: Arc<Tunnels>,
     tunnel_counters: HashMap<PortNumber, Arc<PortCounters>>,
     templates: HashMap<PortNumber, Templates>,
@@ -121,6 +124,7 @@ pub(crate) struct Exit {
     known: Vec<(Tracked, u8)>,
     /// Memory that is used again: batches, keys, a key, octets.
     spare: Vec<Batch>,
+    #[allow(clippy::vec_box, reason = "they go from hand to hand")]
     keys: Vec<Box<Key>>,
     scratch: Box<Key>,
     octets: Vec<u8>,

@@ -7,6 +7,7 @@ use crate::crossing::{Bell, Crossing};
 use crate::flows::FlowReport;
 use crate::watch::Watch;
 use netloom_mem::{Consumer, Full, Outlet, PortNumber, Producer, ReceiveQueue, SendQueue};
+use netloom_nf::conntrack::Tracker;
 use netloom_nf::link::Cable;
 use netloom_nf::remote::Remote;
 use netloom_nf::tunnel::Tunnels;
@@ -75,6 +76,8 @@ pub(crate) enum Command {
     Police(u32, Option<Arc<SharedMeter>>),
     /// Makes these the tunnel ports, with where their packets are counted.
     Tunnels(Arc<Tunnels>, Vec<(PortNumber, Arc<PortCounters>)>),
+    /// Makes this the tracker of all connections, or has none.
+    Track(Option<Arc<Tracker>>),
     /// Sends a packet through a program.
     Execute(Box<Execution>),
     /// Lists the flows.

@@ -155,6 +155,7 @@ impl Worker {
             }
         }
         self.exit.flush();
+        self.exit.end_connections(now);
         self.flows.sweep(now, &mut self.used);
         if !self.used.is_empty() {
             self.brain.used(&self.used, now);

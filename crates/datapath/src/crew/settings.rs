@@ -7,6 +7,7 @@ use crate::counters::PortCounters;
 use crate::inbox::Command;
 use crate::watch::Watch;
 use netloom_mem::PortNumber;
+use netloom_nf::conntrack::Tracker;
 use netloom_nf::link::Cable;
 use netloom_nf::remote::Remote;
 use netloom_nf::tunnel::Tunnels;
@@ -79,6 +80,15 @@ impl Crew {
             let counters = self.tunnel_counters.iter().filter_map(of).collect();
             self.tell(worker, Command::Tunnels(tunnels.clone(), counters))
         })
+    }
+
+    /// Makes this the tracker of all connections ([`netloom_nf::Action::Connect`]), or has none. It belongs to so many
+    /// workers as there are ([`Crew::size`]).
+    ///
+    /// # Errors
+    /// When a worker does not take it.
+    pub fn track(&self, tracker: Option<&Arc<Tracker>>) -> Result<(), Stuck> {
+        (0..self.handles.len()).try_for_each(|worker| self.tell(worker, Command::Track(tracker.cloned())))
     }
 
     /// Sends a packet through a program, at the worker that has the port through which it counts as having come.

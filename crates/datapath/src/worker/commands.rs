@@ -40,6 +40,7 @@ impl Worker {
                 Command::Remote(number, remote) => self.exit.remote(number, remote),
                 Command::Police(number, meter) => self.exit.share_meter(number, meter),
                 Command::Tunnels(tunnels, counters) => self.exit.set_tunnels(tunnels, counters),
+                Command::Track(tracker) => self.exit.track(tracker),
                 Command::Execute(execution) => self.execute(&execution, now),
                 Command::Link { port, cable, here: false, .. } => {
                     self.exit.link_elsewhere(port, !cable.is_nothing());

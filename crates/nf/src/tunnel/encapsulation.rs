@@ -220,7 +220,7 @@ impl Encapsulation {
                 put(
                     head,
                     transport,
-                    (FIRST_PORT + (u64::from(entropy) * u64::from(PORTS) >> 32) as u32) as u16,
+                    (FIRST_PORT + ((u64::from(entropy) * u64::from(PORTS)) >> 32) as u32) as u16,
                 );
                 put(head, transport + 4, payload);
             }
