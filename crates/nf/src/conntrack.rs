@@ -35,6 +35,7 @@ mod tuple;
 
 pub use limit::ZoneLimit;
 pub use list::{Detail, Dump, Entry, PartOfTuple, Pattern, TcpEnd};
+pub(crate) use packet::extensions;
 pub use process::clear;
 pub use request::{Connect, CtVerdict, Nat, NatRange, Passing, Refusal, Tracked, state};
 pub use tcp::TcpState;

@@ -9,6 +9,7 @@ mod balance;
 mod checksum;
 pub mod conntrack;
 mod ether;
+pub mod fragments;
 mod hash;
 pub mod link;
 mod meter;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod basic;
+mod fragmented;
 mod helpers;
 mod packets;
 mod translated;
