@@ -5,8 +5,9 @@
 //! bucket, one cache line:   7 tags | 7 places | next bucket of the chain
 //! ```
 //!
-//! Invariants: a search looks at [`CHAIN`] buckets at most; an insertion that would need more is refused. Two buckets at
-//! most are rewritten by an insertion. Hashes come keyed: who fills one chain knows the key.
+//! Invariants: a search looks at [`CHAIN`] buckets at most; an insertion that would need more is refused. Two chains at
+//! most are rewritten by an insertion. Of the places of one hash the youngest is found first, as in Open vSwitch. Hashes
+//! come keyed: who fills one chain knows the key.
 //!
 //! Costs: 64 octets for each [`LOAD`] / 2 places, and for the few that do not fit into their bucket.
 
@@ -104,15 +105,51 @@ impl Index {
         }
     }
 
-    /// Adds a place; false when there is no room.
+    /// Adds a place, which is found before others of its tag; false when there is no room.
     pub(super) fn insert(&mut self, tag: u32, place: u32) -> bool {
         if (self.count + 1) * 2 > self.buckets * LOAD {
             self.split();
         }
         let bucket = self.bucket_of(tag);
+        if !self.has_room(bucket) {
+            return false;
+        }
+        let place = self.displace(bucket, tag, place);
         let done = self.put(bucket, tag, place);
         self.count += usize::from(done);
         done
+    }
+
+    /// Whether one more fits into a bucket and its chain.
+    fn has_room(&self, bucket: usize) -> bool {
+        let mut known = self.first(bucket);
+        for _ in 0..CHAIN {
+            let Some(bucket) = known else { return true };
+            if bucket.places.contains(&NOTHING) {
+                return true;
+            }
+            known = self.chained.get(bucket.next as usize);
+        }
+        false
+    }
+
+    /// Writes a place where the search finds it before others of its tag, and gives the one that is left over.
+    fn displace(&mut self, bucket: usize, tag: u32, mut place: u32) -> u32 {
+        let mut next = NOTHING;
+        let mut first = true;
+        loop {
+            let known = if first { self.first_mut(bucket) } else { self.chained.get_mut(next as usize) };
+            let Some(known) = known else { return place };
+            for way in 0..WAYS {
+                if known.places[way] == NOTHING {
+                    return place;
+                }
+                if known.tags[way] == tag {
+                    std::mem::swap(&mut known.places[way], &mut place);
+                }
+            }
+            (next, first) = (known.next, false);
+        }
     }
 
     fn put(&mut self, bucket: usize, tag: u32, place: u32) -> bool {
@@ -273,6 +310,12 @@ mod tests {
         let mut index = Index::new();
         let fits = (0..1000).filter(|place| index.insert(7, *place)).count();
         assert_eq!(fits, WAYS * CHAIN);
+        let mut order = Vec::new();
+        index.find(7, |place| {
+            order.push(place);
+            false
+        });
+        assert_eq!(order, (0..fits as u32).rev().collect::<Vec<_>>());
         assert!((0..1000).filter(|place| index.remove(7, *place)).count() == fits && index.len() == 0);
     }
 

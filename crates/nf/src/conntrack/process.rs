@@ -174,7 +174,8 @@ impl Turn<'_> {
         if creates {
             expected = self.tracker.expectations.find(&work.parsed.tuple);
             known = match self.find(&work.parsed.tuple, hash, now) {
-                Some(_) => known,
+                // Another one has the tuple, too: it is not disturbed.
+                Some(_) => None,
                 None => self.begin(work, hash, expected.as_ref()),
             };
         }

@@ -29,7 +29,7 @@ pub(super) fn translate(
         None => {
             let ports = ports(head, transport, to);
             let delta = if open { addresses } else { addresses.and(ports) };
-            close(head, transport, to.protocol, usize::MAX, delta, open);
+            close(head, transport, covering(to.protocol), usize::MAX, delta, open);
         }
         Some(quoted) => {
             // What is quoted went the other way.
@@ -37,8 +37,14 @@ pub(super) fn translate(
             let inner = address(head, quoted.network, &back, !source);
             let ports = ports(head, quoted.transport, &back);
             let room = quoted.end.saturating_sub(quoted.transport);
-            let closed =
-                close(head, quoted.transport, back.protocol, room, inner.addresses.and(ports), false);
+            let closed = close(
+                head,
+                quoted.transport,
+                covering(back.protocol),
+                room,
+                inner.addresses.and(ports),
+                false,
+            );
             let quoted = inner.all.and(ports).and(closed);
             let (protocol, delta) = match (to.six, open) {
                 (false, _) => (ip::ICMP, quoted),
@@ -121,6 +127,11 @@ fn ports(head: &mut [u8], transport: usize, to: &Tuple) -> Change {
         write(head, transport + 2, to.destination_port, &mut change);
     }
     change
+}
+
+/// A protocol whose checksum covers addresses; the one of ICMP for IPv4 covers nothing but itself.
+const fn covering(protocol: u8) -> u8 {
+    if protocol == ip::ICMP { 0 } else { protocol }
 }
 
 /// Updates a transport checksum, if `room` octets of the header are enough to have it.

@@ -1,8 +1,10 @@
 //! Connection tracking as its users see it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod against_ovs;
 mod basic;
 mod fragmented;
 mod helpers;
 mod packets;
+mod switch;
 mod translated;

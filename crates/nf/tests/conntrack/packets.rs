@@ -191,16 +191,9 @@ impl Passed {
 
     /// Addresses and ports of the frame as it is now.
     pub(crate) fn tuple(&self) -> String {
+        // The key that the tracker has changed is that of the frame.
         let mut key = Key::default();
         extract(&self.frame, self.frame.len(), 1, &mut key);
-        let address = |four: Field, six: Field| match key.get(Field::ETH_TYPE) {
-            0x800 => Ipv4Addr::from_bits(key.get(four) as u32).to_string(),
-            _ => std::net::Ipv6Addr::from_bits(
-                u128::from(key.word(six.word())) << 64 | u128::from(key.word(six.word() + 1)),
-            )
-            .to_string(),
-        };
-        // The key that the tracker has changed is that of the frame.
         for field in [
             Field::IP4_SRC,
             Field::IP4_DST,
@@ -213,14 +206,28 @@ impl Passed {
         ] {
             assert_eq!(key.get(field), self.key.get(field), "{field:?}");
         }
-        format!(
-            "{}:{}>{}:{}",
-            address(Field::IP4_SRC, Field::IP6_SRC_HIGH),
-            key.get(Field::TP_SRC),
-            address(Field::IP4_DST, Field::IP6_DST_HIGH),
-            key.get(Field::TP_DST)
-        )
+        frame_tuple(&self.frame)
     }
+}
+
+/// Addresses and ports of a frame.
+pub(crate) fn frame_tuple(frame: &[u8]) -> String {
+    let mut key = Key::default();
+    extract(frame, frame.len(), 1, &mut key);
+    let address = |four: Field, six: Field| match key.get(Field::ETH_TYPE) {
+        0x800 => Ipv4Addr::from_bits(key.get(four) as u32).to_string(),
+        _ => std::net::Ipv6Addr::from_bits(
+            u128::from(key.word(six.word())) << 64 | u128::from(key.word(six.word() + 1)),
+        )
+        .to_string(),
+    };
+    format!(
+        "{}:{}>{}:{}",
+        address(Field::IP4_SRC, Field::IP6_SRC_HIGH),
+        key.get(Field::TP_SRC),
+        address(Field::IP4_DST, Field::IP6_DST_HIGH),
+        key.get(Field::TP_DST)
+    )
 }
 
 pub(crate) fn state_text(bits: u32) -> String {
