@@ -5,7 +5,7 @@ use crate::basic::SECOND;
 use crate::packets::*;
 use crate::switch::Switch;
 use crate::translated::range;
-use netloom_nf::conntrack::{Connect, Detail, Entry, Nat, Tracker};
+use netloom_nf::conntrack::{Connect, Detail, Nat, Tracker};
 use netloom_table::Field;
 use std::collections::HashSet;
 
@@ -236,7 +236,7 @@ fn compare(switch: &mut Switch, seed: u64, packets: usize, agreement: &mut Agree
     let (mut chance, mut now) = (Chance(seed), SECOND);
     let mut history = Vec::new();
     let mut recent = Vec::new();
-    let (mut stale, mut before_translated) = (HashSet::new(), HashSet::new());
+    let (mut stale, mut before_replies) = (HashSet::new(), HashSet::new());
     switch.ask("dpctl/flush-conntrack", &[]);
     let with_translation = chance.next(2) == 0;
     for _ in 0..packets {
@@ -279,15 +279,20 @@ fn compare(switch: &mut Switch, seed: u64, packets: usize, agreement: &mut Agree
         // Of a translated connection that ended or began anew, Open vSwitch 3.1 keeps the reply's tuple until its cleaner
         // comes by: a packet with that tuple has no state or is invalid, and no other connection is given it. Here it is
         // gone at once.
-        let after = translated(&tracker, now);
-        stale.extend(before_translated.difference(&after).cloned());
-        before_translated = after;
+        let after = if with_translation { replies(&tracker, now) } else { HashSet::new() };
+        stale.extend(before_replies.difference(&after).cloned());
+        // One that began anew with the tuple that it had before counts as gone, too.
+        if ours.text().starts_with("new") {
+            stale
+                .extend(before_replies.iter().filter(|tuple| **tuple == swapped(&ours.frame, zone)).cloned());
+        }
+        before_replies = after;
         let differs = ours.text() != theirs || ours.frame[14..] != out[14..];
         // A packet that ended its connection and found another one with its tuple gets the mark of the dead one there.
         let nothing = theirs == "trk" && ours.text() == "trk" && ours.get(Field::CT_MARK) != u64::from(mark);
         if nothing
             || differs
-                && [tuple_of(&frame, zone), swapped(&ours.frame, zone)]
+                && [tuple_of(&frame, zone), swapped(&frame, zone), swapped(&ours.frame, zone)]
                     .iter()
                     .any(|tuple| stale.contains(tuple))
         {
@@ -314,15 +319,10 @@ fn compare(switch: &mut Switch, seed: u64, packets: usize, agreement: &mut Agree
     true
 }
 
-/// Tuples of replies of translated connections.
-fn translated(tracker: &Tracker, now: u64) -> HashSet<String> {
-    let is_translated = |entry: &Entry| {
-        let ((source, destination), (back, there)) = (entry.original.addresses(), entry.reply.addresses());
-        (source, destination) != (there, back) || entry.original.ports().0 != entry.reply.ports().1
-    };
+/// Tuples of replies of connections that may be translated, if only to what they are.
+fn replies(tracker: &Tracker, now: u64) -> HashSet<String> {
     tracker
         .dump(None, now)
-        .filter(is_translated)
         .map(|entry| {
             let ((source, destination), (from, to)) = (entry.reply.addresses(), entry.reply.ports());
             format!("{} {source}:{from}>{destination}:{to}", entry.reply.zone())
