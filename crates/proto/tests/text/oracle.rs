@@ -33,3 +33,10 @@ pub(crate) fn parse_flows(options: &[&str], flows: &str) -> Option<Result<Vec<St
         printed.lines().filter(|line| line.starts_with("OFPT_FLOW_MOD") || line.starts_with("NXT_FLOW_MOD"));
     Some(Ok(lines.filter_map(|line| Some(line.split_once("): ")?.1.to_string())).collect()))
 }
+
+/// Open vSwitch takes the digits at the front of an IPv6 mask for a prefix length, and fails at what is behind them.
+pub(crate) fn confuses_open_vswitch(term: &str) -> bool {
+    term.split_once('/')
+        .is_some_and(|(_, mask)| mask.starts_with(|c: char| c.is_ascii_digit()) && mask.contains(':'))
+        && (term.contains("ipv6") || term.contains("nd_target"))
+}

@@ -243,6 +243,8 @@ pub fn put_instructions(actions: &[Action], context: &Context<'_>, out: &mut Wri
                 begin(kind::CLEAR_ACTIONS, out);
                 out.zeros(4);
             }
+            // Nothing to be added is not said, as OVS does not say it.
+            Action::WriteActions(set) if set.is_empty() => continue,
             Action::WriteActions(set) => {
                 begin(kind::WRITE_ACTIONS, out);
                 out.zeros(4);
