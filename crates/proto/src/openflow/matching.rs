@@ -33,6 +33,7 @@ mod window;
 pub(crate) use oxm::apart_from_exact;
 pub use oxm::{Cookie, Rules, put_entry, take_entry};
 
+use super::error::OfError;
 use super::field::{FieldId, Prerequisite, flags};
 use super::value::{Subfield, Value};
 use std::fmt;
@@ -306,6 +307,24 @@ impl Match {
             || value & flags::CT_TRACKED != 0
                 && mask & flags::CT_INVALID != 0
                 && value & flags::CT_INVALID == 0
+    }
+
+    /// Whether addresses of a connection's original direction are those of the version of IP that the match is for. To be
+    /// asked for the match of a flow that is changed; what a switch tells of a packet may be otherwise.
+    ///
+    /// # Errors
+    ///
+    /// `OFPBAC_MATCH_INCONSISTENT`.
+    pub fn check_connection(&self) -> Result<(), OfError> {
+        let ether_type = self.number(FieldId::ETH_TYPE);
+        let names = |fields: [FieldId; 2]| fields.into_iter().any(|field| self.home(field).is_some());
+        let ipv4 = names([FieldId::CT_NW_SRC, FieldId::CT_NW_DST]);
+        let ipv6 = names([FieldId::CT_IPV6_SRC, FieldId::CT_IPV6_DST]);
+        if ipv4 && ether_type != number::IPV4 || ipv6 && ether_type != number::IPV6 {
+            Err(OfError::OFPBAC_MATCH_INCONSISTENT)
+        } else {
+            Ok(())
+        }
     }
 
     /// The name that suits the match for a home.

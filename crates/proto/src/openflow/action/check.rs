@@ -257,7 +257,13 @@ impl Check<'_> {
                 return Err(OfError::OFPBAC_MATCH_INCONSISTENT);
             }
             Action::Learn(learn) => self.learn(learn)?,
-            Action::Clone(actions) | Action::WriteActions(actions) => self.all(actions)?,
+            Action::Clone(actions) => self.all(actions)?,
+            Action::WriteActions(actions) => {
+                // What the packet will be when they are carried out is not known here: OVS lets them be.
+                let consistent = self.consistent;
+                self.all(actions)?;
+                self.consistent = consistent;
+            }
             Action::Ct(ct) => self.ct(ct)?,
             Action::Nat(nat) => {
                 let kind = self.flow.kind();

@@ -19,9 +19,14 @@ const IMMEDIATE: u16 = 1 << 13;
 const TARGET: u16 = 3 << 11;
 const TARGET_LOAD: u16 = 1 << 11;
 const TARGET_OUTPUT: u16 = 2 << 11;
+/// Octets of a field and an offset.
+const SUBFIELD: usize = 6;
 
 pub(super) fn read(body: &mut Reader<'_>, extended: bool) -> Result<Action, OfError> {
     let bad = OfError::OFPBAC_BAD_ARGUMENT;
+    if extended && body.rest().get(28..30).is_some_and(|padding| padding != [0, 0]) {
+        return Err(OfError::NXBAC_MUST_BE_ZERO);
+    }
     let (idle_timeout, hard_timeout, priority) = (body.u16()?, body.u16()?, body.u16()?);
     let (cookie, flags, table) = (body.u64()?, body.u16()?, body.u8()?);
     body.zeros(1, bad)?;
@@ -34,7 +39,7 @@ pub(super) fn read(body: &mut Reader<'_>, extended: bool) -> Result<Action, OfEr
     if extended {
         limit = body.u32()?;
         let offset = body.u16()?;
-        body.zeros(2, OfError::NXBAC_MUST_BE_ZERO)?;
+        body.skip(2)?;
         if flags & WRITE_RESULT != 0 {
             let field = header_field(body)?;
             if !field.get().is_writable() {
@@ -75,19 +80,23 @@ pub(super) fn read(body: &mut Reader<'_>, extended: bool) -> Result<Action, OfEr
     })))
 }
 
+/// Whether the bits lie within their fields is not looked at here but in [`super::check`], as in OVS.
 fn spec(header: u16, body: &mut Reader<'_>) -> Result<LearnSpec, OfError> {
     let bad = OfError::OFPBAC_BAD_ARGUMENT;
     let bits = header & BITS;
     let subfield = |body: &mut Reader<'_>| -> Result<Subfield, OfError> {
         let field = nxm_field(body.u32()?)?;
-        let subfield = Subfield { field, offset: body.u16()?, bits };
-        if subfield.fits() { Ok(subfield) } else { Err(OfError::OFPBAC_BAD_SET_LEN) }
+        Ok(Subfield { field, offset: body.u16()?, bits })
     };
     let immediate = header & IMMEDIATE != 0;
     let target = header & TARGET;
-    if target == TARGET || target == TARGET_OUTPUT && immediate || header & !(BITS | IMMEDIATE | TARGET) != 0
-    {
+    if target == TARGET || target == TARGET_OUTPUT && immediate {
         return Err(bad);
+    }
+    let of_source = if immediate { usize::from(bits).div_ceil(16) * 2 } else { SUBFIELD };
+    let of_target = if target == TARGET_OUTPUT { 0 } else { SUBFIELD };
+    if body.len() < of_source + of_target {
+        return Err(OfError::OFPBAC_BAD_LEN);
     }
     let source = if immediate {
         let octets = usize::from(bits).div_ceil(8);

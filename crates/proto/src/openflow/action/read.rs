@@ -271,7 +271,9 @@ pub(super) fn nxm_field(header: u32) -> Result<FieldId, OfError> {
 fn known(header: WireHeader) -> Option<FieldId> {
     let field = header.known()?;
     let row = field.get();
-    (row.is_variable() || header.octets() == usize::from(row.octets)).then_some(field)
+    // OVS looks at seven bits of the length where a field has none of its own.
+    let octets = header.octets();
+    (if row.is_variable() { octets < 128 } else { octets == usize::from(row.octets) }).then_some(field)
 }
 
 /// Reads a header that names a field, without a mask.
@@ -302,7 +304,13 @@ fn ids(body: &mut Reader<'_>) -> Result<Vec<u16>, OfError> {
 fn entry(body: &mut Reader<'_>) -> Result<(FieldId, Value, Option<Value>), OfError> {
     let header = WireHeader::take(body)?;
     let field = header.known().ok_or(OfError::OFPBAC_BAD_SET_TYPE)?;
-    known(header).ok_or(OfError::OFPBAC_BAD_SET_LEN)?;
+    if known(header).is_none() {
+        return Err(if header.payload == 0 {
+            OfError::OFPBAC_BAD_SET_TYPE
+        } else {
+            OfError::OFPBAC_BAD_SET_LEN
+        });
+    }
     let short = |_| OfError::OFPBMC_BAD_LEN;
     let octets = header.octets();
     let payload = body.take(usize::from(header.payload)).map_err(short)?;
@@ -409,21 +417,21 @@ fn bundle(body: &mut Reader<'_>, load: bool) -> Result<Action, OfError> {
     let bad = OfError::OFPBAC_BAD_ARGUMENT;
     let (algorithm, fields, basis) = (body.u16()?, body.u16()?, body.u16()?);
     let (kind, count, place, field) = (body.u32()?, usize::from(body.u16()?), body.u16()?, body.u32()?);
-    body.zeros(4, bad)?;
+    let reserved = body.take(4)?;
     let target = if load {
         let (offset, bits) = packed(place);
-        let target = Subfield { field: nxm_field(field)?, offset, bits };
-        if bits < 16 {
-            return Err(bad);
-        }
-        Some(target)
-    } else if place != 0 || field != 0 {
-        return Err(bad);
+        Some(Subfield { field: nxm_field(field)?, offset, bits })
     } else {
         None
     };
     if count * 2 > body.len() {
         return Err(OfError::OFPBAC_BAD_LEN);
+    }
+    // OVS lets `bundle_load` pass with what it refuses in `bundle`.
+    let nonsense =
+        if load { target.is_some_and(|target| target.bits < 16) } else { place != 0 || field != 0 };
+    if nonsense || reserved != [0; 4] {
+        return Err(bad);
     }
     let fields = hash_fields(fields)?;
     let algorithm = match algorithm {
