@@ -4,6 +4,9 @@
 #[path = "../../crates/wire/tests/headers/laws.rs"]
 pub mod laws;
 
+#[path = "../../crates/proto/tests/openflow_laws/laws.rs"]
+pub mod openflow_laws;
+
 pub use libfuzzer_sys;
 
 /// A target that holds one header to its laws.

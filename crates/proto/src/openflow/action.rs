@@ -19,6 +19,7 @@ mod read;
 mod tlv;
 mod verify;
 mod write;
+mod write_field;
 
 pub use check::{Limits, check};
 pub use instruction::{

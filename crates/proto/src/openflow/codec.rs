@@ -7,6 +7,11 @@
 
 use super::error::OfError;
 
+/// A bit that is set or not.
+pub(crate) const fn flag(on: bool, bit: u16) -> u16 {
+    if on { bit } else { 0 }
+}
+
 /// Octets that are being read.
 #[derive(Debug, Clone)]
 pub struct Reader<'a> {

@@ -172,6 +172,8 @@ impl Field {
     #[must_use]
     pub fn ones(&self) -> Value {
         let bits = match self.id {
+            // Congestion notification has the lower two bits.
+            FieldId::IP_DSCP => return Value::from_number(0xfc, 1),
             // What says whether there is a tag belongs to the identifier, but is not counted among its bits.
             FieldId::VLAN_VID => 13,
             // OVS counts fewer bits, but takes and matches all.

@@ -2,6 +2,12 @@
 //!
 //! A socket plays the switch: `ovs-ofctl` sends it flows in each version, and what it sends must be read without
 //! an error and written again octet for octet. Skipped where `ovs-ofctl` is missing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed expectation is a failed test"
+)]
 
 mod mutations;
 mod switch;

@@ -211,10 +211,10 @@ impl Check<'_> {
     fn one(&mut self, action: &Action) -> Result<(), OfError> {
         match action {
             Action::Output { port, .. } | Action::OutputTruncated { port, .. } => self.output(*port)?,
-            Action::Enqueue { port, .. } => {
-                if *port >= self.limits.ports && *port != OfPort::IN_PORT && *port != OfPort::LOCAL {
-                    return Err(OfError::OFPBAC_BAD_OUT_PORT);
-                }
+            Action::Enqueue { port, .. }
+                if *port >= self.limits.ports && *port != OfPort::IN_PORT && *port != OfPort::LOCAL =>
+            {
+                return Err(OfError::OFPBAC_BAD_OUT_PORT);
             }
             Action::OutputField { source, .. } | Action::Push(source) => self.source(*source)?,
             Action::Pop(target) => self.target(*target)?,

@@ -3,7 +3,7 @@
 use super::read::{Reading, nxm_field, packed, source_of};
 use super::write::{Writing, pack, short_header};
 use super::{Action, Ct, CtZone, Nat};
-use crate::openflow::codec::{Reader, Writer};
+use crate::openflow::codec::{Reader, Writer, flag};
 use crate::openflow::error::OfError;
 use crate::openflow::value::Subfield;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -67,7 +67,7 @@ pub(super) fn read_ct(reading: Reading, body: &mut Reader<'_>) -> Result<Action,
 }
 
 pub(super) fn write_ct(writing: &mut Writing<'_>, ct: &Ct, out: &mut Writer) -> Result<(), OfError> {
-    out.u16(u16::from(ct.commit) * COMMIT | u16::from(ct.force) * FORCE);
+    out.u16(flag(ct.commit, COMMIT) | flag(ct.force, FORCE));
     match ct.zone {
         CtZone::Immediate(zone) => {
             out.u32(0);
@@ -86,11 +86,11 @@ pub(super) fn write_ct(writing: &mut Writing<'_>, ct: &Ct, out: &mut Writer) -> 
 
 impl Nat {
     fn flags(&self) -> u16 {
-        u16::from(self.source) * nat_flag::SOURCE
-            | u16::from(self.destination) * nat_flag::DESTINATION
-            | u16::from(self.persistent) * nat_flag::PERSISTENT
-            | u16::from(self.hash) * nat_flag::HASH
-            | u16::from(self.random) * nat_flag::RANDOM
+        flag(self.source, nat_flag::SOURCE)
+            | flag(self.destination, nat_flag::DESTINATION)
+            | flag(self.persistent, nat_flag::PERSISTENT)
+            | flag(self.hash, nat_flag::HASH)
+            | flag(self.random, nat_flag::RANDOM)
     }
 }
 

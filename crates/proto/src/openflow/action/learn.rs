@@ -3,7 +3,7 @@
 use super::read::{header_field, nxm_field};
 use super::write::{Writing, long_header, short_header};
 use super::{Action, Learn, LearnSource, LearnSpec, LearnTarget};
-use crate::openflow::codec::{Reader, Writer};
+use crate::openflow::codec::{Reader, Writer, flag};
 use crate::openflow::error::OfError;
 use crate::openflow::value::{Subfield, Value};
 
@@ -124,9 +124,9 @@ pub(super) fn write(writing: &Writing<'_>, learn: &Learn, out: &mut Writer) {
     out.u16(learn.priority);
     out.u64(learn.cookie);
     out.u16(
-        u16::from(learn.send_flow_rem) * SEND_FLOW_REM
-            | u16::from(learn.delete_learned) * DELETE_LEARNED
-            | u16::from(learn.result.is_some()) * WRITE_RESULT,
+        flag(learn.send_flow_rem, SEND_FLOW_REM)
+            | flag(learn.delete_learned, DELETE_LEARNED)
+            | flag(learn.result.is_some(), WRITE_RESULT),
     );
     out.u8(learn.table);
     out.zeros(1);
@@ -147,7 +147,7 @@ pub(super) fn write(writing: &Writing<'_>, learn: &Learn, out: &mut Writer) {
             LearnTarget::Output => (TARGET_OUTPUT, None),
         };
         let immediate = matches!(spec.source, LearnSource::Immediate(_));
-        out.u16(spec.bits & BITS | u16::from(immediate) * IMMEDIATE | target);
+        out.u16(spec.bits & BITS | flag(immediate, IMMEDIATE) | target);
         match &spec.source {
             LearnSource::Field(source) => {
                 short_header(writing, source.field, out);

@@ -9,7 +9,7 @@
 use super::{Entry, Match, number};
 use crate::openflow::codec::{Reader, Writer};
 use crate::openflow::error::OfError;
-use crate::openflow::field::{FieldId, Prerequisite, WireHeader};
+use crate::openflow::field::{FieldId, Prerequisite, WireHeader, flags};
 use crate::openflow::value::Value;
 use crate::openflow::version::Version;
 
@@ -351,7 +351,9 @@ impl Entries<'_> {
             .home(FieldId::VLAN_TCI)
             .map_or((0, 0), |entry| (entry.value.to_u128() as u16, entry.mask.to_u128() as u16));
         let tagged = value & 0x1fff != 0;
-        let partial = !matches!(mask >> 13, 0 | 7);
+        // Of a priority OXM knows all three bits, behind an identifier that says that there is a tag.
+        let present = value & flags::VLAN_PRESENT != 0;
+        let partial = !matches!((mask >> 13, present), (0, _) | (7, true));
         if self.version.is_none() || tagged && partial {
             self.put(FieldId::VLAN_TCI);
             return;
