@@ -20,6 +20,7 @@ mod guard;
 pub mod lacp;
 mod lldp;
 mod mirror;
+pub mod openflow;
 mod port;
 pub mod rstp;
 mod snoop;

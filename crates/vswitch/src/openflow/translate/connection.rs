@@ -1,0 +1,290 @@
+//! What the data path must do before the translation can go on: connection tracking, copies, recirculations.
+
+use super::context::Context;
+use super::output::PUNT_CONTROLLER;
+use super::trace::Note;
+use crate::openflow::recirculation::{Frozen, Left};
+use netloom_nf::{Action as Step, Connect, Nat, NatRange, Program, Reason};
+use netloom_proto::openflow::action::{Ct, CtZone, Nat as NatAction};
+use netloom_proto::openflow::{Action, Value};
+use netloom_table::{Field, Key, Mask};
+use std::sync::Arc;
+
+/// What a copy must not change for the packet.
+pub(super) struct Saved {
+    flow: Key,
+    base: Key,
+    stack: Vec<Value>,
+    action_set: Vec<Action>,
+    tracked: bool,
+    was_mpls: bool,
+    queue: Option<u32>,
+    exit: bool,
+}
+
+/// Words of connection tracking.
+const CONNECTION: [usize; 8] = [29, 30, 40, 41, 42, 43, 44, 45];
+
+fn clear_connection(key: &mut Key) {
+    for word in CONNECTION.into_iter().chain([Field::CT_STATE.word()]) {
+        if key.word(word) != 0 {
+            key.set_word(word, 0);
+        }
+    }
+    key.set(Field::CT_MARK, 0);
+}
+
+impl Context<'_> {
+    pub(super) fn save(&self) -> Saved {
+        Saved {
+            flow: self.flow.clone(),
+            base: self.base.clone(),
+            stack: self.stack.clone(),
+            action_set: self.action_set.clone(),
+            tracked: self.tracked,
+            was_mpls: self.was_mpls,
+            queue: self.queue,
+            exit: self.exit,
+        }
+    }
+
+    /// Everything as it was, but for what the program has done to the packet.
+    pub(super) fn restore(&mut self, saved: &Saved) {
+        self.flow = saved.flow.clone();
+        self.stack.clone_from(&saved.stack);
+        self.action_set.clone_from(&saved.action_set);
+        self.tracked = saved.tracked;
+        self.was_mpls = saved.was_mpls;
+        self.queue = saved.queue;
+        self.exit = saved.exit || self.problem.is_some();
+    }
+
+    /// Everything as it was; the program has done nothing to this packet since.
+    pub(super) fn restore_all(&mut self, saved: &Saved) {
+        self.restore(saved);
+        self.base = saved.base.clone();
+    }
+
+    /// Carries actions out that change nothing for what follows.
+    pub(super) fn clone_run(&mut self, actions: &[Action], with_set: bool) {
+        if reversible(actions) {
+            let saved = self.save();
+            self.run(actions, true);
+            self.end_copy(with_set);
+            self.restore(&saved);
+            return;
+        }
+        self.commit();
+        let saved = self.save();
+        let before = std::mem::take(&mut self.out);
+        self.run(actions, true);
+        self.end_copy(with_set);
+        let steps = std::mem::replace(&mut self.out, before);
+        self.restore_all(&saved);
+        if !steps.is_empty() {
+            self.out.push(Step::Clone(Arc::new(Program::new(steps, Reason::Rule))));
+        }
+    }
+
+    fn end_copy(&mut self, with_set: bool) {
+        if !self.freezing && with_set {
+            self.run_action_set();
+        }
+        self.freeze();
+    }
+
+    /// Stops here: the action that asked for it is done again when the packet comes back, and then the rest.
+    pub(super) fn trigger_freeze(&mut self) {
+        self.freezing = true;
+        self.repeats = true;
+    }
+
+    /// Ends a program that stopped by a recirculation, or by the message to the controller that is to resume it.
+    pub(super) fn freeze(&mut self) {
+        if !self.freezing {
+            return;
+        }
+        self.freezing = false;
+        self.repeats = false;
+        if self.problem.is_some() {
+            return;
+        }
+        self.commit();
+        let left = std::mem::take(&mut self.left);
+        let state = self.frozen(self.table, false, left);
+        let pause = self.pause.take();
+        let hash = self.hashing.take();
+        let number = self.state_number(state);
+        match pause {
+            Some(controller) => {
+                let punt = self.punt(
+                    PUNT_CONTROLLER,
+                    controller.reason,
+                    controller.controller_id,
+                    controller.max_len,
+                    &controller.userdata,
+                    number,
+                );
+                self.out.push(punt);
+            }
+            None => {
+                self.out.extend(hash.map(Step::Hash));
+                self.out.push(Step::Recirculate(number));
+            }
+        }
+        self.was_mpls = false;
+        self.detail(|| "A clone of the packet is forked to recirculate.".into());
+    }
+
+    /// Goes on where another translation stopped.
+    pub(super) fn thaw(&mut self, state: &Frozen) {
+        state.restore(&mut self.flow);
+        state.restore(&mut self.base);
+        for key in [&mut self.flow, &mut self.base] {
+            key.set(Field::IN_PORT, u64::from(state.in_port.0));
+        }
+        self.stack.clone_from(&state.stack);
+        self.action_set.clone_from(&state.action_set);
+        self.tracked = state.tracked;
+        if !self.tracked {
+            clear_connection(&mut self.flow);
+            clear_connection(&mut self.base);
+        }
+        (self.table, self.cookie) = (state.table, state.cookie);
+        self.trace.note(|| Note::Thaw(state.table));
+        let number = self.flow.get(Field::RECIRCULATION) as u32;
+        if number != 0 {
+            self.credit.states.push((self.bridge, number));
+        }
+        if state.looks_up {
+            self.table(state.in_port, state.table, true, true, false);
+        } else {
+            self.go_on(&state.left);
+        }
+        self.end();
+    }
+
+    fn go_on(&mut self, left: &[Left]) {
+        for part in left {
+            if self.freezing {
+                self.left.push(part.clone());
+            } else if !self.exit {
+                (self.table, self.cookie) = (part.table, part.cookie);
+                self.run(&part.actions, true);
+            }
+        }
+    }
+
+    pub(super) fn connect(&mut self, ct: &Ct) {
+        self.commit();
+        let saved = std::mem::take(&mut self.mask);
+        self.nat = None;
+        self.run(&ct.actions, true);
+        let written = std::mem::replace(&mut self.mask, saved);
+        let mark = written.get(Field::CT_MARK);
+        let label = u128::from(written.get(Field::CT_LABEL_HIGH)) << 64
+            | u128::from(written.get(Field::CT_LABEL_LOW));
+        self.mask.merge(&without_connection(&written));
+        let zone = match ct.zone {
+            CtZone::Immediate(zone) => zone,
+            CtZone::Field(part) => self.read_bits(part).to_u64() as u16,
+        };
+        let own_label = u128::from(self.flow.get(Field::CT_LABEL_HIGH)) << 64
+            | u128::from(self.flow.get(Field::CT_LABEL_LOW));
+        let connect = Connect {
+            zone,
+            commit: ct.commit,
+            force: ct.force,
+            mark: (mark != 0).then(|| (self.flow.get(Field::CT_MARK) as u32 & mark as u32, mark as u32)),
+            label: (label != 0).then_some((own_label & label, label)),
+            nat: self.nat.take(),
+            helper: match ct.alg {
+                21 => Some("ftp"),
+                69 => Some("tftp"),
+                _ => None,
+            },
+            timeout: None,
+        };
+        self.out.push(Step::Connect(Arc::new(connect)));
+        if let Some(table) = ct.table {
+            self.tracked = true;
+            let mut state = self.frozen(table, true, Vec::new());
+            state.cookie = u64::MAX;
+            let number = self.state_number(state);
+            self.out.push(Step::Recirculate(number));
+            self.detail(|| {
+                format!(
+                    "A clone of the packet is forked to recirculate. The forked pipeline will be resumed at table {table}."
+                )
+            });
+        }
+        self.forget_connection();
+    }
+
+    fn forget_connection(&mut self) {
+        clear_connection(&mut self.flow);
+        clear_connection(&mut self.base);
+        self.tracked = false;
+        self.detail(|| "Sets the packet to an untracked state, and clears all the conntrack fields.".into());
+    }
+
+    pub(super) fn disconnect(&mut self) {
+        self.commit();
+        self.out.push(Step::Disconnect);
+        self.forget_connection();
+    }
+
+    pub(super) fn forget_connection_quietly(&mut self) {
+        clear_connection(&mut self.flow);
+        clear_connection(&mut self.base);
+        self.tracked = false;
+    }
+
+    pub(super) fn set_nat(&mut self, nat: &NatAction) {
+        let range = NatRange {
+            addresses: nat.addresses.map(|(first, last)| (first, last.unwrap_or(first))),
+            ports: nat.ports.map(|(first, last)| (first, last.unwrap_or(first))),
+            persistent: nat.persistent,
+            random: nat.random,
+        };
+        self.nat = Some(match (nat.source, nat.destination) {
+            (true, _) => Nat::Source(range),
+            (_, true) => Nat::Destination(range),
+            _ => Nat::Known,
+        });
+    }
+}
+
+/// A mask without the mark and the label of a connection.
+fn without_connection(mask: &Mask) -> Mask {
+    let mut out = Mask::default();
+    for (word, bits) in mask.words().iter().enumerate() {
+        match word {
+            29 | 30 => {}
+            7 => out.add_word(word, bits & (Field::PKT_MARK.ones() << Field::PKT_MARK.shift())),
+            _ => out.add_word(word, *bits),
+        }
+    }
+    out
+}
+
+/// Whether the program can undo what actions do to a packet by writing fields again.
+pub(super) fn reversible(actions: &[Action]) -> bool {
+    actions.iter().all(|action| match action {
+        Action::Ct(_)
+        | Action::Meter(_)
+        | Action::Nat(_)
+        | Action::OutputTruncated { .. }
+        | Action::Encap(_)
+        | Action::Decap { .. }
+        | Action::DecNshTtl
+        | Action::CheckPacketLarger { .. }
+        | Action::DeleteField(_)
+        | Action::PushMpls(_)
+        | Action::PopMpls(_)
+        | Action::CtClear => false,
+        // Where these lead to is not known yet.
+        Action::Resubmit { .. } | Action::GotoTable(_) | Action::Group(_) => false,
+        other => reversible(other.nested()),
+    })
+}

@@ -1,0 +1,288 @@
+//! Ways out: ports, other bridges, floods, the ordinary switch, controllers.
+
+use super::context::Context;
+use super::trace::Note;
+use crate::decision::{Step as Decided, Why};
+use crate::fdb::Learned;
+use crate::openflow::meter::CONTROLLER_METER;
+use crate::openflow::port::{OfPortEntry, PortForm, TunnelForm};
+use netloom_mem::PortNumber;
+use netloom_nf::{Action as Step, Program, Punt, Reason, Shape};
+use netloom_proto::openflow::OfPort;
+use netloom_table::Field;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// [`Punt::kind`] of packets for controllers: `state` is the number of a frozen state with registers and the rest.
+pub const PUNT_CONTROLLER: u8 = 0;
+/// [`Punt::kind`] of samples: `data` is collector set, domain, point (4 octets each), port (2), direction (1).
+pub const PUNT_SAMPLE: u8 = 1;
+
+impl Context<'_> {
+    /// `output`, to an ordinary or a reserved port.
+    pub(super) fn output_action(&mut self, port: OfPort, max_len: u16, truncate: Option<u32>) {
+        match port {
+            OfPort::IN_PORT => self.output(self.in_port(), true, truncate),
+            OfPort::TABLE => {
+                let port = self.in_port();
+                self.table(port, 0, true, true, false);
+            }
+            OfPort::NORMAL => self.normal(),
+            OfPort::FLOOD => self.flood(false, truncate),
+            OfPort::ALL => self.flood(true, truncate),
+            OfPort::CONTROLLER => {
+                // OFPR_ACTION_SET, OFPR_GROUP, OFPR_ACTION
+                let reason = match (self.in_group, self.in_action_set) {
+                    (true, _) => 4,
+                    (_, true) => 3,
+                    _ => 1,
+                };
+                self.to_controller(max_len, 0, reason, &[], None);
+            }
+            OfPort::NONE => {}
+            _ if port == self.in_port() => self.detail(|| "skipping output to input port".into()),
+            _ => self.output(port, true, truncate),
+        }
+    }
+
+    fn flood(&mut self, all: bool, truncate: Option<u32>) {
+        let in_port = self.in_port();
+        let Some(pipeline) = self.pipeline() else { return };
+        let ports: Vec<OfPort> = pipeline
+            .ports()
+            .filter(|entry| entry.number != in_port && (all || !entry.is(OfPortEntry::NO_FLOOD)))
+            .map(|entry| entry.number)
+            .collect();
+        for port in ports {
+            self.output(port, !all, truncate);
+        }
+    }
+
+    /// Sends the packet out of a port, whatever port it came by.
+    pub(super) fn output(&mut self, port: OfPort, check_tree: bool, truncate: Option<u32>) {
+        let Some(entry) = self.entry(port) else {
+            self.warn(|| "Nonexistent output port".into());
+            return;
+        };
+        if entry.is(OfPortEntry::NO_FORWARD) {
+            self.detail(|| "OFPPC_NO_FWD set, skipping output".into());
+            return;
+        }
+        if check_tree && !entry.forwards {
+            self.detail(|| "STP not in forwarding state, skipping output".into());
+            return;
+        }
+        match entry.form {
+            PortForm::Patch { bridge, port } => self.cross(bridge, port, truncate),
+            PortForm::Tunnel(form) => self.tunnel(&form, entry.port, truncate),
+            PortForm::Plain | PortForm::Internal => self.send(entry.port, truncate),
+        }
+    }
+
+    fn send(&mut self, port: PortNumber, truncate: Option<u32>) {
+        self.commit();
+        self.out.extend(truncate.map(Step::Truncate));
+        self.out.push(Step::Output(port));
+    }
+
+    /// Goes on in the bridge at the other end of a cable.
+    fn cross(&mut self, bridge: u32, port: OfPort, truncate: Option<u32>) {
+        if truncate.is_some() {
+            self.warn(|| "output_trunc does not support patch output action".into());
+        }
+        let Some(name) = self.world.pipeline(bridge).map(|pipeline| pipeline.options().name.clone()) else {
+            self.warn(|| "Nonexistent output port".into());
+            return;
+        };
+        if !self.may_go_on() {
+            return;
+        }
+        let own = self.bridge;
+        let saved = self.save();
+        let place = (self.table, self.rule, self.cookie, self.in_action_set, self.in_group);
+        self.trace.begin(|| Note::Bridge { number: bridge, name });
+        self.enter(bridge);
+        self.stack.clear();
+        self.action_set.clear();
+        (self.in_action_set, self.in_group, self.table) = (false, false, 0);
+        // Nothing but the packet itself goes to the other bridge.
+        for word in 31..=39 {
+            self.flow.set_word(word, 0);
+        }
+        for word in (13..=19).chain(47..64) {
+            if self.flow.word(word) != 0 {
+                self.flow.set_word(word, 0);
+            }
+        }
+        self.forget_connection_quietly();
+        self.flow.set(Field::ACTSET_OUTPUT, u64::from(OfPort::UNSET.0));
+        self.flow.set(Field::IN_PORT, u64::from(port.0));
+        if let Some(entry) = self.entry(port)
+            && !entry.is(OfPortEntry::NO_RECEIVE)
+        {
+            if entry.forwards {
+                self.deeper(true, |context| {
+                    context.table(port, 0, true, true, false);
+                    context.end();
+                });
+            } else if entry.learns {
+                self.learn_only();
+            }
+        }
+        self.rests.push(super::bridge_tag(bridge));
+        self.bridge = own;
+        self.trace.end();
+        (self.table, self.rule, self.cookie, self.in_action_set, self.in_group) = place;
+        self.restore(&saved);
+    }
+
+    /// Sends the packet through a tunnel. What the tunnel itself writes into `tun_*` is not seen later.
+    fn tunnel(&mut self, form: &TunnelForm, port: PortNumber, truncate: Option<u32>) {
+        let before = self.flow.clone();
+        if let Some(key) = form.out_key {
+            self.flow.set(Field::TUN_ID, key);
+        }
+        self.set_ends(form);
+        if form.inherit_tos && super::context::is_ip(&self.flow) {
+            let tos = self.look(Field::IP_TOS);
+            self.flow.set(Field::TUN_TOS, tos);
+        }
+        if form.inherit_ttl && super::context::is_ip(&self.flow) {
+            let ttl = self.look(Field::IP_TTL);
+            self.flow.set(Field::TUN_TTL, ttl);
+        }
+        let no_end = self.flow.get(Field::TUN_DST) == 0 && self.flow.word(18) == 0 && self.flow.word(19) == 0;
+        if no_end {
+            self.warn(|| "Tunneling decided against output".into());
+        } else {
+            self.detail(|| "output to native tunnel".into());
+            self.send(port, truncate);
+        }
+        self.flow = before;
+    }
+
+    fn set_ends(&mut self, form: &TunnelForm) {
+        let ends = [
+            (form.remote, Field::TUN_DST, Field::TUN6_DST_HIGH, Field::TUN6_DST_LOW),
+            (form.local, Field::TUN_SRC, Field::TUN6_SRC_HIGH, Field::TUN6_SRC_LOW),
+        ];
+        for (end, four, high, low) in ends {
+            match end {
+                Some(IpAddr::V4(address)) => self.flow.set(four, u64::from(address.to_bits())),
+                Some(IpAddr::V6(address)) => {
+                    self.flow.set(high, (address.to_bits() >> 64) as u64);
+                    self.flow.set(low, address.to_bits() as u64);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// What an ordinary switch does with the packet.
+    pub(super) fn normal(&mut self) {
+        let key = self.data_path_key();
+        let (bridge, learns, now) = (self.bridge, self.effects, self.now);
+        let Some(decision) = self.world.normal(bridge, &key, learns, now) else {
+            self.warn(|| "the bridge is no ordinary switch".into());
+            return;
+        };
+        self.mask.merge(&decision.mask);
+        self.rests.extend(decision.rests);
+        self.changed.extend(decision.changed);
+        self.keep &= decision.keep;
+        if decision.sender != 0 {
+            self.credit.stations.push((bridge, decision.sender, key.get(Field::IN_PORT) as PortNumber));
+        }
+        for step in &decision.steps {
+            self.tell(step);
+        }
+        if let Shape::Drop(reason) = decision.program.shape() {
+            self.detail(|| format!("the packet {}, dropping", reason.sentence()));
+            return;
+        }
+        let tags = self.flow.word(Field::VLAN_TPID.word());
+        for step in decision.program.actions() {
+            match step {
+                Step::Output(port) => match self.pipeline().and_then(|pipeline| pipeline.port_of(*port)) {
+                    Some(port) => self.output(port, true, None),
+                    None => self.send(*port, None),
+                },
+                Step::PopVlan => self.pop_tag(),
+                Step::PushVlan { tpid, tci } => {
+                    self.push_tag(*tpid);
+                    self.flow.set(Field::VLAN_TCI, u64::from(*tci) | 0x1000);
+                }
+                Step::SetVlan(tci) => self.flow.set(Field::VLAN_TCI, u64::from(*tci) | 0x1000),
+                other => {
+                    self.commit();
+                    self.out.push(other.clone());
+                }
+            }
+        }
+        self.flow.set_word(Field::VLAN_TPID.word(), tags);
+    }
+
+    fn tell(&mut self, step: &Decided) {
+        match step {
+            Decided::Heard(mac, Learned::New | Learned::Moved(_)) => {
+                let mac = *mac;
+                self.detail(|| format!("learned that {mac} is on port"));
+            }
+            Decided::Out(Why::Known { .. }) => self.detail(|| "forwarding to learned port".into()),
+            Decided::Out(Why::Unknown) => {
+                self.detail(|| "no learned MAC for destination, flooding".into());
+            }
+            Decided::Out(Why::Group) => self.detail(|| "multicast traffic, flooding".into()),
+            Decided::Out(Why::Dropped(Reason::SamePort)) => {
+                self.detail(|| "learned port is input port, dropping".into());
+            }
+            _ => {}
+        }
+    }
+
+    /// Lets the ordinary switch learn from the packet, and does nothing else with it.
+    pub(super) fn learn_only(&mut self) {
+        let before = std::mem::take(&mut self.out);
+        self.normal();
+        self.out = before;
+        self.base = self.flow.clone();
+    }
+
+    /// A copy for a controller or a collector.
+    pub(super) fn punt(
+        &mut self,
+        kind: u8,
+        reason: u8,
+        controller: u16,
+        most: u16,
+        data: &[u8],
+        state: u32,
+    ) -> Step {
+        let most = if most == u16::MAX { 0 } else { most };
+        let (table, cookie) = (self.table, self.cookie);
+        Step::Punt(Arc::new(Punt { reason, kind, table, most, controller, state, cookie, data: data.into() }))
+    }
+
+    /// Sends the packet to a controller. Nothing, if it is to have no octet of it: then it gets the message alone.
+    pub(super) fn to_controller(
+        &mut self,
+        most: u16,
+        controller: u16,
+        reason: u8,
+        data: &[u8],
+        meter: Option<u32>,
+    ) {
+        self.commit();
+        let state = self.frozen(self.table, false, Vec::new());
+        let number = self.state_number(state);
+        let punt = self.punt(PUNT_CONTROLLER, reason, controller, most, data, number);
+        let slot = meter.unwrap_or(CONTROLLER_METER);
+        match self.pipeline().and_then(|pipeline| pipeline.meter_slot(slot)) {
+            Some(slot) => {
+                let program = Program::new(vec![Step::Police(slot), punt], Reason::Metered);
+                self.out.push(Step::Clone(Arc::new(program)));
+            }
+            None => self.out.push(punt),
+        }
+    }
+}
