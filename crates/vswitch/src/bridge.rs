@@ -122,6 +122,8 @@ pub struct Bridge {
     member_of: HashMap<PortNumber, PortNumber>,
     /// What is to be done at the next tick.
     late: Effects,
+    /// Nothing is learned now.
+    dry: bool,
 }
 
 impl Bridge {
@@ -140,6 +142,7 @@ impl Bridge {
             bonds: BTreeMap::new(),
             member_of: HashMap::new(),
             late: Effects::default(),
+            dry: false,
         };
         bridge.plant();
         bridge
@@ -273,6 +276,14 @@ impl Bridge {
             }
         }
         decision.changed.extend(self.fdb.freed());
+        decision
+    }
+
+    /// Decides about a packet, and learns nothing from it: for those who only ask.
+    pub fn consider(&mut self, key: &Key, now: u64) -> Decision {
+        self.dry = true;
+        let decision = self.decide(key, now);
+        self.dry = false;
         decision
     }
 
@@ -504,6 +515,10 @@ impl Bridge {
             return Ok(());
         }
         let mac = mac(source);
+        if self.dry {
+            decision.rests.push(tag(vlan, mac));
+            return Ok(());
+        }
         let limit = port.guard.most;
         let learned = self.fdb.learn(vlan, mac, number, port.stations.min(limit.unwrap_or(usize::MAX)), now);
         let tag = tag(vlan, mac);

@@ -498,6 +498,13 @@ pub(crate) fn denormalise(mask: &Mask) -> Mask {
     let mut out = Mask::default();
     for (word, bits) in mask.words().iter().enumerate() {
         let mut bits = *bits;
+        // What the data path does not have: metadata and registers, the conjunction, the action set's port.
+        match word {
+            31..=39 => continue,
+            12 => bits &= !(Field::ACTSET_OUTPUT.ones() << Field::ACTSET_OUTPUT.shift()),
+            41 => bits &= !(Field::CONJ_ID.ones() << Field::CONJ_ID.shift()),
+            _ => {}
+        }
         if word == Field::VLAN_TCI.word() {
             for (tpid, tci) in [(Field::VLAN_TPID, Field::VLAN_TCI), (Field::INNER_TPID, Field::INNER_TCI)] {
                 // Without a tag the bits are zero whatever the frame says, so the EtherType matters with each of them.

@@ -1,5 +1,6 @@
 //! Flows, and requests to change them.
 
+use netloom_proto::openflow::text::{FlowCommand, FlowText};
 use netloom_proto::openflow::{Action, Match, OfPort};
 use netloom_table::wheel::Timer;
 use std::sync::Arc;
@@ -68,6 +69,8 @@ pub struct FlowMod {
     pub priority: u16,
     /// The flow's cookie; without, changed flows keep theirs.
     pub cookie: Option<u64>,
+    /// A change adds the flow if it finds none, unless the cookie is filtered (OpenFlow 1.0).
+    pub may_add: bool,
     /// Only flows are changed or deleted whose cookie has this value under this mask.
     pub cookie_filter: (u64, u64),
     /// Seconds without packets after which it goes; 0 for never.
@@ -98,6 +101,7 @@ impl FlowMod {
             matching: Match::any(),
             priority: DEFAULT_PRIORITY,
             cookie: (command == Command::Add).then_some(0),
+            may_add: false,
             cookie_filter: (0, 0),
             idle_timeout: 0,
             hard_timeout: 0,
@@ -106,6 +110,45 @@ impl FlowMod {
             out_port: OfPort::NONE,
             out_group: ANY_GROUP,
             actions: Arc::new([]),
+            origin: 0,
+        }
+    }
+}
+
+/// What the text of a flow says, as `ovs-ofctl` sends it in OpenFlow 1.0 with Nicira's extensions.
+impl From<&FlowText> for FlowMod {
+    fn from(text: &FlowText) -> Self {
+        let command = match text.command {
+            FlowCommand::Add => Command::Add,
+            FlowCommand::Modify => Command::Modify,
+            FlowCommand::ModifyStrict => Command::ModifyStrict,
+            FlowCommand::DeleteStrict => Command::DeleteStrict,
+            FlowCommand::Delete | FlowCommand::Look => Command::Delete,
+        };
+        let flags = [
+            (text.flags.send_flow_rem, Flags::SEND_FLOW_REM),
+            (text.flags.check_overlap, Flags::CHECK_OVERLAP),
+            (text.flags.reset_counts || command == Command::Add, Flags::RESET_COUNTS),
+            (text.flags.no_packet_counts, Flags::NO_PACKET_COUNTS),
+            (text.flags.no_byte_counts, Flags::NO_OCTET_COUNTS),
+        ];
+        let mut matching = text.fields.clone();
+        matching.normalise();
+        Self {
+            command,
+            table: (text.table != 255).then_some(text.table),
+            matching,
+            priority: text.priority,
+            cookie: if command == Command::Add { Some(text.cookie.unwrap_or(0)) } else { text.cookie },
+            may_add: true,
+            cookie_filter: text.match_cookie,
+            idle_timeout: text.idle_timeout,
+            hard_timeout: text.hard_timeout,
+            importance: text.importance,
+            flags: Flags(flags.iter().filter(|(set, _)| *set).fold(0, |all, (_, flag)| all | flag.0)),
+            out_port: text.out_port,
+            out_group: text.out_group,
+            actions: text.actions.clone().into(),
             origin: 0,
         }
     }

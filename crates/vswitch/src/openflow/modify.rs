@@ -209,8 +209,7 @@ impl Pipeline {
         };
         let flows = self.meant(&meant, request.table, version);
         if flows.is_empty() {
-            // OpenFlow 1.0 and 1.1 add what they can't change; later versions give no new cookie.
-            if request.cookie.is_some() && request.cookie_filter.1 == 0 {
+            if request.may_add && request.cookie_filter.1 == 0 {
                 return self.add(request, key, mask, version, done);
             }
             return Ok(());

@@ -20,8 +20,10 @@ enum Next {
 
 impl Context<'_> {
     /// Carries actions out, until one ends the translation or stops it.
-    pub(super) fn run(&mut self, actions: &[Action], _last: bool) {
+    pub(super) fn run(&mut self, actions: &[Action], last: bool) {
         for (index, action) in actions.iter().enumerate() {
+            // Nothing but the action set comes behind it.
+            self.last = last && index + 1 == actions.len();
             if self.exit || self.problem.is_some() {
                 return;
             }
@@ -174,7 +176,7 @@ impl Context<'_> {
         }
         let meter = (controller.meter_id != 0).then_some(controller.meter_id);
         let (most, id, reason) = (controller.max_len, controller.controller_id, controller.reason);
-        self.to_controller(most, id, reason, &controller.userdata, meter);
+        self.tell_controller(most, id, reason, &controller.userdata, meter);
         Next::On
     }
 
@@ -219,7 +221,7 @@ impl Context<'_> {
         }
         for controller in controllers {
             // OFPR_INVALID_TTL
-            self.to_controller(u16::MAX, *controller, 2, &[], None);
+            self.tell_controller(u16::MAX, *controller, 2, &[], None);
         }
         let version = if self.flow.get(Field::ETH_TYPE) == 0x0800 { 4 } else { 6 };
         self.warn(|| format!("IPv{version} decrement TTL exception"));
@@ -236,7 +238,7 @@ impl Context<'_> {
             self.flow.set(Field::MPLS_OUTER, entry - 1);
             return Next::On;
         }
-        self.to_controller(u16::MAX, 0, 2, &[], None);
+        self.tell_controller(u16::MAX, 0, 2, &[], None);
         self.warn(|| "MPLS decrement TTL exception".into());
         Next::Stop
     }
@@ -250,7 +252,7 @@ impl Context<'_> {
             self.flow.set(Field::NSH_TTL, ttl - 1);
             return Next::On;
         }
-        self.to_controller(u16::MAX, 0, 2, &[], None);
+        self.tell_controller(u16::MAX, 0, 2, &[], None);
         self.warn(|| "NSH decrement TTL exception".into());
         Next::Stop
     }

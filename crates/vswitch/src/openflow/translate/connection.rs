@@ -67,9 +67,11 @@ impl Context<'_> {
 
     /// Carries actions out that change nothing for what follows.
     pub(super) fn clone_run(&mut self, actions: &[Action], with_set: bool) {
-        if reversible(actions) {
+        if reversible(actions) || self.last && self.action_set.is_empty() {
             let saved = self.save();
-            self.run(actions, true);
+            let last = self.last;
+            self.run(actions, last);
+            self.last = last;
             self.end_copy(with_set);
             self.restore(&saved);
             return;
@@ -81,7 +83,10 @@ impl Context<'_> {
         self.end_copy(with_set);
         let steps = std::mem::replace(&mut self.out, before);
         self.restore_all(&saved);
-        if !steps.is_empty() {
+        if !steps.iter().any(|step| step.changes() || matches!(step, Step::Disconnect)) {
+            // What does not change the packet needs no copy.
+            self.out.extend(steps);
+        } else {
             self.out.push(Step::Clone(Arc::new(Program::new(steps, Reason::Rule))));
         }
     }
@@ -170,7 +175,7 @@ impl Context<'_> {
                 self.left.push(part.clone());
             } else if !self.exit {
                 (self.table, self.cookie) = (part.table, part.cookie);
-                self.run(&part.actions, true);
+                self.run(&part.actions, false);
             }
         }
     }
@@ -179,7 +184,7 @@ impl Context<'_> {
         self.commit();
         let saved = std::mem::take(&mut self.mask);
         self.nat = None;
-        self.run(&ct.actions, true);
+        self.run(&ct.actions, false);
         let written = std::mem::replace(&mut self.mask, saved);
         let mark = written.get(Field::CT_MARK);
         let label = u128::from(written.get(Field::CT_LABEL_HIGH)) << 64

@@ -45,6 +45,8 @@ pub(super) struct Context<'a> {
     pub(super) in_group: bool,
     depth: u32,
     resubmits: u32,
+    /// Nothing comes after the action that is carried out.
+    pub(super) last: bool,
     pub(super) exit: bool,
     pub(super) freezing: bool,
     /// What asked for it is to be done again.
@@ -112,6 +114,7 @@ impl<'a> Context<'a> {
             in_group: false,
             depth: 0,
             resubmits: 0,
+            last: true,
             exit: false,
             freezing: false,
             repeats: false,
@@ -277,7 +280,9 @@ impl<'a> Context<'a> {
                 (self.table, self.rule, self.cookie) = (hit.flow.table, Some(hit.flow), hit.cookie);
                 self.is_miss = false;
                 let actions = hit.actions.clone();
-                self.deeper(deepens, |context| context.run(&actions, true));
+                let last = self.last;
+                self.deeper(deepens, |context| context.run(&actions, last));
+                self.last = last;
                 self.trace.end();
             }
             None => {
@@ -331,7 +336,7 @@ impl<'a> Context<'a> {
             Fragments::Drop if fragment => {
                 self.trace.note(|| Note::Detail("fragments are dropped".into()));
                 self.exit = true;
-                return None;
+                None
             }
             Fragments::Normal if fragment => {
                 // Ports of fragments count as unknown.
@@ -352,7 +357,7 @@ impl<'a> Context<'a> {
         if to_controller && !quiet && !self.exit {
             self.is_miss = true;
             self.cookie = u64::MAX;
-            self.to_controller(u16::MAX, 0, 0, &[], None);
+            self.tell_controller(u16::MAX, 0, 0, &[], None);
             self.is_miss = false;
         }
     }

@@ -26,7 +26,9 @@ impl Context<'_> {
         let before = std::mem::replace(&mut self.in_group, true);
         match group.kind {
             GroupKind::All | GroupKind::Indirect => {
-                for bucket in &group.buckets {
+                let last = self.last;
+                for (index, bucket) in group.buckets.iter().enumerate() {
+                    self.last = last && index + 1 == group.buckets.len();
                     self.bucket(&group, bucket);
                 }
             }

@@ -62,7 +62,7 @@ impl Context<'_> {
         let links = u32::from(action.max_link) + 1;
         let link = match action.algorithm {
             MultipathAlgorithm::ModuloN => hash % links,
-            MultipathAlgorithm::HashThreshold => (u64::from(hash) * u64::from(links) >> 32) as u32,
+            MultipathAlgorithm::HashThreshold => ((u64::from(hash) * u64::from(links)) >> 32) as u32,
             MultipathAlgorithm::HighestWeight => highest(hash, 0..links).unwrap_or(0),
             MultipathAlgorithm::IterativeHash => iterate(hash, links, action.argument),
         };

@@ -37,7 +37,7 @@ impl Context<'_> {
                     (_, true) => 3,
                     _ => 1,
                 };
-                self.to_controller(max_len, 0, reason, &[], None);
+                self.tell_controller(max_len, 0, reason, &[], None);
             }
             OfPort::NONE => {}
             _ if port == self.in_port() => self.detail(|| "skipping output to input port".into()),
@@ -53,9 +53,11 @@ impl Context<'_> {
             .filter(|entry| entry.number != in_port && (all || !entry.is(OfPortEntry::NO_FLOOD)))
             .map(|entry| entry.number)
             .collect();
+        let last = std::mem::replace(&mut self.last, false);
         for port in ports {
             self.output(port, !all, truncate);
         }
+        self.last = last;
     }
 
     /// Sends the packet out of a port, whatever port it came by.
@@ -99,6 +101,7 @@ impl Context<'_> {
         }
         let own = self.bridge;
         let saved = self.save();
+        let last = std::mem::replace(&mut self.last, false);
         let place = (self.table, self.rule, self.cookie, self.in_action_set, self.in_group);
         self.trace.begin(|| Note::Bridge { number: bridge, name });
         self.enter(bridge);
@@ -133,6 +136,7 @@ impl Context<'_> {
         self.bridge = own;
         self.trace.end();
         (self.table, self.rule, self.cookie, self.in_action_set, self.in_group) = place;
+        self.last = last;
         self.restore(&saved);
     }
 
@@ -264,7 +268,7 @@ impl Context<'_> {
     }
 
     /// Sends the packet to a controller. Nothing, if it is to have no octet of it: then it gets the message alone.
-    pub(super) fn to_controller(
+    pub(super) fn tell_controller(
         &mut self,
         most: u16,
         controller: u16,
