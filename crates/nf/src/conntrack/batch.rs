@@ -6,7 +6,7 @@
 //! Invariants: packets of one connection keep their order, if none of them is translated by a connection of another shard.
 
 use super::packet::{Parsed, parse};
-use super::process::is_ip;
+use super::process::{invalid, is_ip};
 use super::request::{Connect, Passing};
 use super::tracker::Turn;
 use netloom_mem::{BATCH, Batch};
@@ -27,43 +27,57 @@ impl Turn<'_> {
 
     fn process_chunk(&mut self, batch: &mut Batch, packets: &mut [Passing<'_>], request: &Connect, now: u64) {
         let reading = self.tracker.reading(request.zone);
-        let mut read: [(Option<Parsed>, u64); BATCH] = [const { (None, 0) }; BATCH];
-        for (packet, read) in packets.iter_mut().zip(&mut read) {
+        let mut read = [const { Parsed::EMPTY }; BATCH];
+        let mut hashes = [0; BATCH];
+        // Which packets are left to be dealt with, and which of them can be tracked.
+        let (mut left, mut tracked) = (0_u32, 0_u32);
+        for (index, (packet, parsed)) in packets.iter_mut().zip(&mut read).enumerate() {
+            left |= 1 << index;
             // Who was here before is known already.
-            if packet.tracked.at.is_none() && is_ip(packet.key) {
-                read.0 = parse(batch, packet.index, &packet.layers, reading);
-                read.1 = read.0.map_or(0, |parsed| parsed.tuple.hash(&self.tracker.secrets));
+            if packet.tracked.at.is_none()
+                && is_ip(packet.key)
+                && parse(batch, packet.index, &packet.layers, reading, parsed)
+            {
+                hashes[index] = parsed.tuple.hash(&self.tracker.secrets);
+                tracked |= 1 << index;
             }
         }
-        let mut done = 0_u32;
-        for first in 0..packets.len() {
-            if done >> first & 1 == 1 {
-                continue;
-            }
-            let number = self.tracker.shard_of(read[first].1);
-            let mut together = 0_u32;
+        while left != 0 {
+            let first = left.trailing_zeros() as usize;
+            let number = self.tracker.shard_of(hashes[first]);
             let shard = self.shard(number);
-            for (index, (parsed, hash)) in read.iter().enumerate().take(packets.len()).skip(first) {
-                if parsed.is_some() && shard.has(*hash) || index == first {
+            let mut together = 0_u32;
+            for index in bits(left) {
+                if shard.has(hashes[index]) {
                     together |= 1 << index;
-                    shard.touch(*hash);
+                    shard.touch(hashes[index]);
                 }
             }
-            for (index, (_, hash)) in read.iter().enumerate().skip(first) {
-                if together >> index & 1 == 1 {
-                    shard.touch_connection(*hash);
-                }
+            for index in bits(together & tracked) {
+                shard.touch_connection(hashes[index]);
             }
-            for (index, packet) in packets.iter_mut().enumerate().skip(first) {
-                if together >> index & 1 == 0 {
-                    continue;
+            left &= !together;
+            for index in bits(together) {
+                let Some(packet) = packets.get_mut(index) else { continue };
+                if tracked >> index & 1 == 1 {
+                    self.process_parsed(batch, packet, &read[index], hashes[index], request, now);
+                } else if packet.tracked.at.is_some() {
+                    self.process(batch, packet, request, now);
+                } else {
+                    invalid(packet, request);
                 }
-                done |= 1 << index;
-                match (read[index].0, packet.tracked.at) {
-                    (None, Some(_)) => self.process(batch, packet, request, now),
-                    (parsed, _) => self.process_parsed(batch, packet, parsed, request, now),
-                };
             }
         }
     }
+}
+
+/// The numbers of the bits that are set.
+fn bits(mut word: u32) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = word.trailing_zeros() as usize;
+        (word != 0).then(|| {
+            word &= word - 1;
+            bit
+        })
+    })
 }

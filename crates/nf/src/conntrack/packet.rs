@@ -29,6 +29,8 @@ pub(super) const ICMP_HEADER: usize = 8;
 const REACH: usize = 256;
 /// IPv6 extension headers that are followed.
 const EXTENSIONS: usize = 8;
+/// Octets that are summed word by word.
+const SHORT: usize = 64;
 /// How many octets are summed at a time; even, so that words stay words.
 const PIECE: usize = 2048;
 
@@ -64,6 +66,14 @@ pub(super) struct Parsed {
 }
 
 impl Parsed {
+    /// Nothing yet.
+    pub(super) const EMPTY: Self = Self {
+        tuple: Tuple::EMPTY,
+        headers: Headers { network: 0, transport: 0, end: 0 },
+        quoted: None,
+        segment: Segment::EMPTY,
+    };
+
     /// Whether it may begin a connection.
     pub(super) fn may_begin(&self) -> bool {
         match self.tuple.protocol {
@@ -90,30 +100,140 @@ fn be128(octets: &[u8], offset: usize) -> Option<u128> {
     at(octets, offset).map(u128::from_be_bytes)
 }
 
-/// Reads a packet.
+/// Reads a packet; false when it can't be tracked.
 #[inline]
-pub(super) fn parse(batch: &mut Batch, index: usize, layers: &Layers, reading: Reading) -> Option<Parsed> {
+pub(super) fn parse(
+    batch: &mut Batch,
+    index: usize,
+    layers: &Layers,
+    reading: Reading,
+    parsed: &mut Parsed,
+) -> bool {
     let length = batch.length(index);
+    let network = usize::from(layers.network);
+    // Who is wrong about where the network layer is, is not trusted.
+    if network < 14 {
+        return false;
+    }
+    *parsed = Parsed::EMPTY;
+    parsed.tuple.zone = reading.zone;
+    match quick(batch, index, network, length, reading, parsed) {
+        Some(valid) => valid,
+        None => parse_any(batch, index, network, length, reading, parsed).is_some(),
+    }
+}
+
+/// Reads a TCP segment or UDP datagram over IPv4 without options; `None` for all others.
+#[inline]
+fn quick(
+    batch: &Batch,
+    index: usize,
+    network: usize,
+    length: usize,
+    reading: Reading,
+    parsed: &mut Parsed,
+) -> Option<bool> {
+    let head = batch.head(index);
+    let header = head.get(network..)?.first_chunk::<40>()?;
+    let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let half = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+    let end = network + usize::from(half(2));
+    let (tcp, transport) = (header[9] == ip::TCP, network + 20);
+    let own = if tcp { usize::from(header[32] >> 4) * 4 } else { 8 };
+    let known = header[0] == 0x45 && half(6) & 0x3fff == 0 && (tcp || header[9] == ip::UDP);
+    let least = if tcp { 20 } else { 8 };
+    if !known || end > length || own < least || transport + own > end || transport + own > head.len() {
+        return None;
+    }
+    let tuple = &mut parsed.tuple;
+    (tuple.source, tuple.destination) = (u128::from(word(12)), u128::from(word(16)));
+    (tuple.source_port, tuple.destination_port) = (half(20), half(22));
+    tuple.protocol = header[9];
+    parsed.headers = Headers { network, transport, end };
+    let mut silent = false;
+    if tcp {
+        let segment = &mut parsed.segment;
+        (segment.sequence, segment.acknowledgement) = (word(24), word(28));
+        (segment.flags, segment.window) = (header[33] & 0x3f, half(34));
+        segment.length = (end - transport - own) as u32;
+        if segment.flags & tcp::SYN != 0 {
+            segment.scale = tcp::scale_option(head.get(transport + 20..transport + own)?);
+        }
+    } else {
+        let size = usize::from(half(24));
+        if size < 8 || size > end - transport {
+            return Some(false);
+        }
+        silent = half(26) == 0;
+    }
+    if tuple.source_port == 0 || tuple.destination_port == 0 {
+        return Some(false);
+    }
+    if !reading.checksums {
+        return Some(true);
+    }
+    let native = |at: usize| {
+        u64::from(u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]))
+    };
+    let addresses = native(12) + native(16);
+    if fold(addresses + native(0) + native(4) + native(8)) != 0xffff {
+        return Some(false);
+    }
+    let offload = batch.offload(index);
+    if silent || offload.verified || offload.partial {
+        return Some(true);
+    }
+    let size = end - transport;
+    let pseudo = addresses + u64::from(u16::from(header[9]).to_be()) + u64::from((size as u16).to_be());
+    let rest = match head.get(transport..end) {
+        Some(octets) if size <= SHORT => native_sum(octets),
+        // The fold of a sum in network order, back in the machine's.
+        _ => u64::from(sum(batch, index, transport, end).fold().to_be()),
+    };
+    Some(fold(pseudo + rest) == 0xffff)
+}
+
+/// The sum of a few octets, in 32-bit words of the machine's own order: whether it is all ones, no order matters
+/// (RFC 1071, 2).
+#[inline]
+fn native_sum(octets: &[u8]) -> u64 {
+    let (words, rest) = octets.as_chunks::<4>();
+    let sum: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
+    let mut last = [0; 4];
+    for (to, from) in last.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    sum + u64::from(u32::from_ne_bytes(last))
+}
+
+#[inline]
+const fn fold(sum: u64) -> u64 {
+    let sum = (sum >> 32) + (sum & 0xffff_ffff);
+    let sum = (sum >> 16) + (sum & 0xffff);
+    let sum = (sum >> 16) + (sum & 0xffff);
+    (sum >> 16) + (sum & 0xffff)
+}
+
+/// Reads any packet.
+fn parse_any(
+    batch: &mut Batch,
+    index: usize,
+    network: usize,
+    length: usize,
+    reading: Reading,
+    parsed: &mut Parsed,
+) -> Option<()> {
     let wanted = length.min(REACH);
     if batch.head(index).len() < wanted && !batch.pull(index, wanted) {
         return None;
     }
     let head = batch.head(index);
-    let network = usize::from(layers.network);
-    let version = head.get(network)? >> 4;
-    // Who is wrong about where the network layer is, is not trusted.
-    if network < 14 {
-        return None;
-    }
-    let mut parsed = Parsed::default();
-    parsed.tuple.zone = reading.zone;
-    parsed.headers = match version {
+    parsed.headers = match head.get(network)? >> 4 {
         4 => ip4(head, network, length, &mut parsed.tuple, reading.checksums)?,
         6 => ip6(head, network, length, &mut parsed.tuple)?,
         _ => return None,
     };
-    transport(batch, index, &mut parsed, reading)?;
-    Some(parsed)
+    transport(batch, index, parsed, reading)
 }
 
 /// An IPv4 header.

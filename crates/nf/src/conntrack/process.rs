@@ -10,11 +10,11 @@ use super::limit::Full;
 use super::nat;
 use super::packet::{Parsed, Reading, parse};
 use super::request::{Connect, CtVerdict, Nat, Passing, Place, Refusal, Tracked, state};
-use super::shard::Birth;
-use super::tcp::Update;
+use super::shard::{Birth, Found};
+use super::tcp::{self, Update};
 use super::tracker::Turn;
 use super::translate::translate;
-use super::tuple::{Tuple, answer_of};
+use super::tuple::{Hash, Tuple, answer_of};
 use super::{expect::Expectation, request::NatRange};
 use netloom_mem::Batch;
 use netloom_table::{Field, Key};
@@ -54,9 +54,12 @@ impl Turn<'_> {
             return verdict;
         }
         let reading = self.tracker.reading(request.zone);
-        let parsed =
-            if is_ip(packet.key) { parse(batch, packet.index, &packet.layers, reading) } else { None };
-        self.process_parsed(batch, packet, parsed, request, now)
+        let mut parsed = Parsed::default();
+        if !is_ip(packet.key) || !parse(batch, packet.index, &packet.layers, reading, &mut parsed) {
+            return invalid(packet, request);
+        }
+        let hash = parsed.tuple.hash(&self.tracker.secrets);
+        self.process_parsed(batch, packet, &parsed, hash, request, now)
     }
 
     /// Deals with a packet that was read.
@@ -64,25 +67,80 @@ impl Turn<'_> {
         &mut self,
         batch: &mut Batch,
         packet: &mut Passing<'_>,
-        parsed: Option<Parsed>,
+        parsed: &Parsed,
+        hash: Hash,
         request: &Connect,
         now: u64,
     ) -> CtVerdict {
-        let Some(parsed) = parsed else {
-            let verdict = CtVerdict { state: state::INVALID | state::TRACKED, ..CtVerdict::default() };
-            write(packet.key, verdict.state, request.zone, 0, 0, None);
-            packet.verdict = verdict;
-            return verdict;
-        };
         let before = packet.key.get(Field::CT_STATE) as u32;
         let stays = u64::from(request.zone) == packet.key.get(Field::CT_ZONE);
-        let verdict = CtVerdict { state: if stays { before } else { 0 }, ..CtVerdict::default() };
+        let before = if stays { before } else { 0 };
+        if self.quick(batch, packet, parsed, hash, (before, request, now)) {
+            return packet.verdict;
+        }
+        let verdict = CtVerdict { state: before, ..CtVerdict::default() };
         let index = packet.index;
-        let mut work = Work { batch, index, key: packet.key, request, now, parsed, verdict };
+        let mut work = Work { batch, index, key: packet.key, request, now, parsed: *parsed, verdict };
         self.one(&mut work, packet.tracked);
         packet.verdict = work.verdict;
         self.settle();
         packet.verdict
+    }
+
+    /// Deals with the common packet, of a known connection and in no way special; false for all others.
+    #[inline]
+    fn quick(
+        &mut self,
+        batch: &mut Batch,
+        packet: &mut Passing<'_>,
+        parsed: &Parsed,
+        hash: Hash,
+        (before, request, now): (u32, &Connect, u64),
+    ) -> bool {
+        let begins = parsed.segment.flags & (tcp::SYN | tcp::ACK) == tcp::SYN;
+        if request.force || parsed.quoted.is_some() || begins || before & state::NAT != 0 {
+            return false;
+        }
+        let liberal = self.tracker.is_liberal();
+        let number = self.tracker.shard_of(hash);
+        let shard = self.shard(number);
+        let Found::Here(place, reply) = shard.find(&parsed.tuple, hash, now) else { return false };
+        let Some(connection) = shard.connections.get(place) else { return false };
+        if connection.is(bit::FTP | bit::TFTP | bit::EXPECTED) {
+            return false;
+        }
+        let (birth, bits) = (connection.birth, connection.bits);
+        let direction = if reply { state::REPLY } else { 0 };
+        let mut verdict = CtVerdict::default();
+        verdict.state = match shard.update(place, parsed, reply, liberal, now) {
+            Update::Valid(_) => (before | state::ESTABLISHED | direction) & !state::NEW,
+            Update::First(_) => before | state::NEW,
+            // Only a SYN begins anew.
+            Update::Invalid | Update::Anew => state::INVALID,
+        } | state::TRACKED;
+        let Some(connection) = shard.connections.get_mut(place) else { return false };
+        if let Some((value, mask)) = request.mark {
+            connection.mark = value & mask | connection.mark & !mask;
+        }
+        if let Some((value, mask)) = request.label {
+            connection.set_label(value & mask | connection.label() & !mask);
+        }
+        let (mark, label) = (connection.mark, connection.label());
+        let original = if reply { connection.tuple(false, &shard.wide) } else { parsed.tuple };
+        packet.tracked.at = None;
+        if request.nat.is_none() {
+            *packet.tracked =
+                Tracked { at: Some(Place { shard: number as u16, index: place, birth }), reply };
+        } else if bits & (bit::SOURCE | bit::DESTINATION) != 0 {
+            let source = (bits & bit::SOURCE != 0) != reply;
+            let to = connection.tuple(!reply, &shard.wide).reversed();
+            verdict.state |= if source { state::SOURCE_NAT } else { state::DESTINATION_NAT };
+            verdict.changed = true;
+            translate(batch, packet.index, parsed, &to, source, packet.key);
+        }
+        write(packet.key, verdict.state, request.zone, mark, label, Some(&original));
+        packet.verdict = verdict;
+        true
     }
 
     /// A packet that was here before, in the same zone.
@@ -104,7 +162,8 @@ impl Turn<'_> {
         let mut verdict = CtVerdict { state: before, ..CtVerdict::default() };
         if request.nat.is_some() {
             let reading = Reading { checksums: false, ..self.tracker.reading(request.zone) };
-            if let Some(parsed) = parse(batch, packet.index, &packet.layers, reading) {
+            let mut parsed = Parsed::default();
+            if parse(batch, packet.index, &packet.layers, reading, &mut parsed) {
                 let known = Known { shard: number, place, reply: packet.tracked.reply };
                 let index = packet.index;
                 let mut work = Work { batch, index, key: packet.key, request, now, parsed, verdict };
@@ -384,7 +443,7 @@ impl Turn<'_> {
         let (parsed, now) = (work.parsed, work.now);
         let shard = self.shard(number);
         // Another worker may have been here in between, if another shard was asked.
-        let taken = number != other && shard.find(&original, hash, now) != super::shard::Found::Nothing;
+        let taken = number != other && shard.find(&original, hash, now) != Found::Nothing;
         let place = if taken { None } else { shard.insert(&birth, &parsed, now) };
         let Some(place) = place else {
             if number != other {
@@ -437,16 +496,25 @@ pub(super) fn is_ip(key: &Key) -> bool {
     matches!(key.get(Field::ETH_TYPE), 0x0800 | 0x86dd)
 }
 
+/// Writes what a packet has that can't be tracked.
+#[cold]
+pub(super) fn invalid(packet: &mut Passing<'_>, request: &Connect) -> CtVerdict {
+    packet.verdict = CtVerdict { state: state::INVALID | state::TRACKED, ..CtVerdict::default() };
+    write(packet.key, packet.verdict.state, request.zone, 0, 0, None);
+    packet.verdict
+}
+
+#[inline]
 fn marks(key: &mut Key, mark: u32, label: u128) {
     key.set(Field::CT_MARK, u64::from(mark));
-    for (field, word) in [(Field::CT_LABEL_HIGH, (label >> 64) as u64), (Field::CT_LABEL_LOW, label as u64)] {
-        if word != 0 || key.word(field.word()) != 0 {
-            key.set_word(field.word(), word);
-        }
+    if label != 0 || key.used() & LABEL != 0 {
+        key.set_word(Field::CT_LABEL_HIGH.word(), (label >> 64) as u64);
+        key.set_word(Field::CT_LABEL_LOW.word(), label as u64);
     }
 }
 
 /// Writes all fields of connections; without a tuple those of it are zero.
+#[inline]
 fn write(key: &mut Key, bits: u32, zone: u16, mark: u32, label: u128, tuple: Option<&Tuple>) {
     let protocol = tuple.map_or(0, |tuple| tuple.protocol);
     key.set_word(
@@ -454,26 +522,31 @@ fn write(key: &mut Key, bits: u32, zone: u16, mark: u32, label: u128, tuple: Opt
         u64::from(bits) << 32 | u64::from(zone) << 16 | u64::from(protocol) << 8,
     );
     marks(key, mark, label);
-    let (mut short, mut ports, mut long) = (0, 0, [0; 4]);
+    let (mut short, mut ports) = (0, 0);
     if let Some(tuple) = tuple {
         let (source, destination) = tuple.shown_ports();
         ports = u64::from(source) << 48 | u64::from(destination) << 32;
-        if tuple.six {
-            let Tuple { source, destination, .. } = *tuple;
-            long = [(source >> 64) as u64, source as u64, (destination >> 64) as u64, destination as u64];
-        } else {
+        if !tuple.six {
             short = (tuple.source as u64) << 32 | tuple.destination as u64;
         }
     }
     key.set_word(Field::CT_SRC.word(), short);
     key.set_word(Field::CT_TP_SRC.word(), ports);
-    for (index, word) in long.into_iter().enumerate() {
-        let at = Field::CT6_SRC_HIGH.word() + index;
-        if word != 0 || key.word(at) != 0 {
-            key.set_word(at, word);
+    let six = tuple.filter(|tuple| tuple.six);
+    if six.is_some() || key.used() & WIDE != 0 {
+        let (source, destination) = six.map_or((0, 0), |tuple| (tuple.source, tuple.destination));
+        let first = Field::CT6_SRC_HIGH.word();
+        let words = [(source >> 64) as u64, source as u64, (destination >> 64) as u64, destination as u64];
+        for (index, word) in words.into_iter().enumerate() {
+            key.set_word(first + index, word);
         }
     }
 }
+
+/// Words of labels.
+const LABEL: u64 = 3 << Field::CT_LABEL_HIGH.word();
+/// Words of the addresses of an original tuple of IPv6.
+const WIDE: u64 = 15 << Field::CT6_SRC_HIGH.word();
 
 /// Takes everything about connections out of a packet's key (`ct_clear`).
 pub fn clear(key: &mut Key, tracked: &mut Tracked) {

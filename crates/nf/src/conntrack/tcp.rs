@@ -129,6 +129,10 @@ pub(super) struct Segment {
 }
 
 impl Segment {
+    /// Of other protocols.
+    pub(super) const EMPTY: Self =
+        Self { sequence: 0, acknowledgement: 0, window: 0, flags: 0, length: 0, scale: 0 };
+
     const fn has(&self, flags: u8) -> bool {
         self.flags & flags != 0
     }

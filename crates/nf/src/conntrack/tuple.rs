@@ -65,6 +65,17 @@ pub(super) const fn answer_of(kind: u8, six: bool) -> Option<u8> {
 }
 
 impl Tuple {
+    /// Of nothing.
+    pub(super) const EMPTY: Self = Self {
+        source: 0,
+        destination: 0,
+        source_port: 0,
+        destination_port: 0,
+        zone: 0,
+        protocol: 0,
+        six: false,
+    };
+
     /// Whether it is of ICMP queries.
     #[inline]
     pub(super) const fn is_icmp(&self) -> bool {
@@ -100,8 +111,15 @@ impl Tuple {
     #[inline]
     pub(super) fn hash(&self, secrets: &Secrets) -> Hash {
         let Secrets([first, second, third, fourth]) = *secrets;
-        let (mut source_port, mut destination_port) = (self.source_port, self.destination_port);
         let mut common = u64::from(self.zone) << 16 | u64::from(self.protocol) << 8 | u64::from(self.six);
+        if !self.six && self.protocol != ip::ICMP {
+            let one = (self.source as u64) << 16 | u64::from(self.source_port);
+            let other = (self.destination as u64) << 16 | u64::from(self.destination_port);
+            let (low, high) = (one.min(other), one.max(other));
+            let (addresses, ports) = ((low >> 16) << 32 | high >> 16, (low & 0xffff) << 16 | high & 0xffff);
+            return fold(fold(addresses ^ first, ports << 32 ^ common ^ second) ^ third, addresses ^ fourth);
+        }
+        let (mut source_port, mut destination_port) = (self.source_port, self.destination_port);
         if self.is_icmp() {
             // Queries and answers of one kind have neighbouring types.
             let kind = self.icmp_type();
