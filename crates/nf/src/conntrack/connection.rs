@@ -54,9 +54,9 @@ pub(super) struct Rare {
     pub(super) skew_reply: bool,
 }
 
-/// A connection.
+/// A connection. Its lines are neighbours that processors fetch together.
 #[derive(Debug, Clone, Copy, Default)]
-#[repr(C, align(64))]
+#[repr(C, align(128))]
 pub(super) struct Connection {
     source: u32,
     destination: u32,

@@ -104,7 +104,7 @@ impl Turn<'_> {
         let liberal = self.tracker.is_liberal();
         let number = self.tracker.shard_of(hash);
         let shard = self.shard(number);
-        let Found::Here(place, reply) = shard.find(&parsed.tuple, hash, now) else { return false };
+        let Some((place, reply)) = shard.find_here(&parsed.tuple, hash, now) else { return false };
         let Some(connection) = shard.connections.get(place) else { return false };
         if connection.is(bit::FTP | bit::TFTP | bit::EXPECTED) {
             return false;

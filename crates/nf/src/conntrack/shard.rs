@@ -130,10 +130,30 @@ impl Shard {
     pub(super) fn touch_connection(&self, hash: Hash) {
         self.index.find(tag(hash), |place| {
             if let Some(connection) = self.connections.get(place) {
-                std::hint::black_box(connection.bits);
+                std::hint::black_box((connection.bits, connection.birth));
             }
             true
         });
+    }
+
+    /// Finds the connection of a tuple, if it is in this shard.
+    #[inline]
+    pub(super) fn find_here(&self, tuple: &Tuple, hash: Hash, now: u64) -> Option<(u32, bool)> {
+        let mut reply = false;
+        let place = self.index.find(tag(hash), |place| {
+            // Aliases are beyond all places of connections.
+            let Some(connection) = self.connections.get(place).filter(|known| known.expires > now) else {
+                return false;
+            };
+            match connection.direction(tuple, &self.wide) {
+                Some(direction) => {
+                    reply = direction;
+                    true
+                }
+                None => false,
+            }
+        })?;
+        Some((place, reply))
     }
 
     /// Finds the connection of a tuple. An expired one that is in the way is removed.
