@@ -111,13 +111,13 @@ impl Turn<'_> {
         }
         let (birth, bits) = (connection.birth, connection.bits);
         let direction = if reply { state::REPLY } else { 0 };
-        let mut verdict = CtVerdict::default();
-        verdict.state = match shard.update(place, parsed, reply, liberal, now) {
+        let bits_now = match shard.update(place, parsed, reply, liberal, now) {
             Update::Valid(_) => (before | state::ESTABLISHED | direction) & !state::NEW,
             Update::First(_) => before | state::NEW,
             // Only a SYN begins anew.
             Update::Invalid | Update::Anew => state::INVALID,
-        } | state::TRACKED;
+        };
+        let mut verdict = CtVerdict { state: bits_now | state::TRACKED, ..CtVerdict::default() };
         let Some(connection) = shard.connections.get_mut(place) else { return false };
         if let Some((value, mask)) = request.mark {
             connection.mark = value & mask | connection.mark & !mask;

@@ -6,6 +6,7 @@ mod against_ovs;
 mod basic;
 mod fragmented;
 mod helpers;
+mod oracle;
 mod packets;
 mod switch;
 mod translated;
