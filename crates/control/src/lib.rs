@@ -18,6 +18,7 @@ pub mod journal;
 pub mod keep;
 mod linux;
 pub mod machine;
+pub mod ovsdb;
 pub mod plan;
 pub mod platform;
 pub mod probe;

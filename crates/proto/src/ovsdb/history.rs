@@ -72,6 +72,12 @@ impl History {
         self.commits.push_back(Arc::new(Commit { id, sequence: self.sequence, changes }));
     }
 
+    /// Forgets all commits but not their number.
+    pub(super) fn forget(&mut self) {
+        self.commits.clear();
+        self.rows = 0;
+    }
+
     /// Begins anew after a commit of this number.
     pub(super) fn continue_after(&mut self, sequence: u64) {
         *self = Self { sequence: sequence + 1, ..Self::default() };

@@ -11,6 +11,7 @@
 //! Deliberately absent: clustered databases (Raft), relays and role-based access control.
 
 mod atom;
+pub mod client;
 pub mod condition;
 mod database;
 mod datum;

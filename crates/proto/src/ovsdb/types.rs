@@ -128,6 +128,12 @@ impl BaseType {
         Self { kind, limits, choices: None }
     }
 
+    /// The same without limits and choices.
+    #[must_use]
+    pub(super) const fn unlimited(&self) -> Self {
+        Self::any(self.kind)
+    }
+
     /// What it refers to.
     #[must_use]
     pub const fn reference(&self) -> Option<&Reference> {

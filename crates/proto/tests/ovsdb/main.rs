@@ -4,6 +4,7 @@
 
 mod differential;
 mod files;
+mod follow;
 mod generate;
 mod monitors;
 mod operations;

@@ -27,7 +27,7 @@ impl Peer {
                 .is_ok_and(|status| status.success())
         });
         if !found {
-            println!("skipped: ovsdb-server and ovsdb-tool are not installed");
+            netloom_testkit::skip!("no ovsdb-server and ovsdb-tool here");
             return None;
         }
         let directory = std::env::temp_dir().join(format!("netloom-ovsdb-{name}-{}", std::process::id()));

@@ -68,6 +68,19 @@ pub trait Storage: Send {
     /// # Errors
     /// When they can't be kept: then everything is as it was.
     fn replace(&mut self, schema: &str, snapshot: &str) -> Result<(), OvsdbError>;
+
+    /// Has durable commits be on the disk.
+    ///
+    /// # Errors
+    /// When they can't be brought there.
+    fn sync(&mut self) -> Result<(), OvsdbError> {
+        Ok(())
+    }
+
+    /// Whether it has grown so much that it should be put in order.
+    fn is_long(&self) -> bool {
+        false
+    }
 }
 
 /// Keeps nothing: for databases that live as long as their server.
@@ -300,6 +313,17 @@ impl Server {
         }
     }
 
+    /// Names a session among the [ready](Server::take_ready) ones.
+    pub fn wake(&mut self, id: SessionId) {
+        self.ready.insert(id);
+    }
+
+    /// Asks a client whether it is there; its answer is taken by [`Server::receive`].
+    pub fn probe(&mut self, id: SessionId) {
+        let echo = Message::Request { method: "echo".into(), params: Vec::new(), id: Json::string("echo") };
+        self.send(id, &echo);
+    }
+
     fn send(&mut self, id: SessionId, message: &Message) {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.output.push(Chunk::Own(message.text()));
@@ -311,6 +335,25 @@ impl Server {
     fn notify(&mut self, id: SessionId, method: &str, params: Vec<Json>) {
         self.flush(id);
         self.send(id, &Message::Notification { method: method.into(), params });
+    }
+
+    /// Has durable commits be on the disk; before this is done nothing may be sent. One call serves all that came
+    /// together.
+    ///
+    /// # Errors
+    /// When a storage fails: what clients were to be told may not last.
+    pub fn sync(&mut self) -> Result<(), OvsdbError> {
+        self.hosted.values_mut().try_for_each(|hosted| hosted.storage.sync())
+    }
+
+    /// The databases whose files should be put in order.
+    #[must_use]
+    pub fn long_files(&self) -> Vec<Arc<str>> {
+        self.hosted
+            .iter()
+            .filter(|(_, hosted)| hosted.storage.is_long())
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 
     /// Puts the file of a database in order: one record with all its rows.

@@ -1,0 +1,177 @@
+//! One client's connection.
+
+use netloom_proto::ovsdb::Json;
+use netloom_proto::ovsdb::json::{SplitError, Splitter};
+use netloom_proto::ovsdb::server::{Chunk, SessionId};
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// The longest message.
+pub(super) const MESSAGE: usize = 32 << 20;
+/// Who has so many octets to be read by it is not read from.
+const BACKLOG: usize = 1 << 20;
+/// Octets of one read.
+const READ: usize = 1 << 16;
+/// Pieces of one write.
+const PIECES: usize = 64;
+
+/// How long a client is silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Liveness {
+    /// It said something at this time.
+    Heard(u64),
+    /// It was asked at this time whether it is there.
+    Asked(u64),
+}
+
+/// What is to be done about a silent client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Probe {
+    Nothing,
+    Ask,
+    HangUp,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: OwnedFd,
+    pub(super) session: SessionId,
+    splitter: Splitter,
+    queue: VecDeque<Chunk>,
+    /// Octets of the first piece that were sent.
+    sent: usize,
+    queued: usize,
+    pub(super) liveness: Liveness,
+    pub(super) probe_interval: u64,
+    /// What the poller was told to look for.
+    pub(super) wants_write: bool,
+    pub(super) wants_read: bool,
+    /// Not established yet.
+    pub(super) connecting: bool,
+}
+
+/// What a read gave.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// There may be more.
+    Some,
+    /// No more for now.
+    Enough,
+    /// The client hung up.
+    End,
+}
+
+impl Connection {
+    pub(super) const fn new(stream: OwnedFd, session: SessionId, probe_interval: u64, now: u64) -> Self {
+        Self {
+            stream,
+            session,
+            splitter: Splitter::new(MESSAGE),
+            queue: VecDeque::new(),
+            sent: 0,
+            queued: 0,
+            liveness: Liveness::Heard(now),
+            probe_interval,
+            wants_write: false,
+            wants_read: true,
+            connecting: false,
+        }
+    }
+
+    /// Reads once.
+    pub(super) fn read(&mut self, now: u64) -> io::Result<Heard> {
+        let mut octets = [0; READ];
+        match rustix::io::read(&self.stream, &mut octets) {
+            Ok(0) => Ok(Heard::End),
+            Ok(count) => {
+                self.liveness = Liveness::Heard(now);
+                self.splitter.feed(octets.get(..count).unwrap_or_default());
+                Ok(if count == READ { Heard::Some } else { Heard::Enough })
+            }
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(Heard::Enough),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The next message that was read.
+    pub(super) fn next_message(&mut self) -> Result<Option<Json>, SplitError> {
+        self.splitter.next_message()
+    }
+
+    /// Octets that were read and are no whole message yet.
+    pub(super) const fn waiting(&self) -> usize {
+        self.splitter.waiting()
+    }
+
+    /// Adds what is to be sent.
+    pub(super) fn push(&mut self, chunks: Vec<Chunk>) {
+        for chunk in chunks {
+            self.queued += chunk.text().len();
+            self.queue.push_back(chunk);
+        }
+    }
+
+    /// Whether everything was sent.
+    pub(super) fn is_idle(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Whether the client has to read first.
+    pub(super) const fn is_full(&self) -> bool {
+        self.queued > BACKLOG
+    }
+
+    /// Sends what can be sent now.
+    pub(super) fn write(&mut self) -> io::Result<()> {
+        while !self.queue.is_empty() {
+            let mut skip = self.sent;
+            let pieces = self.queue.iter().take(PIECES).map(|chunk| {
+                let octets = chunk.text().as_bytes();
+                IoSlice::new(octets.get(std::mem::take(&mut skip)..).unwrap_or_default())
+            });
+            let pieces: Vec<IoSlice<'_>> = pieces.collect();
+            // Not `writev`: a client that is gone must not raise a signal.
+            let flags = rustix::net::SendFlags::NOSIGNAL;
+            let mut control = rustix::net::SendAncillaryBuffer::default();
+            match rustix::net::sendmsg(&self.stream, &pieces, &mut control, flags) {
+                Ok(count) => self.mark_sent(count),
+                Err(rustix::io::Errno::AGAIN) => return Ok(()),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn mark_sent(&mut self, mut count: usize) {
+        self.queued -= count;
+        count += std::mem::take(&mut self.sent);
+        while let Some(first) = self.queue.front() {
+            let length = first.text().len();
+            if count < length {
+                self.sent = count;
+                return;
+            }
+            count -= length;
+            self.queue.pop_front();
+        }
+    }
+
+    /// What is to be done about its silence.
+    pub(super) fn probe(&self, now: u64) -> Probe {
+        match self.liveness {
+            _ if self.probe_interval == 0 => Probe::Nothing,
+            Liveness::Heard(at) if now >= at + self.probe_interval => Probe::Ask,
+            Liveness::Asked(at) if now >= at + self.probe_interval => Probe::HangUp,
+            _ => Probe::Nothing,
+        }
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}

@@ -1,0 +1,162 @@
+//! Where clients are: the remotes of `ovsdb-server --remote`.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// The port that IANA gave the protocol.
+const PORT: u16 = 6640;
+
+/// A remote.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Remote {
+    /// `punix:PATH`: listen there.
+    ListenUnix(PathBuf),
+    /// `ptcp:[PORT][:HOST]`: listen there.
+    ListenTcp(SocketAddr),
+    /// `unix:PATH`: connect there, again and again.
+    ConnectUnix(PathBuf),
+    /// `tcp:HOST[:PORT]`: connect there, again and again.
+    ConnectTcp(SocketAddr),
+    /// `db:DATABASE,TABLE,COLUMN`: the remotes that are in a column.
+    Column {
+        /// The database.
+        database: String,
+        /// The table.
+        table: String,
+        /// The column: texts, or rows with a column `target`.
+        column: String,
+    },
+}
+
+/// A text is no remote that can be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RemoteError {
+    /// TLS.
+    #[error("{0}: TLS is not supported, use ptcp: or tcp: behind a tunnel, or punix:")]
+    Tls(String),
+    /// Another form.
+    #[error(
+        "{0}: not one of punix:PATH, ptcp:[PORT][:ADDRESS], unix:PATH, tcp:ADDRESS[:PORT], db:DATABASE,TABLE,COLUMN"
+    )]
+    Unknown(String),
+}
+
+/// How a remote is treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RemoteOptions {
+    /// Milliseconds of silence until a client is asked whether it is there; never with 0.
+    pub probe_interval: u64,
+    /// The most milliseconds between two tries to connect.
+    pub max_backoff: u64,
+    /// Whether clients may change nothing.
+    pub read_only: bool,
+}
+
+/// What became of a remote.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RemoteStatus {
+    /// Whether a client is connected.
+    pub is_connected: bool,
+    /// How many are.
+    pub connections: usize,
+    /// The port it listens on, when the system chose it.
+    pub bound_port: Option<u16>,
+    /// Why it does not work.
+    pub error: Option<String>,
+}
+
+impl Remote {
+    /// Whether it listens.
+    #[must_use]
+    pub const fn listens(&self) -> bool {
+        matches!(self, Self::ListenUnix(_) | Self::ListenTcp(_))
+    }
+
+    /// What it is if nothing else is said: only who is across a network is asked whether it is there.
+    #[must_use]
+    pub const fn default_options(&self) -> RemoteOptions {
+        let probe_interval = match self {
+            Self::ListenTcp(_) | Self::ConnectTcp(_) => 5000,
+            _ => 0,
+        };
+        RemoteOptions { probe_interval, max_backoff: 8000, read_only: false }
+    }
+}
+
+/// `HOST`, `[HOST]`: an address.
+fn host(text: &str) -> Option<IpAddr> {
+    text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text).parse().ok()
+}
+
+/// `PORT[:HOST]`.
+fn listening(text: &str) -> Option<SocketAddr> {
+    let (port, address) = match text.split_once(':') {
+        Some((port, address)) => (port, host(address)?),
+        None => (text, IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+    };
+    let port = if port.is_empty() { PORT } else { port.parse().ok()? };
+    Some(SocketAddr::new(address, port))
+}
+
+/// `HOST[:PORT]`, `[HOST][:PORT]`.
+fn connecting(text: &str) -> Option<SocketAddr> {
+    if let Some(address) = host(text) {
+        return Some(SocketAddr::new(address, PORT));
+    }
+    let (address, port) = text.rsplit_once(':')?;
+    Some(SocketAddr::new(host(address)?, port.parse().ok()?))
+}
+
+impl FromStr for Remote {
+    type Err = RemoteError;
+
+    fn from_str(text: &str) -> Result<Self, RemoteError> {
+        let unknown = || RemoteError::Unknown(text.to_owned());
+        let (kind, rest) = text.split_once(':').ok_or_else(unknown)?;
+        match kind {
+            "punix" if !rest.is_empty() => Ok(Self::ListenUnix(rest.into())),
+            "unix" if !rest.is_empty() => Ok(Self::ConnectUnix(rest.into())),
+            "ptcp" => listening(rest).map(Self::ListenTcp).ok_or_else(unknown),
+            "tcp" => connecting(rest).map(Self::ConnectTcp).ok_or_else(unknown),
+            "pssl" | "ssl" => Err(RemoteError::Tls(text.to_owned())),
+            "db" => match rest.split(',').collect::<Vec<_>>()[..] {
+                [database, table, column] => Ok(Self::Column {
+                    database: database.to_owned(),
+                    table: table.to_owned(),
+                    column: column.to_owned(),
+                }),
+                _ => Err(unknown()),
+            },
+            _ => Err(unknown()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remotes_are_read() {
+        let tcp = |text: &str| text.parse::<SocketAddr>().unwrap();
+        for (text, remote) in [
+            ("punix:/run/db.sock", Remote::ListenUnix("/run/db.sock".into())),
+            ("ptcp:6000", Remote::ListenTcp(tcp("0.0.0.0:6000"))),
+            ("ptcp:", Remote::ListenTcp(tcp("0.0.0.0:6640"))),
+            ("ptcp:0:127.0.0.1", Remote::ListenTcp(tcp("127.0.0.1:0"))),
+            ("ptcp:1:[::1]", Remote::ListenTcp(tcp("[::1]:1"))),
+            ("tcp:10.0.0.1", Remote::ConnectTcp(tcp("10.0.0.1:6640"))),
+            ("tcp:[fe80::1]:9", Remote::ConnectTcp(tcp("[fe80::1]:9"))),
+            ("tcp:::1", Remote::ConnectTcp(tcp("[::1]:6640"))),
+        ] {
+            assert_eq!(text.parse(), Ok(remote), "{text}");
+        }
+        let column = "db:Open_vSwitch,Open_vSwitch,manager_options".parse().unwrap();
+        assert!(matches!(column, Remote::Column { column, .. } if column == "manager_options"));
+        assert_eq!("pssl:6640".parse::<Remote>(), Err(RemoteError::Tls("pssl:6640".into())));
+        for text in ["", "punix:", "tcp:host:1", "ptcp:x", "db:a,b", "6640"] {
+            assert!(matches!(text.parse::<Remote>(), Err(RemoteError::Unknown(_))), "{text}");
+        }
+    }
+}
