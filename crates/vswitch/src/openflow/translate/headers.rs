@@ -165,7 +165,7 @@ impl Context<'_> {
             *place = options.into();
             mdtype = 2;
         }
-        self.out.push(Step::PushNsh(Arc::new(NshHeader { ttl: 63, next, path: 255, metadata })));
+        self.out.push(Step::PushNsh(Arc::new(NshHeader { flags: 0, ttl: 63, next, path: 255, metadata })));
         for key in [&mut self.flow, &mut self.base] {
             clear_network(key, true);
             key.set(Field::PACKET_TYPE, PACKET_NSH);
