@@ -7,6 +7,15 @@ pub mod laws;
 #[path = "../../crates/proto/tests/openflow_laws/laws.rs"]
 pub mod openflow_laws;
 
+/// Connection tracking.
+pub mod tracker {
+    #[path = "../../../crates/nf/tests/conntrack/laws.rs"]
+    pub mod laws;
+    #[allow(dead_code, reason = "the laws need some of it")]
+    #[path = "../../../crates/nf/tests/conntrack/packets.rs"]
+    mod packets;
+}
+
 pub use libfuzzer_sys;
 
 /// A target that holds one header to its laws.

@@ -3,9 +3,13 @@
 
 mod against_kernel;
 mod against_ovs;
+mod any;
 mod basic;
 mod fragmented;
+mod ftp_against_ovs;
 mod helpers;
+#[allow(unreachable_pub, reason = "the fuzz targets call them, too")]
+mod laws;
 mod oracle;
 mod packets;
 mod switch;
