@@ -13,7 +13,7 @@
 //! Time and randomness are arguments.
 //!
 //! Costs: a packet of a known connection reads two cache lines (index, connection), writes one and allocates nothing; with
-//! one worker it takes no lock of its own. `docs/decisions/0009-connection-tracking.md` has the numbers.
+//! one worker it takes no lock of its own. `docs/decisions/0010-connections-in-shards.md` has the numbers.
 
 mod batch;
 mod connection;

@@ -33,13 +33,13 @@ impl Kernel {
             .stderr(Stdio::null())
             .spawn();
         let Ok(mut child) = spawned else {
-            println!("skipped: unshare is not installed");
+            netloom_testkit::skip!("unshare is not installed");
             return None;
         };
         let (ask, answer) = (child.stdin.take()?, BufReader::new(child.stdout.take()?));
         let mut kernel = Self { child, ask, answer };
         if kernel.line() != "ready" {
-            println!("skipped: no namespace with veth, nft and connection tracking (or no python3)");
+            netloom_testkit::skip!("no namespace with veth, nft and connection tracking, or no python3");
             return None;
         }
         Some(kernel)

@@ -45,7 +45,7 @@ impl Switch {
     /// Starts one with such flows; `None`, with a printed reason, when it is not installed.
     pub(crate) fn start(name: &str, flows: &str) -> Option<Self> {
         if Command::new("ovs-vswitchd").arg("--version").stdout(Stdio::null()).status().is_err() {
-            println!("skipped: ovs-vswitchd is not installed");
+            netloom_testkit::skip!("ovs-vswitchd is not installed");
             return None;
         }
         let directory = std::env::temp_dir().join(format!("netloom-nf-{name}-{}", std::process::id()));
