@@ -109,8 +109,6 @@ fn is_apart(octets: &[u8]) -> bool {
             window.starts_with(&[0, 0, 0x23, 0x20, 0, 35]) && u16::from_be_bytes([window[6], window[7]]) > 3
         })
         || has(&[0, 0, 0x23, 0x20, 0, 46])
-        // OVS writes no instruction for an action set of nothing.
-        || octets.chunks(4).any(|chunk| chunk == [0, 3, 0, 8])
 }
 
 fn agree(

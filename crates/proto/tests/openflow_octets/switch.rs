@@ -28,7 +28,7 @@ pub(crate) fn is_missing() -> bool {
         Command::new("ovs-ofctl").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     let missing = !found.is_ok_and(|status| status.success());
     if missing {
-        eprintln!("skipped: ovs-ofctl is not installed");
+        netloom_testkit::skip!("ovs-ofctl is not installed");
     }
     missing
 }
