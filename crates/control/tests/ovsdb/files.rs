@@ -50,13 +50,13 @@ fn a_file_that_ends_anywhere_is_opened_with_what_was_whole() {
             (result, expected) => panic!("cut at {cut}: {result:?} {expected:?}"),
         }
         // What comes after stands behind what was whole.
-        if cut % 7 == 0 && expected.is_some() {
+        if let Some((_, expected)) = expected.filter(|_| cut % 7 == 0) {
             let mut uuids = UuidSource::new([3; 4]);
             let (_, mut file) = DatabaseFile::open(&place.path("db"), &mut uuids).unwrap();
             file.append("{\"_comment\":\"x\",\"_date\":1}", true).unwrap();
             file.sync().unwrap();
             drop(file);
-            assert_eq!(&rows(&open(&place).unwrap()), &expected.unwrap().1);
+            assert_eq!(&rows(&open(&place).unwrap()), expected);
         }
     }
 }

@@ -5,6 +5,7 @@ mod clients;
 mod crowds;
 mod files;
 mod idl;
+mod kills;
 mod place;
 mod remotes;
 mod transcript;

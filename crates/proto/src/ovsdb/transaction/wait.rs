@@ -8,7 +8,6 @@ use crate::ovsdb::error::OvsdbError;
 use crate::ovsdb::json::{Json, Object};
 use crate::ovsdb::members::{Kind, Members};
 use crate::ovsdb::row::Row;
-use crate::ovsdb::uuid::Uuid;
 use std::collections::BTreeSet;
 
 impl Execution<'_, '_> {
@@ -44,11 +43,13 @@ impl Execution<'_, '_> {
         };
         let mut expected: BTreeSet<Vec<Datum>> = BTreeSet::new();
         for row in rows.as_array().unwrap_or_default() {
-            let mut given = Row::new(schema, Uuid::ZERO);
-            for (column, value) in Row::values_from_json(row, schema, Some(&mut self.names))? {
-                given.set(column, value);
-            }
-            expected.insert(columns.iter().map(|column| given.field(*column).clone()).collect());
+            let values = Row::values_from_json(row, schema, Some(&mut self.names))?;
+            let value = |at: &usize| {
+                let given = values.iter().find(|(column, _)| column == at).map(|(_, value)| value.clone());
+                let default = || schema.columns.get(*at).map(|column| Datum::default_of(&column.ty));
+                given.or_else(default).unwrap_or_default()
+            };
+            expected.insert(columns.iter().map(value).collect());
         }
         let actual = distinct(self.transaction.select(table, &condition), &columns);
         let equal = actual.len() == expected.len() && actual.keys().all(|row| expected.contains(row));
