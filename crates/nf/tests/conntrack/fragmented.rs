@@ -17,7 +17,7 @@ const SMALL: FragmentBounds =
     FragmentBounds { four: true, six: true, fragments: 100, octets: 100_000, least_four: 0, least_six: 0 };
 
 /// A frame in fragments, cut at multiples of eight octets of what it carries.
-fn cut(frame: &[u8], at: &[usize], identification: u32) -> Vec<Vec<u8>> {
+pub(crate) fn cut(frame: &[u8], at: &[usize], identification: u32) -> Vec<Vec<u8>> {
     let six = frame[12] == 0x86;
     let header = if six { 54 } else { 34 };
     let carried = &frame[header..];

@@ -6,6 +6,7 @@ mod against_ovs;
 mod any;
 mod basic;
 mod fragmented;
+mod fragments_against_ovs;
 mod ftp_against_ovs;
 mod helpers;
 #[allow(unreachable_pub, reason = "the fuzz targets call them, too")]

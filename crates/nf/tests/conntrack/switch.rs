@@ -134,8 +134,29 @@ impl Switch {
 
     /// Sends a frame in, and gives what comes out; `None` when the switch died of it.
     pub(crate) fn send(&mut self, frame: &[u8]) -> Option<Vec<u8>> {
+        self.receive(frame).ok()?;
+        self.record()
+    }
+
+    /// Sends a frame in, and gives as many that come out.
+    pub(crate) fn send_for(&mut self, frame: &[u8], count: usize) -> Vec<Vec<u8>> {
+        self.receive(frame).unwrap();
+        (0..count).map(|_| self.record().unwrap()).collect()
+    }
+
+    /// Whether everything that came out was read.
+    pub(crate) fn nothing_more(&mut self) {
+        self.ask("time/warp", &["10"]);
+        let capture = std::fs::read(self.directory.join("out.pcap")).unwrap_or_default();
+        assert_eq!(capture.len(), self.read);
+    }
+
+    fn receive(&mut self, frame: &[u8]) -> std::io::Result<String> {
         let hex: String = frame.iter().map(|octet| format!("{octet:02x}")).collect();
-        self.try_ask("netdev-dummy/receive", &["p1", &hex]).ok()?;
+        self.try_ask("netdev-dummy/receive", &["p1", &hex])
+    }
+
+    fn record(&mut self) -> Option<Vec<u8>> {
         let path = self.directory.join("out.pcap");
         let from = self.read;
         let record = wait_for("packet", || {
