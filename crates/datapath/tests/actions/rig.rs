@@ -76,7 +76,6 @@ pub(crate) struct Rig {
     /// Keys that were asked about.
     pub(crate) keys: Arc<Mutex<Vec<netloom_table::Key>>>,
     pub(crate) heard: Arc<Mutex<Vec<Heard>>>,
-    pub(crate) time: Arc<AtomicU64>,
     worker: Arc<Mutex<Worker>>,
     lines: BTreeMap<PortNumber, (Line, Line)>,
 }
@@ -85,10 +84,9 @@ impl Rig {
     pub(crate) fn new(ports: PortNumber) -> Self {
         let (mut crew, mut sides) = crew(1).unwrap();
         let time = Arc::new(AtomicU64::new(1));
-        let clock = time.clone();
         let (programs, keys, heard) = (Programs::default(), Arc::default(), Arc::default());
         let brain = Told { programs: programs.clone(), keys: Arc::clone(&keys), heard: Arc::clone(&heard) };
-        let clock = Box::new(move || clock.load(Ordering::Relaxed));
+        let clock = Box::new(move || time.load(Ordering::Relaxed));
         let worker = Worker::new(sides.remove(0), Box::new(brain), FlowBounds::default(), 3, clock);
         let worker = Arc::new(Mutex::new(worker));
         let turning = worker.clone();
@@ -103,7 +101,7 @@ impl Rig {
             crew.add(PortQueues::new(number, receive, send)).unwrap();
             lines.insert(number, (inward, outward));
         }
-        let rig = Self { crew, programs, keys, heard, time, worker, lines };
+        let rig = Self { crew, programs, keys, heard, worker, lines };
         rig.turn();
         rig
     }
