@@ -4,7 +4,8 @@ use super::file::{DatabaseFile, FileError};
 use super::remote::{Remote, RemoteError, RemoteStatus};
 use super::server::Core;
 use netloom_proto::ovsdb::server::{Follower, Forgetful, Now, Server};
-use netloom_proto::ovsdb::{Commit, Database, Json, OvsdbError, Row, Schema};
+use netloom_proto::ovsdb::transaction::Transaction;
+use netloom_proto::ovsdb::{Commit, Database, Json, OvsdbError, Row, Schema, UuidSource};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -45,7 +46,7 @@ pub struct Followed {
     pub schema: Arc<Schema>,
     /// The rows of each table of the schema.
     pub tables: Vec<Vec<Arc<Row>>>,
-    /// What is committed.
+    /// What is committed. It ends when the database is removed or has another schema: then it is to be followed anew.
     pub commits: Receiver<Arc<Commit>>,
 }
 
@@ -135,6 +136,19 @@ impl DatabaseHandle {
             server.sync()?;
             Ok(results)
         })?
+    }
+
+    /// Changes a database without the detour over operations, commits that, and waits for it.
+    ///
+    /// # Errors
+    /// Those of [`Server::change_here`].
+    pub fn change(
+        &self,
+        database: &str,
+        change: impl FnOnce(&mut Transaction<'_>, &mut UuidSource) + Send + 'static,
+    ) -> Result<(), OvsdbError> {
+        let database = database.to_owned();
+        self.with(move |server, now| server.change_here(&database, now, change))?
     }
 
     /// A database as it is now and its commits from now on; `wake` is called when there are some.

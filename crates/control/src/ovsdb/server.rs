@@ -612,6 +612,10 @@ impl Core {
         let mut ended = Vec::new();
         for (index, follow) in self.followers.iter().enumerate() {
             let commits = self.server.take_commits(&follow.follower);
+            if !self.server.is_followed(&follow.follower) {
+                ended.push(index);
+                continue;
+            }
             if commits.is_empty() {
                 continue;
             }
@@ -622,8 +626,11 @@ impl Core {
             }
         }
         for index in ended.into_iter().rev() {
-            let follow = self.followers.swap_remove(index);
-            self.server.end_follower(follow.follower);
+            let Follow { follower, sender, wake } = self.followers.swap_remove(index);
+            self.server.end_follower(follower);
+            // The end is heard like a commit.
+            drop(sender);
+            wake();
         }
     }
 }

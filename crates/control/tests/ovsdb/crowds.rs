@@ -2,8 +2,8 @@
 
 use crate::place::{Served, wait_for};
 use crate::remotes::hear;
-use netloom_proto::ovsdb::Json;
 use netloom_proto::ovsdb::json::Splitter;
+use netloom_proto::ovsdb::{Datum, Json, Row, Schema};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -181,7 +181,25 @@ fn the_process_itself_follows_and_changes() {
     assert_eq!(error.tag(), "syntax error");
     assert!(served.handle().transact("none", Vec::new()).is_err());
     assert!(served.handle().follow("none", Box::new(|| {})).is_err());
+    // Without operations: what does not fit is refused.
+    let change = |value: Datum| {
+        served.handle().change("d", move |transaction, uuids| {
+            let mut row = Row::new(&Schema::parse(SCHEMA).unwrap().tables[0], uuids.next_uuid());
+            row.set(column, value);
+            transaction.insert(0, row, uuids);
+        })
+    };
+    change(7.into()).unwrap();
+    for wrong in
+        [Datum::from("x"), Datum::Empty, Datum::set(vec![1.into(), 2.into()]), Datum::text_map([("a", "b")])]
+    {
+        assert!(change(wrong).is_err());
+    }
+    let commit = followed.commits.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert_eq!(commit.changes[0].new.as_ref().unwrap().field(column), &7.into());
     assert!(served.handle().remove_database("d").unwrap());
+    assert!(followed.commits.recv_timeout(Duration::from_secs(20)).is_err());
+    assert!(change(7.into()).is_err());
     let handle = served.handle().clone();
     served.stop();
     assert!(handle.connections().is_err());

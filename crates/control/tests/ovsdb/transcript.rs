@@ -1,6 +1,6 @@
 //! `ovs-vsctl --no-wait`: the same commands to the real server and to ours give the same answers.
 
-use crate::place::{Real, Served, anonymous, installed, target, text};
+use crate::place::{Real, Served, anonymous, installed, target, text, wait_for};
 use netloom_proto::ovsdb::OPEN_VSWITCH;
 
 /// Commands of the tutorials and of the manual page, one after the other. Each word of a line is one argument; `_` in a
@@ -237,4 +237,42 @@ fn adding_many_ports_is_quickly_done() {
     let written = (length(&served) - before) / 10;
     assert!(written < 1500, "{written} octets for a port");
     assert_eq!(served.place.say("ovs-vsctl", &[&db, "--no-wait", "list-ports", "br0"]).lines().count(), 610);
+}
+
+#[test]
+fn the_real_switch_lives_on_our_database() {
+    if !installed(&["ovs-vsctl", "ovs-vswitchd", "ovs-appctl"]) {
+        netloom_testkit::skip!("no ovs-vsctl, ovs-vswitchd and ovs-appctl here");
+        return;
+    }
+    let served = Served::open_vswitch();
+    let db = format!("--db={}", served.target());
+    let vsctl = |arguments: &[&str]| {
+        let mut all = vec![&*db, "-t", "20"];
+        all.extend(arguments);
+        served.place.say("ovs-vsctl", &all)
+    };
+    vsctl(&["--no-wait", "init"]);
+    let target = served.target();
+    let control = served.place.path("switch.ctl").display().to_string();
+    let unixctl = format!("--unixctl={control}");
+    let arguments = ["--enable-dummy", "--disable-system", &unixctl, "--no-chdir", "-vconsole:off", &target];
+    let daemon = served.place.command("ovs-vswitchd", &arguments).spawn().unwrap();
+    let _running = crate::place::Running(daemon);
+    // These wait until the switch has done what they ask for.
+    vsctl(&["add-br", "br0", "--", "set", "Bridge", "br0", "datapath_type=dummy"]);
+    vsctl(&["add-port", "br0", "p1", "--", "set", "Interface", "p1", "type=dummy", "ofport_request=5"]);
+    assert_eq!(vsctl(&["get", "Interface", "p1", "ofport"]), "5\n");
+    let switch = |arguments: &[&str]| {
+        let mut all = vec!["-t", &*control];
+        all.extend(arguments);
+        served.place.say("ovs-appctl", &all)
+    };
+    assert!(switch(&["dpif/show"]).contains("p1 5/"));
+    vsctl(&["set", "Port", "p1", "tag=7"]);
+    assert!(switch(&["fdb/show", "br0"]).contains("VLAN"));
+    vsctl(&["del-port", "p1"]);
+    assert!(!switch(&["dpif/show"]).contains("p1"));
+    // It has its lock, and writes what it finds.
+    wait_for("statistics", || vsctl(&["get", "Open_vSwitch", ".", "iface_types"]).contains("patch"));
 }

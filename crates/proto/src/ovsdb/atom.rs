@@ -52,7 +52,7 @@ impl Ord for Atom {
                 }
             }
             (Self::Uuid(a), Self::Uuid(b)) => a.cmp(b),
-            _ => self.rank().cmp(&other.rank()),
+            _ => self.kind().cmp(&other.kind()),
         }
     }
 }
@@ -82,13 +82,15 @@ impl From<bool> for Atom {
 }
 
 impl Atom {
-    const fn rank(&self) -> u8 {
+    /// Its type.
+    #[must_use]
+    pub const fn kind(&self) -> AtomicType {
         match self {
-            Self::Integer(_) => 0,
-            Self::Real(_) => 1,
-            Self::Boolean(_) => 2,
-            Self::String(_) => 3,
-            Self::Uuid(_) => 4,
+            Self::Integer(_) => AtomicType::Integer,
+            Self::Real(_) => AtomicType::Real,
+            Self::Boolean(_) => AtomicType::Boolean,
+            Self::String(_) => AtomicType::String,
+            Self::Uuid(_) => AtomicType::Uuid,
         }
     }
 

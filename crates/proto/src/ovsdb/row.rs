@@ -45,8 +45,9 @@ impl Row {
         self.fields.get(column).unwrap_or(&EMPTY)
     }
 
-    /// Sets the value of the column at this place.
-    pub(super) fn set(&mut self, column: usize, value: Datum) {
+    /// Sets the value of the column at this place. Whether it is of the column's type is checked when the row's
+    /// transaction ends ([`Server::change_here`](super::server::Server::change_here)).
+    pub fn set(&mut self, column: usize, value: Datum) {
         if let Some(field) = self.fields.get_mut(column) {
             *field = value;
         }

@@ -151,3 +151,20 @@ fn limits_hold() {
     assert_eq!(splitter.next_message(), Err(SplitError::NoObject(b'[')));
     assert_eq!(Json::parse(r#"{"a":1,"b":2,"a":3}"#).unwrap().text(), r#"{"a":3,"b":2}"#);
 }
+
+#[test]
+fn what_is_as_deep_as_may_be_needs_little_stack() {
+    // As much as a thread has that is not asked for more, in a build that is not optimised.
+    let work = || {
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            let text = format!("{}1{}", open.repeat(DEPTH - 1), close.repeat(DEPTH - 1));
+            let value = Json::parse(&text).unwrap();
+            assert_eq!(value.clone(), value);
+            assert_eq!(value.text(), text);
+            let mut splitter = Splitter::new(1 << 20);
+            splitter.feed(format!("{{\"m\":{text}}}").as_bytes());
+            assert!(splitter.next_message().unwrap().is_some());
+        }
+    };
+    std::thread::Builder::new().stack_size(2 << 20).spawn(work).unwrap().join().unwrap();
+}

@@ -5,6 +5,9 @@ use super::{Now, Server};
 use crate::ovsdb::error::OvsdbError;
 use crate::ovsdb::history::Commit;
 use crate::ovsdb::json::Json;
+use crate::ovsdb::record;
+use crate::ovsdb::transaction::Transaction;
+use crate::ovsdb::uuid::UuidSource;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -35,6 +38,36 @@ impl Server {
         }
     }
 
+    /// Changes a database without the detour over operations, and commits that. What `change` puts into rows is checked
+    /// against the types of their columns.
+    ///
+    /// # Errors
+    /// `constraint violation` or `referential integrity violation`, or when no database has this name or its storage fails.
+    pub fn change_here(
+        &mut self,
+        name: &str,
+        now: Now,
+        change: impl FnOnce(&mut Transaction<'_>, &mut UuidSource),
+    ) -> Result<(), OvsdbError> {
+        let Some(hosted) = self.hosted.get_mut(name) else {
+            return Err(OvsdbError::new("unknown database", format!("no database named {name}")));
+        };
+        let mut transaction = Transaction::new(&hosted.database);
+        change(&mut transaction, &mut self.uuids);
+        transaction.check_values()?;
+        let prepared = transaction.prepare(&mut self.uuids)?;
+        if prepared.is_empty() {
+            return Ok(());
+        }
+        let schema = hosted.database.schema().clone();
+        if let Some(text) = record::write(&schema, prepared.changes(), &prepared.comment, now.date) {
+            hosted.storage.append(&text, false)?;
+        }
+        hosted.database.apply(prepared, &mut self.uuids)?;
+        self.committed(name);
+        Ok(())
+    }
+
     /// Follows a database: its commits from now on are kept until they are [taken](Server::take_commits). Gives what the
     /// rows are now by [`Server::database`].
     pub fn follow(&mut self, name: &str) -> Follower {
@@ -47,6 +80,12 @@ impl Server {
     /// What was committed since this was called last.
     pub fn take_commits(&mut self, follower: &Follower) -> VecDeque<Arc<Commit>> {
         self.followers.get_mut(&follower.0).map(|(_, commits)| std::mem::take(commits)).unwrap_or_default()
+    }
+
+    /// Whether a follower's database is still the one that it began to follow: not removed, and of the same schema.
+    #[must_use]
+    pub fn is_followed(&self, follower: &Follower) -> bool {
+        self.followers.contains_key(&follower.0)
     }
 
     /// Follows no more.

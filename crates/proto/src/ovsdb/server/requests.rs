@@ -316,6 +316,7 @@ impl Server {
     /// Cancels the monitors and waiting transactions of a database that is another from now on.
     pub(super) fn cancel_all(&mut self, name: &str) {
         self.cancel(|of, _| of == name);
+        self.followers.retain(|_, (of, _)| **of != *name);
         let watchers = self.hosted.get(name).map(|hosted| hosted.watchers.clone()).unwrap_or_default();
         for session in watchers {
             let Some(state) = self.sessions.get(&session) else {

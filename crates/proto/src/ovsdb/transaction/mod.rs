@@ -16,6 +16,7 @@ pub use execute::{Context, Outcome, execute};
 
 use super::condition::Condition;
 use super::database::{Database, Stored, Table, index_key};
+use super::error::OvsdbError;
 use super::row::Row;
 use super::schema::{TableSchema, VERSION};
 use super::uuid::{Uuid, UuidSource};
@@ -130,6 +131,42 @@ impl<'a> Transaction<'a> {
         {
             rows.remove(&uuid);
         }
+    }
+
+    /// Checks that the values of rows that changed are of the types of their columns.
+    ///
+    /// # Errors
+    /// `constraint violation`, or `syntax error` for atoms of another type.
+    pub(super) fn check_values(&self) -> Result<(), OvsdbError> {
+        for (table, rows) in self.tables.iter().enumerate() {
+            let columns = self.schema(table).map(|schema| &schema.columns);
+            for pending in rows.values() {
+                let Some(new) = &pending.new else {
+                    continue;
+                };
+                for (at, column) in columns.into_iter().flatten().enumerate() {
+                    let value = new.field(at);
+                    if pending.old.as_ref().is_some_and(|old| old.field(at) == value) {
+                        continue;
+                    }
+                    let ty = &column.ty;
+                    let keys = value.keys().all(|key| key.kind() == ty.key.kind);
+                    let values = match &ty.value {
+                        Some(base) => {
+                            value.atoms().is_empty()
+                                && value.pairs().iter().all(|pair| pair.1.kind() == base.kind)
+                        }
+                        None => value.pairs().is_empty(),
+                    };
+                    if !keys || !values || !ty.takes(value.len()) {
+                        let details = format!("column {} takes {}, not {value:?}", column.name, ty.english());
+                        return Err(OvsdbError::bare_syntax(details));
+                    }
+                    value.check(ty)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Says something about the transaction, after what was said before.
