@@ -15,6 +15,7 @@ mod bonds;
 mod brain;
 mod capture;
 mod configuration;
+mod database;
 mod events;
 mod filter;
 mod flow_words;
@@ -23,6 +24,7 @@ mod lists;
 mod mirrors;
 mod opening;
 mod protocol;
+mod records;
 mod server;
 mod start;
 mod state;
@@ -32,6 +34,7 @@ mod words;
 
 pub use capture::{CaptureRequest, CapturedPacket};
 pub use configuration::{Options, PortConfiguration, SwitchConfiguration};
+pub(crate) use database::{FILE, left};
 pub use filter::{FilterError, parse as parse_filter};
 pub use links::{all as link_options, is_link as link_option};
 pub use protocol::{
@@ -40,6 +43,6 @@ pub use protocol::{
 };
 pub use server::{Ended, Server, StartSuccessor, Successor, SwitchSocket, ask, watch};
 pub use start::Start;
+pub(crate) use state::NOT_OPEN;
 pub use state::{Doors, GONE, OpenPort, Switch, SwitchError};
-pub(crate) use state::{FILE, NOT_OPEN};
 pub use succession::{Passed, TakeOver, TakeOverError};

@@ -18,6 +18,8 @@ pub struct Start {
     pub pace: Pace,
     /// Seed of the caches' hashes.
     pub seed: u64,
+    /// It serves a database only while there are switches.
+    pub on_demand: bool,
 }
 
 /// Nanoseconds since a switch was started first; a successor goes on with it.

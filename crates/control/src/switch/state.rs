@@ -3,12 +3,14 @@
 use super::bonds::is_bond;
 use super::brain::Shared;
 use super::configuration::{self, Options, PortConfiguration, SwitchConfiguration, is_drivers};
+use super::database::{FILE, Joint, Problems};
 use super::events::{Watchers, announcement};
 use super::links;
 use super::mirrors::Streams;
 use super::opening::is_metered;
 use super::protocol::WorkerStatus;
 use super::protocol::{Reply, Request};
+use super::records::{Records, records, wanted};
 use super::start::{self, Clock, Start};
 use super::succession::Passed;
 use netloom_datapath::{Before, Crew, Stuck};
@@ -16,14 +18,17 @@ use netloom_mem::{ReceiveQueue, SendQueue};
 use netloom_vswitch::{Bridge, BridgeOptions};
 use netloom_wire::MacAddr;
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// What the state of a port begins with that has lost its interface.
 pub const GONE: &str = "gone";
+/// How long a predecessor may keep the database.
+const INHERITANCE: Duration = Duration::from_secs(5);
 /// The state of a port that could not be opened.
 pub(crate) const NOT_OPEN: &str = "not open";
-/// The file of the configuration, in the daemon's directory.
-pub(crate) const FILE: &str = "switch.json";
 
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -162,6 +167,13 @@ pub struct Switch {
     /// Nothing is sent by itself: a predecessor still does that.
     pub(super) quiet: bool,
     pub(super) watchers: Watchers,
+    /// The database that the configuration is kept in; none until nobody else has it.
+    pub(super) joint: Option<Joint>,
+    /// What the database says is being done: it need not be told.
+    pub(super) following: bool,
+    /// What is kept, as of the last time.
+    kept: Records,
+    pub(super) database_bell: Arc<OwnedFd>,
 }
 
 impl std::fmt::Debug for Switch {
@@ -197,19 +209,15 @@ impl Switch {
         doors: Box<dyn Doors>,
         mut complain: impl FnMut(&SwitchError),
     ) -> Result<Self, SwitchError> {
-        let path = start.directory.join(FILE);
-        let configuration: SwitchConfiguration = match std::fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text)
-                .map_err(|error| SwitchError::Keep { path, source: std::io::Error::other(error) })?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => SwitchConfiguration::default(),
-            Err(source) => return Err(SwitchError::Keep { path, source }),
-        };
         let mut switch = Self::begin(start, doors, Clock::new())?;
         // Nothing is carried before all ports are there: what is asked of all would be lost, and asked again only after a
         // second, as ARP does.
         switch.crew.pause()?;
-        let seed = start.seed;
-        let mut configuration = configuration;
+        let mut configuration = SwitchConfiguration::default();
+        if !start.on_demand || start.directory.join(FILE).exists() {
+            configuration = switch.open_database()?;
+        }
+        let seed = switch.address_seed();
         for (name, options) in &mut configuration.switches {
             configuration::address(options, name, seed);
             let options = configuration::bridge(options).unwrap_or_else(|text| {
@@ -231,6 +239,8 @@ impl Switch {
             switch.apply_bonds(&name);
             switch.apply_mirrors(&name);
         }
+        switch.kept = records(&switch.configuration);
+        switch.report(&Problems::default());
         switch.crew.resume()?;
         Ok(switch)
     }
@@ -256,6 +266,10 @@ impl Switch {
             streams: Streams::new(),
             quiet: false,
             watchers: Watchers::default(),
+            joint: None,
+            following: false,
+            kept: Records::new(),
+            database_bell: Joint::bell()?,
         })
     }
 
@@ -303,16 +317,7 @@ impl Switch {
             Request::SwitchList => Ok(Reply::Switches(self.switches())),
             Request::PortAdd { switch, name, options } => self.add_port(switch, name, options),
             Request::PortSet { name, options } => self.set_port(name, options),
-            Request::PortDelete { name } => {
-                self.configured(&name)?;
-                self.close(&name)?;
-                if let Some(port) = self.configuration.ports.remove(&name) {
-                    self.apply_bonds(&port.switch);
-                    self.apply_mirrors(&port.switch);
-                }
-                self.keep()?;
-                Ok(Reply::Done)
-            }
+            Request::PortDelete { name } => self.delete_port(&name),
             Request::PortList { switch } => {
                 if let Some(switch) = &switch {
                     self.known_switch(switch)?;
@@ -374,18 +379,59 @@ impl Switch {
         })
     }
 
-    pub(super) fn keep(&self) -> Result<(), SwitchError> {
-        let path = self.directory.join(FILE);
-        let write = || -> std::io::Result<()> {
-            let beside = path.with_extension("json.new");
-            std::fs::write(&beside, serde_json::to_string_pretty(&self.configuration)?)?;
-            std::fs::File::open(&beside)?.sync_all()?;
-            std::fs::rename(&beside, &path)
-        };
-        write().map_err(|source| SwitchError::Keep { path: path.clone(), source })
+    /// Opens the database, and gives the configuration that it asks for.
+    pub(super) fn open_database(&mut self) -> Result<SwitchConfiguration, SwitchError> {
+        let joint = Joint::open(&self.directory, self.database_bell.clone())?;
+        let (configuration, _) = wanted(&joint.records(), &self.configuration);
+        self.joint = Some(joint);
+        Ok(configuration)
     }
 
-    fn add_switch(&mut self, name: String, options: Options) -> Result<Reply, SwitchError> {
+    /// Opens the database that a predecessor is about to leave, which says what is configured here.
+    pub(super) fn inherit_database(&mut self) -> Result<(), SwitchError> {
+        if !self.directory.join(FILE).exists() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        while let Err(error) = self.open_database() {
+            if began.elapsed() > INHERITANCE {
+                return Err(error);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.kept = records(&self.configuration);
+        self.report(&Problems::default());
+        Ok(())
+    }
+
+    /// Leaves the database to a successor.
+    pub(super) fn leave_database(&mut self) {
+        if let Some(mut joint) = self.joint.take() {
+            joint.stop();
+        }
+    }
+
+    /// What addresses of switches are made from that nobody gave one: the same for as long as the database is there.
+    fn address_seed(&self) -> u64 {
+        self.joint.as_ref().and_then(Joint::identity).unwrap_or(self.seed)
+    }
+
+    /// Writes into the database what a request changed.
+    pub(super) fn keep(&mut self) -> Result<(), SwitchError> {
+        let now = records(&self.configuration);
+        if !self.following {
+            if self.joint.is_none() {
+                self.open_database()?;
+            }
+            if let Some(joint) = &mut self.joint {
+                joint.keep(&self.kept, &now)?;
+            }
+        }
+        self.kept = now;
+        Ok(())
+    }
+
+    pub(super) fn add_switch(&mut self, name: String, options: Options) -> Result<Reply, SwitchError> {
         if !is_name(&name) {
             return Err(SwitchError::Name(name));
         }
@@ -393,7 +439,7 @@ impl Switch {
             return Err(SwitchError::Exists("switch", name));
         }
         let mut options = options;
-        configuration::address(&mut options, &name, self.seed);
+        configuration::address(&mut options, &name, self.address_seed());
         let bridge =
             configuration::bridge(&options).map_err(|text| SwitchError::Bridge(name.clone(), text))?;
         self.bridges.lock().by_name.insert(name.clone(), Bridge::new(bridge));
@@ -402,11 +448,11 @@ impl Switch {
         Ok(Reply::Done)
     }
 
-    fn set_switch(&mut self, name: String, options: Options) -> Result<Reply, SwitchError> {
+    pub(super) fn set_switch(&mut self, name: String, options: Options) -> Result<Reply, SwitchError> {
         self.known_switch(&name)?;
         let mut whole = self.configuration.switches.get(&name).cloned().unwrap_or_default();
         merge(&mut whole, options);
-        configuration::address(&mut whole, &name, self.seed);
+        configuration::address(&mut whole, &name, self.address_seed());
         let options =
             configuration::bridge(&whole).map_err(|text| SwitchError::Bridge(name.clone(), text))?;
         if let Some(bridge) = self.bridges.lock().by_name.get_mut(&name) {
@@ -418,7 +464,7 @@ impl Switch {
         Ok(Reply::Done)
     }
 
-    fn delete_switch(&mut self, name: &str) -> Result<Reply, SwitchError> {
+    pub(super) fn delete_switch(&mut self, name: &str) -> Result<Reply, SwitchError> {
         self.known_switch(name)?;
         let ports: Vec<String> = self.ports_of(name).map(|(name, _)| name.clone()).collect();
         for port in ports {
@@ -463,7 +509,18 @@ impl Switch {
         Ok(Reply::Done)
     }
 
-    fn set_port(&mut self, name: String, options: Options) -> Result<Reply, SwitchError> {
+    pub(super) fn delete_port(&mut self, name: &str) -> Result<Reply, SwitchError> {
+        self.configured(name)?;
+        self.close(name)?;
+        if let Some(port) = self.configuration.ports.remove(name) {
+            self.apply_bonds(&port.switch);
+            self.apply_mirrors(&port.switch);
+        }
+        self.keep()?;
+        Ok(Reply::Done)
+    }
+
+    pub(super) fn set_port(&mut self, name: String, options: Options) -> Result<Reply, SwitchError> {
         let mut port = self.configured(&name)?.clone();
         let is_bond = is_bond(&port.options);
         let fixed = |option: &&String| is_drivers(option) && (!is_bond || *option == "type");
@@ -501,9 +558,10 @@ impl Switch {
     }
 
     /// Forgets what was to come back after a restart.
-    pub(super) fn forget(&self) {
-        // What stays is an empty configuration.
-        let _ = std::fs::remove_file(self.directory.join(FILE));
+    pub(super) fn forget(&mut self) {
+        if let Some(mut joint) = self.joint.take() {
+            joint.forget();
+        }
     }
 
     /// Where its state is.
