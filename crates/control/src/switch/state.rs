@@ -171,6 +171,8 @@ pub struct Switch {
     pub(super) joint: Option<Joint>,
     /// What the database says is being done: it need not be told.
     pub(super) following: bool,
+    /// Something changed that the database has not been told the outcome of.
+    pub(super) untold: bool,
     /// What is kept, as of the last time.
     kept: Records,
     pub(super) database_bell: Arc<OwnedFd>,
@@ -268,6 +270,7 @@ impl Switch {
             watchers: Watchers::default(),
             joint: None,
             following: false,
+            untold: false,
             kept: Records::new(),
             database_bell: Joint::bell()?,
         })
@@ -426,6 +429,9 @@ impl Switch {
             if let Some(joint) = &mut self.joint {
                 joint.keep(&self.kept, &now)?;
             }
+            // Numbers and states are said there soon, for many changes at once.
+            self.untold = true;
+            let _ = rustix::io::write(&*self.database_bell, &1_u64.to_ne_bytes());
         }
         self.kept = now;
         Ok(())

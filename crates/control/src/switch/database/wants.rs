@@ -30,7 +30,11 @@ impl Switch {
     /// Does what others wrote into the database, as far as that goes, and says there what came of it.
     pub(in super::super) fn follow_database(&mut self) {
         let Some(joint) = &mut self.joint else { return };
+        let untold = std::mem::take(&mut self.untold);
         if !joint.refresh() {
+            if untold {
+                self.report(&Problems::default());
+            }
             return;
         }
         let records = joint.records();
