@@ -24,6 +24,7 @@ use super::configuration::SwitchConfiguration;
 use super::records::{Records, wanted};
 use super::state::SwitchError;
 use crate::ovsdb::{DatabaseFile, DatabaseHandle, OvsdbServer};
+use netloom_proto::ovsdb::server::Follower;
 use netloom_proto::ovsdb::{
     Commit, Json, OPEN_VSWITCH, OvsdbError, Row, Schema, TableSchema, Uuid, UuidSource,
 };
@@ -56,7 +57,12 @@ pub(super) struct Joint {
     directory: PathBuf,
     schema: Arc<Schema>,
     tables: Vec<Rows>,
+    /// What was committed is taken from here, in step with what is committed by ourselves.
+    follower: Arc<Follower>,
+    /// Tells that there is something.
     commits: Receiver<Arc<Commit>>,
+    /// Rows changed since they were looked at.
+    fresh: bool,
     /// What was written about ports last.
     told: Told,
 }
@@ -106,6 +112,7 @@ impl Joint {
             // A bell that can't be rung was rung often enough.
             let _ = rustix::io::write(&*bell, &1_u64.to_ne_bytes());
         };
+        let follower = handle.with(|server, _| server.follow(NAME)).map_err(|error| wrong(&error))?;
         let followed = handle.follow(NAME, Box::new(ring)).map_err(|error| wrong(&error))?;
         let by_name = |rows: Vec<Arc<Row>>| rows.into_iter().map(|row| (row.uuid(), row)).collect();
         let mut joint = Self {
@@ -114,7 +121,9 @@ impl Joint {
             directory: directory.to_owned(),
             schema: followed.schema,
             tables: followed.tables.into_iter().map(by_name).collect(),
+            follower: Arc::new(follower),
             commits: followed.commits,
+            fresh: false,
             told: Told::default(),
         };
         joint.prepare().map_err(|error| wrong(&error))?;
@@ -174,20 +183,27 @@ impl Joint {
         Ok(())
     }
 
-    /// Takes in what was committed; true if anything was.
+    /// Takes in what was committed; true if rows changed since this was asked last.
     pub(super) fn refresh(&mut self) -> bool {
-        let mut any = false;
-        while let Ok(commit) = self.commits.try_recv() {
-            for change in &commit.changes {
-                let Some(rows) = self.tables.get_mut(change.table) else { continue };
-                match &change.new {
-                    Some(row) => rows.insert(change.uuid, row.clone()),
-                    None => rows.remove(&change.uuid),
-                };
-                any = true;
-            }
+        if self.commits.try_iter().count() > 0 {
+            self.take_in();
         }
-        any
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// Takes in what was committed until now, by whomever.
+    fn take_in(&mut self) {
+        let follower = self.follower.clone();
+        // A server that has ended commits nothing.
+        let commits = self.handle.with(move |server, _| server.take_commits(&follower)).unwrap_or_default();
+        for change in commits.iter().flat_map(|commit| &commit.changes) {
+            let Some(rows) = self.tables.get_mut(change.table) else { continue };
+            match &change.new {
+                Some(row) => rows.insert(change.uuid, row.clone()),
+                None => rows.remove(&change.uuid),
+            };
+            self.fresh = true;
+        }
     }
 
     /// Carries out operations, and has the copy of the rows be what they made.
@@ -197,7 +213,7 @@ impl Joint {
         }
         operations.push(Json::object([("op", Json::string("commit")), ("durable", Json::Bool(true))]));
         self.handle.transact(NAME, operations)?;
-        self.refresh();
+        self.take_in();
         Ok(())
     }
 
@@ -207,7 +223,7 @@ impl Joint {
     /// When it can't be written; then nothing is.
     pub(super) fn keep(&mut self, before: &Records, after: &Records) -> Result<(), SwitchError> {
         // What others wrote meanwhile is written about as it is.
-        self.refresh();
+        self.take_in();
         let operations = self.difference(before, after);
         self.transact(operations).map_err(|error| failed(&self.directory.join(FILE), error))
     }
