@@ -7,6 +7,7 @@
 
 mod binaries;
 mod cargo_sets;
+mod ovs_suite;
 mod peers;
 mod process;
 mod report;
@@ -19,12 +20,15 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 cargo xtask test [--no-install] [SET...]   run the tests; SET is ordinary, doc, rootless or vm (default: all)
-cargo xtask peers                          install the programs that the tests use, where possible";
+cargo xtask peers                          install the programs that the tests use, where possible
+cargo xtask ovs-suite [--reference] [--ladder] [--jobs N] [--program FILE] [FILE|NUMBER...]
+                                           run Open vSwitch's own tests against netloom, or against its own daemons";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.split_first().map(|(chore, rest)| (chore.as_str(), rest)) {
         Some(("test", rest)) => suite::run(rest),
+        Some(("ovs-suite", rest)) => ovs_suite::run(rest),
         Some(("peers", [])) => {
             peers::install();
             Ok(true)

@@ -29,6 +29,11 @@ const PEERS: &[Peer] = &[
         package: "openvswitch-switch",
         used_for: "bonds with somebody else",
     },
+    Peer {
+        program: "/usr/src/openvswitch/openvswitch.tar.gz",
+        package: "openvswitch-source",
+        used_for: "the test suite of Open vSwitch",
+    },
     Peer { program: "xmllint", package: "libxml2-utils", used_for: "judging XML for libvirt" },
     Peer {
         program: "/usr/share/libvirt/schemas/domain.rng",

@@ -77,6 +77,11 @@ const MAY_SPAWN: &[(&str, &str)] = &[
     ("crates/netloom/src/commands/daemon.rs", "Netloom itself, in the background"),
     ("crates/netloom/src/commands/exec.rs", "`netloom exec` and `shell`: the user names the command"),
     ("crates/netloom/src/commands/switchd.rs", "Netloom itself, as the switch of a realm"),
+    ("crates/netloom/src/personality/daemon.rs", "Netloom itself, in the background under another name"),
+    (
+        "crates/netloom/src/personality/ovsdb_server.rs",
+        "`ovsdb-server --run`: the user's command line, by the shell",
+    ),
 ];
 
 /// Lines of a file at which it is refused, and at which it is mentioned.

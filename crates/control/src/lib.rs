@@ -25,3 +25,4 @@ pub mod probe;
 pub mod realm;
 pub mod store;
 pub mod switch;
+pub mod unixctl;

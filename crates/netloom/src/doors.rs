@@ -2,11 +2,13 @@
 
 #[cfg(feature = "dpdk")]
 mod dpdk;
+mod dummy;
 mod holding;
 mod interface;
 
+pub use dummy::Dummies;
 use holding::Held;
-use netloom_control::switch::{Doors, GONE, OpenPort, Options, Passed};
+use netloom_control::switch::{Doors, DummyPort, GONE, OpenPort, Options, Passed};
 use netloom_mem::{ReceiveQueue, SendQueue};
 use netloom_port::patch::{Mailbox, PatchReceive, PatchSend};
 use netloom_port::vhost::{Config, Mode, Port};
@@ -32,6 +34,8 @@ pub struct Drivers {
     mailboxes: BTreeMap<String, Weak<Mailbox>>,
     /// What another process can go on with, by number. Those that are closed are let go.
     held: BTreeMap<u32, Held>,
+    /// Ports without anything behind them.
+    dummies: dummy::Open,
 }
 
 impl std::fmt::Debug for Drivers {
@@ -54,6 +58,13 @@ impl Drivers {
     /// When the system lacks what they share.
     pub fn new(workers: usize) -> std::io::Result<Self> {
         Ok(Self { workers, ..Self::default() })
+    }
+
+    /// Has some types of ports have nothing behind them, for tests.
+    #[must_use]
+    pub fn with_dummies(mut self, which: Dummies) -> Self {
+        self.dummies.which = which;
+        self
     }
 
     /// Has a port tell about itself as long as it is open.
@@ -163,6 +174,10 @@ impl Doors for Drivers {
         }
     }
 
+    fn dummies(&self) -> BTreeMap<String, Arc<dyn DummyPort>> {
+        self.dummies.ports()
+    }
+
     fn details(&self, number: u32) -> BTreeMap<String, String> {
         self.told.get(&number).and_then(|told| told()).unwrap_or_default()
     }
@@ -184,10 +199,11 @@ impl Drivers {
             given.get(name);
         }
         match given.get("type") {
+            Some(kind) if self.dummies.has(kind) => dummy::open(self, number, name, &mut given),
             Some("vhost-user") => vhost(self, number, given, passed),
-            Some("tap" | "internal") => tap(self, number, name, given, passed),
+            Some("tap") => tap(self, number, name, given, passed),
             Some("afxdp") => interface::afxdp(self, number, given),
-            Some("afpacket" | "system") => packet(self, number, name, given, passed),
+            Some("afpacket") => packet(self, number, given, passed),
             #[cfg(feature = "dpdk")]
             Some("dpdk") => dpdk::open(self, number, given),
             #[cfg(not(feature = "dpdk"))]
@@ -395,13 +411,10 @@ fn pcap(
 fn packet(
     drivers: &mut Drivers,
     number: u32,
-    name: &str,
     mut given: Given<'_>,
     passed: Option<Passed>,
 ) -> Result<OpenPort, String> {
-    let is_system = given.get("type") == Some("system");
-    let device = given.get("dev").or(is_system.then_some(name));
-    let device = device.ok_or("`dev` is missing: the interface to be used")?;
+    let device = given.get("dev").ok_or("`dev` is missing: the interface to be used")?;
     let namespace = given.get("netns").map(Namespace::open).transpose()?;
     let ring = given.truth("ring", false)?;
     let queues = given.number("queues", 1, packet::RINGS)?;

@@ -13,18 +13,21 @@ mod commands;
 mod doors;
 mod failure;
 mod graph;
+mod log;
 mod output;
+mod personality;
 
 use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     allow_open_files();
+    if let Some(code) = personality::run(std::env::args_os()) {
+        return code;
+    }
     let cli = cli::Cli::parse();
     let printer = output::Printer::new(&cli);
-    let filter = tracing_subscriber::EnvFilter::try_from_env("NETLOOM_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    log::begin();
     match commands::run(&cli, &printer) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {

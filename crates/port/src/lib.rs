@@ -4,6 +4,7 @@
 //! - [`packet`]: existing interfaces, by packet sockets.
 //! - [`patch`]: other switches of the same program.
 //! - [`pcap`]: files of captured frames; [`pcapng`] with comments, for captures of a switch.
+//! - [`dummy`]: nothing is behind it: frames are put in by hand, for tests.
 //! - [`memory`]: two ports that are each other's other side, in this program.
 //! - [`wrap`]: queues around queues, which trace or make faults.
 //! - [`xdp`]: existing interfaces, by AF_XDP sockets.
@@ -23,6 +24,7 @@ mod descriptor;
 mod device;
 #[cfg(feature = "dpdk")]
 pub mod dpdk;
+pub mod dummy;
 pub mod memory;
 pub mod packet;
 mod packet_ring;

@@ -9,7 +9,7 @@
 //!
 //! Deliberately absent: which member a packet takes (`nf::Balance`).
 
-use crate::lacp::{Group, LacpOptions, Mux, Output, PortState};
+use crate::lacp::{Group, LacpOptions, Mux, Output, PortState, Receive};
 use netloom_mem::PortNumber;
 use netloom_nf::{Balance, HashBy};
 use netloom_table::Key;
@@ -87,11 +87,31 @@ impl Default for BondOptions {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 struct Member {
     up: bool,
     /// It counts from then on.
     ready: u64,
+    /// Somebody wants it not to be used.
+    #[serde(default)]
+    shut: bool,
+}
+
+/// What happened at a member by LACP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LacpCounts {
+    /// Units that were sent.
+    pub sent: u64,
+    /// Units that were heard.
+    pub heard: u64,
+    /// Frames of the protocol that could not be read.
+    pub bad: u64,
+    /// How often what was heard became too old.
+    pub expired: u64,
+    /// How often the partner was given up.
+    pub defaulted: u64,
+    /// How often the link went up or down.
+    pub links: u64,
 }
 
 /// A member as others see it.
@@ -128,6 +148,7 @@ pub struct Bond {
     balance: Balance,
     /// Those that took and sent when somebody asked last.
     last: (Vec<PortNumber>, Vec<PortNumber>),
+    counts: BTreeMap<PortNumber, LacpCounts>,
     now: u64,
 }
 
@@ -160,9 +181,10 @@ impl Bond {
                 group.add(*member, priority(&options, *member));
             }
         }
-        let members = members.iter().map(|member| (*member, Member { up: false, ready: 0 })).collect();
+        let members = members.iter().map(|member| (*member, Member::default())).collect();
         let balance = Balance::new(options.hash);
-        Self { options, members, group, single: None, balance, last: (Vec::new(), Vec::new()), now }
+        let last = (Vec::new(), Vec::new());
+        Self { options, members, group, single: None, balance, last, counts: BTreeMap::new(), now }
     }
 
     /// Has other members from now on; those that stay are not disturbed. Who is new is down until [`Bond::link`] says
@@ -175,7 +197,7 @@ impl Bond {
             output.send.extend(self.group.as_mut().map(|group| group.remove(port).send).unwrap_or_default());
         }
         for port in members {
-            self.members.entry(*port).or_insert(Member { up: false, ready: 0 });
+            self.members.entry(*port).or_default();
             if let Some(group) = &mut self.group {
                 group.add(*port, priority(&self.options, *port));
             }
@@ -202,6 +224,12 @@ impl Bond {
     #[must_use]
     pub const fn options(&self) -> &BondOptions {
         &self.options
+    }
+
+    /// What its members say of themselves by LACP; none without it.
+    #[must_use]
+    pub fn lacp(&self) -> Option<&LacpOptions> {
+        self.group.as_ref().map(Group::options)
     }
 
     /// Its members.
@@ -253,12 +281,42 @@ impl Bond {
         let delay = self.options.up_delay;
         let mut output = Output::default();
         if let Some(member) = self.members.get_mut(&port).filter(|member| member.up != up) {
-            *member = Member { up, ready: now + delay };
+            *member = Member { up, ready: now + delay, ..*member };
+            self.counts.entry(port).or_default().links += 1;
             if delay == 0 || !up {
                 output = self.group.as_mut().map(|group| group.link(port, up)).unwrap_or_default();
             }
         }
         self.conclude(output)
+    }
+
+    /// Has a member be used or not, whatever its link says.
+    pub fn enable(&mut self, port: PortNumber, enabled: bool) -> BondEffects {
+        if let Some(member) = self.members.get_mut(&port) {
+            member.shut = !enabled;
+        }
+        self.conclude(Output::default())
+    }
+
+    /// Has a member be the one that works, or takes frames for groups, where only one does, until it can't.
+    pub fn prefer(&mut self, port: PortNumber) -> BondEffects {
+        let before = self.single.replace(port);
+        let mut effects = self.conclude(Output::default());
+        effects.taking.extend(before);
+        effects.taking.push(port);
+        effects
+    }
+
+    /// The member that works, or takes frames for groups, where only one does.
+    #[must_use]
+    pub const fn active(&self) -> Option<PortNumber> {
+        self.single
+    }
+
+    /// What happened at a member by LACP.
+    #[must_use]
+    pub fn lacp_counts(&self, port: PortNumber) -> LacpCounts {
+        self.counts.get(&port).copied().unwrap_or_default()
     }
 
     /// Time has passed.
@@ -267,7 +325,16 @@ impl Bond {
         let now = self.now;
         let mut output = Output::default();
         if let Some(group) = &mut self.group {
+            let states = |group: &Group| -> Vec<_> {
+                self.members.keys().map(|port| group.state(*port).map(|state| state.receive)).collect()
+            };
+            let before = states(group);
             output = group.tick(now);
+            for ((port, before), after) in self.members.keys().zip(before).zip(states(group)) {
+                let counts = self.counts.entry(*port).or_default();
+                counts.expired += u64::from(before != after && after == Some(Receive::Expired));
+                counts.defaulted += u64::from(before != after && after == Some(Receive::Defaulted));
+            }
             for (port, member) in &self.members {
                 if member.up && now >= member.ready {
                     output.send.extend(group.link(*port, true).send);
@@ -286,6 +353,9 @@ impl Bond {
             Some(&lacp::SUBTYPE) => {
                 let view = lacp::View::new_checked(unit).ok();
                 let said = view.and_then(|view| lacp::Repr::parse(&view).ok());
+                let counts = self.counts.entry(port).or_default();
+                counts.heard += 1;
+                counts.bad += u64::from(said.is_none());
                 if let (Some(group), Some(said)) = (&mut self.group, said) {
                     output = group.receive(port, &said);
                 }
@@ -316,6 +386,7 @@ impl Bond {
         let own = self.group.as_ref().map_or(MacAddr::new([0; 6]), |group| group.options().system);
         let mut effects = BondEffects::default();
         for (port, unit) in output.send {
+            self.counts.entry(port).or_default().sent += 1;
             let mut frame = head(own);
             frame.resize(ETHERNET + unit.buffer_len(), 0);
             if unit.emit(frame.get_mut(ETHERNET..).unwrap_or(&mut [])).is_ok() {
@@ -346,7 +417,7 @@ impl Bond {
         let ready: Vec<PortNumber> = self
             .members
             .iter()
-            .filter(|(_, member)| member.up && now >= member.ready)
+            .filter(|(_, member)| member.up && !member.shut && now >= member.ready)
             .map(|(port, _)| *port)
             .collect();
         match &self.group {

@@ -69,6 +69,21 @@ pub struct StationEvent {
     pub change: StationChange,
 }
 
+/// What happened to stations so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StationCounts {
+    /// Heard for the first time.
+    pub learned: u64,
+    /// Not heard for too long.
+    pub aged: u64,
+    /// Found no room.
+    pub refused: u64,
+    /// Heard behind another port than before.
+    pub moved: u64,
+    /// Heard elsewhere than where they are fixed.
+    pub strayed: u64,
+}
+
 /// Changes that are kept for those who watch.
 const EVENTS: usize = 4096;
 
@@ -85,6 +100,8 @@ pub struct Fdb {
     events: Vec<StationEvent>,
     missed: u64,
     now: u64,
+    /// What happened so far.
+    pub counts: StationCounts,
     /// Most entries.
     pub limit: usize,
     /// An entry ends this many nanoseconds after its station was heard last.
@@ -123,6 +140,7 @@ impl Fdb {
             events: Vec::new(),
             missed: 0,
             now: 0,
+            counts: StationCounts::default(),
             limit,
             ageing,
         }
@@ -195,12 +213,20 @@ impl Fdb {
                 station.heard = now;
                 Learned::Known
             }
-            Some(station) if station.fixed => Learned::Fixed(station.port),
+            Some(station) if station.fixed => {
+                self.counts.strayed += 1;
+                Learned::Fixed(station.port)
+            }
             known => {
                 let (moved, there) = (known.map(|station| station.port), self.behind(port));
                 if there >= most || moved.is_none() && self.stations.len() >= self.limit {
                     self.refused.insert(port);
+                    self.counts.refused += 1;
                     return Learned::Full;
+                }
+                match moved {
+                    Some(_) => self.counts.moved += 1,
+                    None => self.counts.learned += 1,
                 }
                 self.put(tag, Station { port, heard: now, fixed: false });
                 if self.watched {
@@ -280,7 +306,9 @@ impl Fdb {
         let ageing = self.ageing;
         self.now = self.now.max(now);
         let old = |_, _, station: &Station| !station.fixed && now.saturating_sub(station.heard) > ageing;
-        self.take_out(old, StationChange::Aged)
+        let aged = self.take_out(old, StationChange::Aged);
+        self.counts.aged += aged.len() as u64;
+        aged
     }
 
     /// All stations by their tags, in no order.

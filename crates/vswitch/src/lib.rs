@@ -28,7 +28,7 @@ mod snoop;
 pub use bond::{Bond, BondOptions, MemberState, Mode};
 pub use bridge::{Bridge, BridgeError, BridgeOptions, BridgeState, TreeSettings};
 pub use decision::{Decision, Effects, Step, Why};
-pub use fdb::{Fdb, Learned, Station, StationChange, StationEvent, Tag};
+pub use fdb::{Fdb, Learned, Station, StationChange, StationCounts, StationEvent, Tag};
 pub use guard::{Guard, Prefix};
 pub use lldp::Neighbour;
 pub use mirror::{Copies, Mirror};

@@ -152,6 +152,24 @@ impl Tree {
         })
     }
 
+    /// The times that the root gives, in seconds: hello, age at most, delay.
+    #[must_use]
+    pub const fn root_times(&self) -> (u16, u16, u16) {
+        (self.root_times.hello, self.root_times.max_age, self.root_times.forward_delay)
+    }
+
+    /// The port that leads to the root; none at the root itself.
+    #[must_use]
+    pub fn root_port(&self) -> Option<PortNumber> {
+        self.ports.iter().find(|(_, port)| port.role == Role::Root).map(|(number, _)| *number)
+    }
+
+    /// The options of a port.
+    #[must_use]
+    pub fn port_options(&self, number: PortNumber) -> Option<&PortOptions> {
+        self.ports.get(&number).map(|port| &port.options)
+    }
+
     /// Adds a port, or changes its options, which begins anew for it.
     pub fn set(&mut self, number: PortNumber, options: PortOptions) -> Output {
         let up = self.ports.get(&number).is_some_and(|port| port.up);

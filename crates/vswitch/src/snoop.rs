@@ -58,6 +58,20 @@ pub struct SnoopOptions {
     pub interval: u64,
 }
 
+impl SnoopOptions {
+    /// For how many nanoseconds a member counts that was heard once.
+    #[must_use]
+    pub const fn member_life(&self) -> u64 {
+        ROBUSTNESS * self.interval + RESPONSE
+    }
+
+    /// The same for a router.
+    #[must_use]
+    pub const fn router_life(&self) -> u64 {
+        ROBUSTNESS * self.interval + RESPONSE / 2
+    }
+}
+
 impl Default for SnoopOptions {
     fn default() -> Self {
         Self { enabled: false, querier: VlanSet::default(), interval: 125 * SECOND }
@@ -210,6 +224,19 @@ impl Snooping {
     /// Ports behind which multicast routers were heard.
     pub(crate) fn router_ports(&self) -> Vec<(u16, PortNumber)> {
         self.routers.keys().copied().collect()
+    }
+
+    /// The same, with nanoseconds until they count no more.
+    pub(crate) fn routers_left(&self, now: u64) -> Vec<(u16, PortNumber, u64)> {
+        self.routers.iter().map(|((vlan, port), until)| (*vlan, *port, until.saturating_sub(now))).collect()
+    }
+
+    /// Forgets all members and routers, and gives what flows rest on.
+    pub(crate) fn forget(&mut self) -> Vec<Tag> {
+        let members = std::mem::take(&mut self.members).into_keys().map(|(vlan, group)| tag(vlan, group));
+        let routers =
+            std::mem::take(&mut self.routers).into_keys().map(|(vlan, _)| ROUTERS | Tag::from(vlan));
+        members.chain(routers).collect()
     }
 
     /// A message came.

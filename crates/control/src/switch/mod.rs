@@ -11,30 +11,31 @@
 //! Invariants: a request is carried out whole or not at all. The lock of the bridges is taken by workers for packets
 //! without a flow only.
 
+mod appctl;
 mod bonds;
 mod brain;
 mod capture;
 mod configuration;
-mod database;
 mod events;
 mod filter;
 mod flow_words;
 mod links;
 mod lists;
 mod mirrors;
+mod odp;
 mod opening;
 mod protocol;
-mod records;
 mod server;
 mod start;
 mod state;
 mod succession;
 mod tick;
+mod warp;
 mod words;
 
+pub use appctl::ControlSocket;
 pub use capture::{CaptureRequest, CapturedPacket};
 pub use configuration::{Options, PortConfiguration, SwitchConfiguration};
-pub(crate) use database::{FILE, left};
 pub use filter::{FilterError, parse as parse_filter};
 pub use links::{all as link_options, is_link as link_option};
 pub use protocol::{
@@ -43,6 +44,6 @@ pub use protocol::{
 };
 pub use server::{Ended, Server, StartSuccessor, Successor, SwitchSocket, ask, watch};
 pub use start::Start;
-pub(crate) use state::NOT_OPEN;
-pub use state::{Doors, GONE, OpenPort, Switch, SwitchError};
+pub use state::{Doors, DummyPort, GONE, OpenPort, Switch, SwitchError};
+pub(crate) use state::{FILE, NOT_OPEN};
 pub use succession::{Passed, TakeOver, TakeOverError};

@@ -3,6 +3,7 @@
 //! Invariants: a line has at most a megabyte; a client that sends nothing holds a thread and nothing else, and there are
 //! at most so many clients.
 
+use super::appctl::ControlSocket;
 use super::capture::{self, CaptureRequest};
 use super::protocol::{Event, EventKind, Reply, Request};
 use super::state::{Switch, SwitchError};
@@ -66,6 +67,8 @@ pub struct Server {
     lock: Arc<std::fs::File>,
     /// The socket's name is ours, to be taken away at the end.
     owned: bool,
+    /// Where `ovs-appctl` asks.
+    control: Option<ControlSocket>,
 }
 
 /// How a server ended.
@@ -89,18 +92,19 @@ pub trait Successor {
 /// Starts the program of a successor; that of this process without one.
 pub type StartSuccessor = Box<dyn Fn(Option<&Path>) -> io::Result<Box<dyn Successor>> + Send + Sync>;
 
-/// How often counters are written into the database.
-const STATISTICS: Duration = Duration::from_secs(5);
-
 /// How long a successor may take from its start to the end of the take-over.
 const SUCCESSION: Duration = Duration::from_secs(60);
 
 /// What the threads of clients share.
-struct Common {
+pub(super) struct Common {
     switch: Mutex<Switch>,
-    stop: AtomicBool,
+    pub(super) stop: AtomicBool,
     /// A successor goes on.
-    handed_over: AtomicBool,
+    pub(super) handed_over: AtomicBool,
+    /// Time is being put forward.
+    pub(super) warping: AtomicBool,
+    /// Wakes the server.
+    bell: Arc<OwnedFd>,
     clients: AtomicUsize,
     /// Those that wait for an answer.
     asking: AtomicUsize,
@@ -131,7 +135,7 @@ impl Server {
         }
         let listener = UnixListener::bind(&path)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-        Ok(Self { listener: Arc::new(listener), path, lock: Arc::new(lock), owned: true })
+        Ok(Self { listener: Arc::new(listener), path, lock: Arc::new(lock), owned: true, control: None })
     }
 
     /// A server with the listening socket and the lock of a predecessor, whose they stay until it [owns](Server::own) them.
@@ -141,12 +145,18 @@ impl Server {
             path: socket.path().to_owned(),
             lock: Arc::new(lock.into()),
             owned: false,
+            control: None,
         }
     }
 
     /// Has the socket's name be its own.
     pub(super) const fn own(&mut self) {
         self.owned = true;
+    }
+
+    /// Serves `ovs-appctl` as well.
+    pub fn control(&mut self, control: ControlSocket) {
+        self.control = Some(control);
     }
 
     /// Serves clients until one asks to stop or `ended` says so (it is looked at ten times a second), or a successor took
@@ -164,11 +174,12 @@ impl Server {
     ) -> io::Result<Ended> {
         self.listener.set_nonblocking(true)?;
         let bell = switch.bell()?;
-        let database_bell = switch.database_bell.clone();
         let common = Arc::new(Common {
             switch: Mutex::new(switch),
             stop: AtomicBool::new(false),
             handed_over: AtomicBool::new(false),
+            warping: AtomicBool::new(false),
+            bell: bell.clone(),
             clients: AtomicUsize::new(0),
             asking: AtomicUsize::new(0),
             refusal: Mutex::default(),
@@ -177,10 +188,13 @@ impl Server {
             lock: self.lock.clone(),
             start_successor,
         });
+        let control = self.control.take().map(|control| {
+            let common = common.clone();
+            std::thread::spawn(move || control.serve(&common))
+        });
         let began = Instant::now();
         let mut ticked = Instant::now();
         let mut rang = false;
-        let mut told = Instant::now();
         while !common.stop.load(Ordering::Acquire) && !ended.load(Ordering::Acquire) {
             match self.listener.accept() {
                 Ok((stream, _)) if common.clients.load(Ordering::Acquire) < CLIENTS => {
@@ -195,43 +209,44 @@ impl Server {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-                    let mut wait = [
-                        PollFd::new(&*self.listener, PollFlags::IN),
-                        PollFd::new(&*bell, PollFlags::IN),
-                        PollFd::new(&*database_bell, PollFlags::IN),
-                    ];
-                    let patience = if rang { BUSY } else { TICK };
+                    let mut wait =
+                        [PollFd::new(&*self.listener, PollFlags::IN), PollFd::new(&*bell, PollFlags::IN)];
+                    let patience = match (common.warping.load(Ordering::Acquire), rang) {
+                        (true, _) => Duration::ZERO,
+                        (false, true) => BUSY,
+                        (false, false) => TICK,
+                    };
                     let patience = Timespec { tv_sec: 0, tv_nsec: i64::from(patience.subsec_nanos()) };
                     let _ = poll(&mut wait, Some(&patience));
                     rang |= rustix::io::read(&*bell, &mut [0; 8]).is_ok();
-                    rang |= rustix::io::read(&*database_bell, &mut [0; 8]).is_ok();
                 }
                 Err(error) => return Err(error),
             }
             // A client may have the switch for long: those who come meanwhile are taken all the same.
-            let due = ticked.elapsed() >= TICK;
+            let due = ticked.elapsed() >= TICK || common.warping.load(Ordering::Acquire);
             if (due || rang)
                 && let Ok(mut switch) = common.switch.try_lock()
                 && !common.stop.load(Ordering::Acquire)
             {
                 rang = false;
                 switch.settle();
-                switch.follow_database();
                 if !due {
                     continue;
                 }
                 ticked = Instant::now();
                 switch.tick();
-                if told.elapsed() >= STATISTICS {
-                    told = Instant::now();
-                    switch.report_statistics();
-                }
+                common.warping.store(switch.warp_on(), Ordering::Release);
                 // Whoever started it died before it said what for.
                 if on_demand && switch.is_empty() && began.elapsed() > UNUSED {
                     switch.forget();
                     common.stop.store(true, Ordering::Release);
                 }
             }
+        }
+        common.stop.store(true, Ordering::Release);
+        if let Some(control) = control {
+            // One that panicked has ended, too.
+            let _ = control.join();
         }
         if !common.handed_over.load(Ordering::Acquire) {
             return Ok(Ended::Stopped);
@@ -257,7 +272,19 @@ impl Drop for Server {
 }
 
 impl Common {
-    fn lock(&self) -> MutexGuard<'_, Switch> {
+    /// Ends the daemon.
+    pub(super) fn end(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.ring();
+    }
+
+    /// Wakes the server.
+    pub(super) fn ring(&self) {
+        // A bell that can't be rung was rung often enough.
+        let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Switch> {
         self.switch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -340,7 +367,6 @@ impl Common {
         let own = vec![self.listener.as_fd().try_clone_to_owned()?, self.lock.as_fd().try_clone_to_owned()?];
         match switch.hand_over(stream, version, own) {
             Ok(()) => {
-                switch.leave_database();
                 self.handed_over.store(true, Ordering::Release);
                 self.stop.store(true, Ordering::Release);
                 Ok(())

@@ -4,6 +4,8 @@ use super::brain::Shared;
 use super::state::SwitchError;
 use netloom_datapath::{Brain, Crew, FlowBounds, Pace, Worker, crew, run};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -18,15 +20,26 @@ pub struct Start {
     pub pace: Pace,
     /// Seed of the caches' hashes.
     pub seed: u64,
-    /// It serves a database only while there are switches.
-    pub on_demand: bool,
+    /// Nothing is kept: the directory has no state before, and none after.
+    pub transient: bool,
 }
 
-/// Nanoseconds since a switch was started first; a successor goes on with it.
-#[derive(Debug, Clone, Copy)]
+/// How the time of a switch differs from the system's, for tests: it may stand still, and may be put forward.
+#[derive(Debug, Default)]
+struct Warp {
+    /// It stands still.
+    stopped: AtomicBool,
+    /// Where, without what was added.
+    at: AtomicU64,
+    added: AtomicU64,
+}
+
+/// Nanoseconds since a switch was started first; a successor goes on with it. Copies are the same clock.
+#[derive(Debug, Clone)]
 pub(super) struct Clock {
     before: u64,
     began: Instant,
+    warp: Arc<Warp>,
 }
 
 /// The system's clock that stands still when the system sleeps, in nanoseconds, as all processes see it.
@@ -38,21 +51,48 @@ fn monotonic() -> u64 {
 impl Clock {
     /// One that begins now.
     pub(super) fn new() -> Self {
-        Self { before: 0, began: Instant::now() }
+        Self { before: 0, began: Instant::now(), warp: Arc::default() }
     }
 
     /// One that began then ([`Clock::origin`]).
     pub(super) fn since(origin: u64) -> Self {
-        Self { before: monotonic().wrapping_sub(origin), began: Instant::now() }
+        Self { before: monotonic().wrapping_sub(origin), ..Self::new() }
     }
 
     /// When it began, on the system's clock.
-    pub(super) fn origin(self) -> u64 {
+    pub(super) fn origin(&self) -> u64 {
         monotonic().wrapping_sub(self.now())
     }
 
-    pub(super) fn now(self) -> u64 {
+    pub(super) fn now(&self) -> u64 {
+        // Relaxed: who stops it or puts it forward waits for the workers where that matters.
+        let at = match self.warp.stopped.load(Ordering::Relaxed) {
+            true => self.warp.at.load(Ordering::Relaxed),
+            false => self.real(),
+        };
+        at.wrapping_add(self.warp.added.load(Ordering::Relaxed))
+    }
+
+    fn real(&self) -> u64 {
         self.before.wrapping_add(u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// Stands still from now on.
+    pub(super) fn stop(&self) {
+        if !self.warp.stopped.load(Ordering::Relaxed) {
+            self.warp.at.store(self.real(), Ordering::Relaxed);
+            self.warp.stopped.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it stands still.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.warp.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Is so many nanoseconds later.
+    pub(super) fn advance(&self, nanoseconds: u64) {
+        self.warp.added.fetch_add(nanoseconds, Ordering::Relaxed);
     }
 }
 
@@ -60,14 +100,14 @@ impl Clock {
 pub(super) fn workers(
     start: &Start,
     bridges: &Shared,
-    clock: Clock,
+    clock: &Clock,
 ) -> Result<(Crew, Vec<JoinHandle<()>>), SwitchError> {
     let (crew, sides) = crew(start.cores.len())?;
     let mut threads = Vec::new();
     for (number, side) in sides.into_iter().enumerate() {
         let (core, pace, seed) = (start.cores.get(number).copied(), start.pace, start.seed);
         let brain: Box<dyn Brain> = Box::new(bridges.clone());
-        let name = format!("netloom-work-{number}");
+        let (name, clock) = (format!("netloom-work-{number}"), clock.clone());
         threads.push(std::thread::Builder::new().name(name).spawn(move || {
             if let Some(core) = core {
                 let mut set = rustix::thread::CpuSet::new();

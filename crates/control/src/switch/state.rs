@@ -3,32 +3,30 @@
 use super::bonds::is_bond;
 use super::brain::Shared;
 use super::configuration::{self, Options, PortConfiguration, SwitchConfiguration, is_drivers};
-use super::database::{FILE, Joint, Problems};
 use super::events::{Watchers, announcement};
 use super::links;
 use super::mirrors::Streams;
 use super::opening::is_metered;
 use super::protocol::WorkerStatus;
 use super::protocol::{Reply, Request};
-use super::records::{Records, records, wanted};
 use super::start::{self, Clock, Start};
 use super::succession::Passed;
+use super::warp::Warping;
 use netloom_datapath::{Before, Crew, Stuck};
 use netloom_mem::{ReceiveQueue, SendQueue};
 use netloom_vswitch::{Bridge, BridgeOptions};
 use netloom_wire::MacAddr;
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 /// What the state of a port begins with that has lost its interface.
 pub const GONE: &str = "gone";
-/// How long a predecessor may keep the database.
-const INHERITANCE: Duration = Duration::from_secs(5);
 /// The state of a port that could not be opened.
 pub(crate) const NOT_OPEN: &str = "not open";
+/// The file of the configuration, in the daemon's directory.
+pub(crate) const FILE: &str = "switch.json";
 
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +92,24 @@ impl std::fmt::Debug for OpenPort {
     }
 }
 
+/// A port without anything behind it, for tests.
+pub trait DummyPort: Send + Sync {
+    /// Has it receive a frame; false when there is no room.
+    fn put(&self, frame: Vec<u8>) -> bool;
+
+    /// Whether all that was put in was received.
+    fn is_empty(&self) -> bool;
+
+    /// Has it be up or down.
+    fn set_up(&self, up: bool);
+
+    /// Whether its connection is there; none without one that it makes itself.
+    fn connected(&self) -> Option<bool>;
+
+    /// Has it answer ARP requests for an address, with its own Ethernet address.
+    fn answer_for(&self, address: Ipv4Addr);
+}
+
 /// Opens ports: the drivers, as the program has them.
 pub trait Doors: Send {
     /// Opens a port by its options (`type`, and what the type needs).
@@ -132,6 +148,11 @@ pub trait Doors: Send {
         let _ = (number, anew);
     }
 
+    /// Open ports of the type `dummy`, by name.
+    fn dummies(&self) -> BTreeMap<String, Arc<dyn DummyPort>> {
+        BTreeMap::new()
+    }
+
     /// What an open port has to tell beside its state and its counters, by name.
     fn details(&self, number: u32) -> BTreeMap<String, String> {
         let _ = number;
@@ -167,15 +188,12 @@ pub struct Switch {
     /// Nothing is sent by itself: a predecessor still does that.
     pub(super) quiet: bool,
     pub(super) watchers: Watchers,
-    /// The database that the configuration is kept in; none until nobody else has it.
-    pub(super) joint: Option<Joint>,
-    /// What the database says is being done: it need not be told.
-    pub(super) following: bool,
-    /// Something changed that the database has not been told the outcome of.
-    pub(super) untold: bool,
-    /// What is kept, as of the last time.
-    kept: Records,
-    pub(super) database_bell: Arc<OwnedFd>,
+    /// What the workers had counted when somebody cleared that.
+    pub(super) cleared: Vec<WorkerStatus>,
+    /// Time that is still to be put forward.
+    pub(super) warping: Option<Warping>,
+    /// Nothing is kept.
+    transient: bool,
 }
 
 impl std::fmt::Debug for Switch {
@@ -211,15 +229,20 @@ impl Switch {
         doors: Box<dyn Doors>,
         mut complain: impl FnMut(&SwitchError),
     ) -> Result<Self, SwitchError> {
+        let path = start.directory.join(FILE);
+        let configuration: SwitchConfiguration = match std::fs::read(&path) {
+            _ if start.transient => SwitchConfiguration::default(),
+            Ok(text) => serde_json::from_slice(&text)
+                .map_err(|error| SwitchError::Keep { path, source: std::io::Error::other(error) })?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => SwitchConfiguration::default(),
+            Err(source) => return Err(SwitchError::Keep { path, source }),
+        };
         let mut switch = Self::begin(start, doors, Clock::new())?;
         // Nothing is carried before all ports are there: what is asked of all would be lost, and asked again only after a
         // second, as ARP does.
         switch.crew.pause()?;
-        let mut configuration = SwitchConfiguration::default();
-        if !start.on_demand || start.directory.join(FILE).exists() {
-            configuration = switch.open_database()?;
-        }
-        let seed = switch.address_seed();
+        let seed = start.seed;
+        let mut configuration = configuration;
         for (name, options) in &mut configuration.switches {
             configuration::address(options, name, seed);
             let options = configuration::bridge(options).unwrap_or_else(|text| {
@@ -241,8 +264,6 @@ impl Switch {
             switch.apply_bonds(&name);
             switch.apply_mirrors(&name);
         }
-        switch.kept = records(&switch.configuration);
-        switch.report(&Problems::default());
         switch.crew.resume()?;
         Ok(switch)
     }
@@ -250,7 +271,7 @@ impl Switch {
     /// A switch without anything but workers.
     pub(super) fn begin(start: &Start, doors: Box<dyn Doors>, clock: Clock) -> Result<Self, SwitchError> {
         let bridges = Shared::default();
-        let (crew, threads) = start::workers(start, &bridges, clock)?;
+        let (crew, threads) = start::workers(start, &bridges, &clock)?;
         Ok(Self {
             directory: start.directory.clone(),
             configuration: SwitchConfiguration::default(),
@@ -268,11 +289,9 @@ impl Switch {
             streams: Streams::new(),
             quiet: false,
             watchers: Watchers::default(),
-            joint: None,
-            following: false,
-            untold: false,
-            kept: Records::new(),
-            database_bell: Joint::bell()?,
+            cleared: Vec::new(),
+            warping: None,
+            transient: start.transient,
         })
     }
 
@@ -320,7 +339,16 @@ impl Switch {
             Request::SwitchList => Ok(Reply::Switches(self.switches())),
             Request::PortAdd { switch, name, options } => self.add_port(switch, name, options),
             Request::PortSet { name, options } => self.set_port(name, options),
-            Request::PortDelete { name } => self.delete_port(&name),
+            Request::PortDelete { name } => {
+                self.configured(&name)?;
+                self.close(&name)?;
+                if let Some(port) = self.configuration.ports.remove(&name) {
+                    self.apply_bonds(&port.switch);
+                    self.apply_mirrors(&port.switch);
+                }
+                self.keep()?;
+                Ok(Reply::Done)
+            }
             Request::PortList { switch } => {
                 if let Some(switch) = &switch {
                     self.known_switch(switch)?;
@@ -382,62 +410,21 @@ impl Switch {
         })
     }
 
-    /// Opens the database, and gives the configuration that it asks for.
-    pub(super) fn open_database(&mut self) -> Result<SwitchConfiguration, SwitchError> {
-        let joint = Joint::open(&self.directory, self.database_bell.clone())?;
-        let (configuration, _) = wanted(&joint.records(), &self.configuration);
-        self.joint = Some(joint);
-        Ok(configuration)
-    }
-
-    /// Opens the database that a predecessor is about to leave, which says what is configured here.
-    pub(super) fn inherit_database(&mut self) -> Result<(), SwitchError> {
-        if !self.directory.join(FILE).exists() {
+    pub(super) fn keep(&self) -> Result<(), SwitchError> {
+        if self.transient {
             return Ok(());
         }
-        let began = Instant::now();
-        while let Err(error) = self.open_database() {
-            if began.elapsed() > INHERITANCE {
-                return Err(error);
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        self.kept = records(&self.configuration);
-        self.report(&Problems::default());
-        Ok(())
+        let path = self.directory.join(FILE);
+        let write = || -> std::io::Result<()> {
+            let beside = path.with_extension("json.new");
+            std::fs::write(&beside, serde_json::to_string_pretty(&self.configuration)?)?;
+            std::fs::File::open(&beside)?.sync_all()?;
+            std::fs::rename(&beside, &path)
+        };
+        write().map_err(|source| SwitchError::Keep { path: path.clone(), source })
     }
 
-    /// Leaves the database to a successor.
-    pub(super) fn leave_database(&mut self) {
-        if let Some(mut joint) = self.joint.take() {
-            joint.stop();
-        }
-    }
-
-    /// What addresses of switches are made from that nobody gave one: the same for as long as the database is there.
-    fn address_seed(&self) -> u64 {
-        self.joint.as_ref().and_then(Joint::identity).unwrap_or(self.seed)
-    }
-
-    /// Writes into the database what a request changed.
-    pub(super) fn keep(&mut self) -> Result<(), SwitchError> {
-        let now = records(&self.configuration);
-        if !self.following {
-            if self.joint.is_none() {
-                self.open_database()?;
-            }
-            if let Some(joint) = &mut self.joint {
-                joint.keep(&self.kept, &now)?;
-            }
-            // Numbers and states are said there soon, for many changes at once.
-            self.untold = true;
-            let _ = rustix::io::write(&*self.database_bell, &1_u64.to_ne_bytes());
-        }
-        self.kept = now;
-        Ok(())
-    }
-
-    pub(super) fn add_switch(&mut self, name: String, options: Options) -> Result<Reply, SwitchError> {
+    fn add_switch(&mut self, name: String, options: Options) -> Result<Reply, SwitchError> {
         if !is_name(&name) {
             return Err(SwitchError::Name(name));
         }
@@ -445,7 +432,7 @@ impl Switch {
             return Err(SwitchError::Exists("switch", name));
         }
         let mut options = options;
-        configuration::address(&mut options, &name, self.address_seed());
+        configuration::address(&mut options, &name, self.seed);
         let bridge =
             configuration::bridge(&options).map_err(|text| SwitchError::Bridge(name.clone(), text))?;
         self.bridges.lock().by_name.insert(name.clone(), Bridge::new(bridge));
@@ -454,11 +441,11 @@ impl Switch {
         Ok(Reply::Done)
     }
 
-    pub(super) fn set_switch(&mut self, name: String, options: Options) -> Result<Reply, SwitchError> {
+    fn set_switch(&mut self, name: String, options: Options) -> Result<Reply, SwitchError> {
         self.known_switch(&name)?;
         let mut whole = self.configuration.switches.get(&name).cloned().unwrap_or_default();
         merge(&mut whole, options);
-        configuration::address(&mut whole, &name, self.address_seed());
+        configuration::address(&mut whole, &name, self.seed);
         let options =
             configuration::bridge(&whole).map_err(|text| SwitchError::Bridge(name.clone(), text))?;
         if let Some(bridge) = self.bridges.lock().by_name.get_mut(&name) {
@@ -470,7 +457,7 @@ impl Switch {
         Ok(Reply::Done)
     }
 
-    pub(super) fn delete_switch(&mut self, name: &str) -> Result<Reply, SwitchError> {
+    fn delete_switch(&mut self, name: &str) -> Result<Reply, SwitchError> {
         self.known_switch(name)?;
         let ports: Vec<String> = self.ports_of(name).map(|(name, _)| name.clone()).collect();
         for port in ports {
@@ -515,18 +502,7 @@ impl Switch {
         Ok(Reply::Done)
     }
 
-    pub(super) fn delete_port(&mut self, name: &str) -> Result<Reply, SwitchError> {
-        self.configured(name)?;
-        self.close(name)?;
-        if let Some(port) = self.configuration.ports.remove(name) {
-            self.apply_bonds(&port.switch);
-            self.apply_mirrors(&port.switch);
-        }
-        self.keep()?;
-        Ok(Reply::Done)
-    }
-
-    pub(super) fn set_port(&mut self, name: String, options: Options) -> Result<Reply, SwitchError> {
+    fn set_port(&mut self, name: String, options: Options) -> Result<Reply, SwitchError> {
         let mut port = self.configured(&name)?.clone();
         let is_bond = is_bond(&port.options);
         let fixed = |option: &&String| is_drivers(option) && (!is_bond || *option == "type");
@@ -564,10 +540,9 @@ impl Switch {
     }
 
     /// Forgets what was to come back after a restart.
-    pub(super) fn forget(&mut self) {
-        if let Some(mut joint) = self.joint.take() {
-            joint.forget();
-        }
+    pub(super) fn forget(&self) {
+        // What stays is an empty configuration.
+        let _ = std::fs::remove_file(self.directory.join(FILE));
     }
 
     /// Where its state is.

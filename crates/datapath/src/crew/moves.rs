@@ -62,6 +62,15 @@ impl Crew {
         Ok(true)
     }
 
+    /// Waits until each worker has taken at least one whole turn: what waited at its ports when this was called was looked at.
+    ///
+    /// # Errors
+    /// When a worker does not answer.
+    pub fn turn(&mut self) -> Result<(), Stuck> {
+        // The second is read at the beginning of a turn after that of the first.
+        (0..2).try_for_each(|_| self.drain(usize::MAX))
+    }
+
     /// Waits until all workers but one (or none) have sent what was brought to them before.
     pub(super) fn drain(&mut self, but: usize) -> Result<(), Stuck> {
         let mut answers = Vec::new();

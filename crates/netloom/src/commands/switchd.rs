@@ -5,7 +5,7 @@ use crate::doors::Drivers;
 use crate::failure::Failure;
 use netloom_control::realm::{Realm, RealmKind};
 use netloom_control::switch::{
-    Ended, Server, Start, StartSuccessor, Successor, Switch, SwitchSocket, TakeOver,
+    ControlSocket, Ended, Server, Start, StartSuccessor, Successor, Switch, SwitchSocket, TakeOver,
 };
 use netloom_datapath::{Pace, WORKERS};
 use rustix::event::{PollFd, PollFlags};
@@ -54,11 +54,11 @@ pub fn run(named: Option<&Path>, arguments: &SwitchdArgs) -> Result<u8, Failure>
         cores,
         pace: Pace { busy: arguments.busy, ..Pace::default() },
         seed: u64::from_ne_bytes(seed),
-        on_demand: arguments.on_demand,
+        transient: false,
     };
     let drivers = Drivers::new(start.cores.len().max(1))?;
     let complain = |error: &_| tracing::error!("{error}");
-    let (switch, server) = if arguments.take_over {
+    let (switch, mut server) = if arguments.take_over {
         TakeOver::begin(&socket, &start, Box::new(drivers), complain)
             .and_then(TakeOver::finish)
             .map_err(Failure::new)?
@@ -67,6 +67,12 @@ pub fn run(named: Option<&Path>, arguments: &SwitchdArgs) -> Result<u8, Failure>
             .map_err(|error| Failure::new(format!("can't listen on {}: {error}", socket.path().display())))?;
         (Switch::start(&start, Box::new(drivers), complain).map_err(Failure::new)?, server)
     };
+    // Where `ovs-appctl` looks for it: `ovs-appctl -t DIR/ovs-vswitchd.PID.ctl`.
+    let control = directory.join(format!("ovs-vswitchd.{}.ctl", std::process::id()));
+    match ControlSocket::bind(&control, "ovs-vswitchd", crate::log::current()) {
+        Ok(control) => server.control(control),
+        Err(error) => tracing::warn!(%error, "ovs-appctl can't ask: {} is no socket", control.display()),
+    }
     tracing::info!(socket = %socket.path().display(), "the switch is ready");
     let next = successors(directory.clone(), arguments.clone());
     if server.serve(switch, &ended, arguments.on_demand, next)? == Ended::HandedOver {

@@ -94,6 +94,23 @@ impl Bridge {
         self.bonds.iter().map(|(number, bond)| (*number, bond))
     }
 
+    /// Changes what a bond does with its members.
+    ///
+    /// # Errors
+    /// What the change says is wrong; there is nothing to be changed without the bond.
+    pub fn change_bond<E>(
+        &mut self,
+        number: PortNumber,
+        change: impl FnOnce(&mut Bond) -> Result<BondEffects, E>,
+    ) -> Result<Effects, E> {
+        let mut effects = Effects::default();
+        if let Some(bond) = self.bonds.get_mut(&number) {
+            let change = change(bond)?;
+            self.merge(number, change, &mut effects);
+        }
+        Ok(self.by_members(effects))
+    }
+
     /// The bond that a port is a member of.
     #[must_use]
     pub fn bond_of(&self, port: PortNumber) -> Option<PortNumber> {

@@ -132,6 +132,17 @@ impl Bridge {
         self.snooping.list(now)
     }
 
+    /// The same of multicast routers: VLAN, port, nanoseconds left.
+    #[must_use]
+    pub fn routers(&self, now: u64) -> Vec<(u16, PortNumber, u64)> {
+        self.snooping.routers_left(now)
+    }
+
+    /// Forgets all members of groups and all routers.
+    pub fn forget_groups(&mut self) -> Effects {
+        Effects { changed: self.snooping.forget(), ..Effects::default() }
+    }
+
     /// Ports behind which multicast routers were heard, by VLAN.
     #[must_use]
     pub fn router_ports(&self) -> Vec<(u16, PortNumber)> {

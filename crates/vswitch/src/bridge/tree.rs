@@ -76,6 +76,12 @@ impl Bridge {
         self.tree.as_ref()?.state(port)
     }
 
+    /// The tree; none where there is none.
+    #[must_use]
+    pub const fn tree(&self) -> Option<&Tree> {
+        self.tree.as_ref()
+    }
+
     /// The root of the tree and the cost of the path to it; none without a tree.
     #[must_use]
     pub fn root(&self) -> Option<(BridgeId, u32)> {

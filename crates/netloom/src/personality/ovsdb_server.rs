@@ -1,0 +1,76 @@
+//! `ovsdb-server`: a database server.
+//!
+//! Its databases are served by `control` where that is there: [`run`] is where the two meet.
+
+use super::Begun;
+use super::arguments::Called;
+use super::daemon::complete;
+use netloom_control::unixctl::coverage::Coverage;
+use netloom_control::unixctl::standard::{self, Standard};
+use netloom_control::unixctl::{Commands, Unixctl};
+use std::collections::BTreeMap;
+use std::process::{Child, Command};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long to wait at most until it is looked whether the end has come.
+const LOOK: Duration = Duration::from_millis(50);
+/// Who reads the command line of `--run`, as system(3) says it.
+const SHELL: &str = "/bin/sh";
+/// How long the last answers may take.
+const LAST: Duration = Duration::from_secs(1);
+
+/// Runs until somebody ends it.
+///
+/// # Errors
+/// When it can't begin.
+pub fn run(called: &Called) -> Result<u8, String> {
+    if !called.no_databases {
+        return Err("databases are not served yet: only --no-db is".to_owned());
+    }
+    let begun = Begun::begin(called)?;
+    let mut unixctl = match &begun.control {
+        Some(path) => Some(Unixctl::bind(path).map_err(|error| super::no_control(path, &error))?),
+        None => None,
+    };
+    let mut commands: Commands<()> = Commands::default();
+    let coverage = Arc::new(Mutex::new(Coverage::new(Instant::now())));
+    let own = Standard { program: called.program.to_owned(), log: begun.log.clone(), coverage };
+    let nothing = |_: &mut ()| BTreeMap::new();
+    standard::add(&mut commands, own, nothing, nothing);
+    let ends: Arc<AtomicBool> = begun.ended.clone();
+    commands.add("exit", "", 0, 0, move |(), _| {
+        ends.store(true, Ordering::Release);
+        Ok(String::new())
+    });
+    complete(called).map_err(|error| error.to_string())?;
+    if called.detach {
+        begun.log.leave_console();
+    }
+    let mut child = called.run.as_deref().map(command).transpose()?;
+    while !begun.ended.load(Ordering::Acquire) {
+        match &mut unixctl {
+            Some(unixctl) => {
+                for call in unixctl.wait(LOOK) {
+                    commands.carry_out(&mut (), call);
+                }
+            }
+            None => std::thread::sleep(LOOK),
+        }
+        if let Some(status) = child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
+            return Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1));
+        }
+    }
+    if let Some(mut unixctl) = unixctl {
+        unixctl.finish(LAST);
+    }
+    Ok(0)
+}
+
+/// Starts the command that the server serves.
+fn command(text: &str) -> Result<Child, String> {
+    let mut command = Command::new(SHELL);
+    command.args(["-c", text]).env_remove(super::daemon::ROLE);
+    command.spawn().map_err(|error| format!("{text}: {error}"))
+}
