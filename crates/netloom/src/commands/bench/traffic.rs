@@ -98,7 +98,7 @@ impl Stream {
     }
 
     /// Its frames come from another station than those of others.
-    pub fn from_station(mut self, last: u8) -> Self {
+    pub fn with_station(mut self, last: u8) -> Self {
         self.frame[11] = last;
         self
     }

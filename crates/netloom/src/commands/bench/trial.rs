@@ -167,7 +167,7 @@ impl Plan {
             Box::new(Source {
                 port,
                 // A station behind two ports would move with every frame.
-                stream: self.stream(traffic, SEED ^ u64::from(port)).from_station(port as u8),
+                stream: self.stream(traffic, SEED ^ u64::from(port)).with_station(port as u8),
                 rate,
                 room: self.queue,
                 given: given.clone(),
