@@ -28,6 +28,7 @@ mod process;
 mod request;
 mod shard;
 mod tcp;
+mod text;
 mod timeout;
 mod tracker;
 mod translate;

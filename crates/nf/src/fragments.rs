@@ -285,3 +285,34 @@ pub fn mark_invalid(key: &mut Key, zone: u16) {
     key.set(Field::CT_STATE, u64::from(state::INVALID | state::TRACKED));
     key.set(Field::CT_ZONE, u64::from(zone));
 }
+
+/// What the fragments of all workers are up to (`dpctl/ipf-get-status`): their bounds, the sums of their
+/// [counts](Fragments::counts), and how many are held.
+#[must_use]
+pub fn status_text(bounds: &FragmentBounds, counts: &[FragmentCounts; 2], held: usize) -> String {
+    let mut text = String::from("        Fragmentation Module Status\n        ---------------------------\n");
+    let mut line = |name: &str, value: u64| {
+        text.push_str("        ");
+        text.push_str(name);
+        text.push_str(": ");
+        text.push_str(&value.to_string());
+        text.push('\n');
+    };
+    line("v4 enabled", u64::from(bounds.four));
+    line("v6 enabled", u64::from(bounds.six));
+    line("max num frags (v4/v6)", bounds.fragments as u64);
+    line("num frag", held as u64);
+    for (version, least, counts) in
+        [("v4", bounds.least_four, &counts[0]), ("v6", bounds.least_six, &counts[1])]
+    {
+        line(&format!("min {version} frag size"), least as u64);
+        line(&format!("{version} frags accepted"), counts.accepted);
+        line(&format!("{version} frags completed"), counts.completed);
+        line(&format!("{version} frags expired"), counts.expired);
+        line(&format!("{version} frags too small"), counts.small);
+        line(&format!("{version} frags overlapped"), counts.overlapping);
+        // Nothing is taken away without coming out.
+        line(&format!("{version} frags purged"), 0);
+    }
+    text
+}

@@ -342,6 +342,14 @@ fn compare(switch: &mut Switch, seed: u64, packets: usize, agreement: &mut Agree
     }
     assert_eq!(ours.len(), theirs.len());
     agreement.lists += theirs.len();
+    if !was_damaged {
+        for zone in [None, Some(7)] {
+            let statistics = tracker.statistics_text(zone, true, now);
+            let zone = zone.map(|zone| format!("zone={zone}"));
+            let arguments: Vec<&str> = zone.iter().map(String::as_str).chain(["verbose"]).collect();
+            assert_eq!(switch.ask("dpctl/ct-stats-show", &arguments), statistics, "seed {seed}");
+        }
+    }
     true
 }
 
@@ -402,4 +410,38 @@ fn random_traces_get_the_verdicts_of_open_vswitch() {
     ] {
         assert!(traces < 25 || agreement.states.contains_key(state), "never {state}");
     }
+}
+
+#[test]
+fn limits_are_counted_and_shown_as_by_open_vswitch() {
+    let flows = "in_port=1,udp,dl_src=52:54:00:00:00:00,actions=ct(commit,zone=3,table=1)\nin_port=1,udp,dl_src=52:54:00:00:00:01,actions=ct(commit,zone=4,table=1)\ntable=1,actions=move:NXM_NX_CT_STATE[]->NXM_OF_ETH_DST[0..31],output:2\n";
+    let Some(mut switch) = Switch::start("limits", flows) else { return };
+    let tracker = Tracker::new(1, 1, 0);
+    let ask = |switch: &mut Switch, zones: &[u16]| {
+        let zones = zones.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
+        let zones = format!("zone={zones}");
+        let arguments: &[&str] = if zones == "zone=" { &[] } else { &[&zones] };
+        switch.ask("dpctl/ct-get-limits", arguments).trim_end().to_owned()
+    };
+    assert_eq!(ask(&mut switch, &[]), tracker.limits_text(&[]));
+    switch.ask("dpctl/ct-set-limits", &["default=5", "zone=3,limit=2"]);
+    tracker.set_limit(None, Some(5));
+    tracker.set_limit(Some(3), Some(2));
+    for port in 1..=9_u16 {
+        for (number, zone) in [(0, 3), (1, 4)] {
+            let mut frame = udp(("10.0.0.1", port), ("10.0.0.2", 53), b"x").frame();
+            frame[11] = number;
+            let out = switch.send(&frame).unwrap();
+            let ours = pass_frame(&tracker, &frame, &Connect { commit: true, zone, ..Connect::default() }, 0);
+            assert_eq!(ours.text(), state_text(u32::from_be_bytes(*out[2..].first_chunk().unwrap())));
+            for zones in [&[][..], &[3, 4], &[9]] {
+                assert_eq!(ask(&mut switch, zones), tracker.limits_text(zones));
+            }
+        }
+    }
+    switch.ask("dpctl/ct-del-limits", &["zone=3"]);
+    tracker.set_limit(Some(3), None);
+    assert_eq!(ask(&mut switch, &[3]), tracker.limits_text(&[3]));
+    assert_eq!(tracker.connections().to_string(), switch.ask("dpctl/ct-get-nconns", &[]).trim());
+    assert_eq!(tracker.most().to_string(), switch.ask("dpctl/ct-get-maxconns", &[]).trim());
 }

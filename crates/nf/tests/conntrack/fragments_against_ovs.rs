@@ -9,7 +9,7 @@ use crate::switch::Switch;
 use crate::translated::range;
 use netloom_mem::{Batch, Offload};
 use netloom_nf::conntrack::{Connect, Nat, Tracker};
-use netloom_nf::fragments::{FragmentBounds, Fragments, Taken};
+use netloom_nf::fragments::{FragmentBounds, Fragments, Taken, status_text};
 use netloom_table::Key;
 use netloom_table::key::extract;
 
@@ -99,6 +99,8 @@ fn fragments_come_out_as_from_open_vswitch() {
         }
     }
     switch.nothing_more();
+    let status = status_text(&FragmentBounds::default(), &fragments.counts(), fragments.held().0);
+    assert_eq!(switch.ask("dpctl/ipf-get-status", &[]), status);
     println!("{sent} packets in, {out} out, {whole} put together, as in Open vSwitch");
     assert!(whole > 20);
 }

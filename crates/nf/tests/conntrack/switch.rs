@@ -125,6 +125,7 @@ impl Switch {
                 Some('"') | None => return Ok(result),
                 Some('\\') => match rest.next() {
                     Some('n') => result.push('\n'),
+                    Some('t') => result.push('\t'),
                     other => result.extend(other),
                 },
                 Some(other) => result.push(other),
