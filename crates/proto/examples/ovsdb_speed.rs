@@ -1,6 +1,6 @@
 //! What the database machine costs: clients like `ovs-vsctl add-port` that come, look at a bridge with many ports, add one
 //! and go; and commits that many monitors are told of. `ovsdb_speed [PORTS [CLIENTS]]`, in release builds.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "an example")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "an example")]
 
 use netloom_proto::ovsdb::json::Splitter;
 use netloom_proto::ovsdb::server::{Forgetful, Now, Server, SessionId};

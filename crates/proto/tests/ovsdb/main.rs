@@ -11,3 +11,4 @@ mod operations;
 mod oracle;
 mod peer;
 mod schemas;
+mod suite;
