@@ -7,6 +7,10 @@ pub mod laws;
 #[path = "../../crates/proto/tests/openflow_laws/laws.rs"]
 pub mod openflow_laws;
 
+/// The text language of flows.
+#[path = "../../crates/proto/tests/text/laws.rs"]
+pub mod text_laws;
+
 /// Connection tracking.
 pub mod tracker {
     #[path = "../../../crates/nf/tests/conntrack/laws.rs"]

@@ -21,27 +21,37 @@ mod file;
 mod flags;
 mod flow;
 mod flow_print;
+mod group;
 mod match_print;
+mod meter;
 mod names;
 mod number;
 mod packet;
+mod packet_out;
 mod piece;
 mod protocols;
+mod settings;
 mod value;
 
 pub use error::{Parsed, Problem, TextError};
-pub use file::{Line, lines};
-pub use flow::{FlowCommand, FlowFlags, FlowText};
-pub use flow_print::{FlowRecord, print_flow, print_flow_mod};
+pub use file::{Change, Line, lines};
+pub use flow_print::{print_flow, print_flow_mod};
+pub use group::{print_group, print_group_mod};
 pub use match_print::Inner;
+pub use meter::{print_meter, print_meter_mod, print_meter_statistics};
 pub use names::{Names, quoted};
 pub use number::duration;
 pub use protocols::Protocols;
+pub use settings::TableSetting;
 
 use super::Value;
 use super::action::Action;
 use super::field::FieldId;
 use super::matching::Match;
+use super::message::{
+    FlowCommand, FlowMod, FlowSelection, GroupCommand, GroupMod, MeterCommand, MeterMod, PacketOut,
+    PortConfig,
+};
 use action::{ActionReader, Outer};
 use match_print::Fields;
 use piece::Piece;
@@ -52,25 +62,134 @@ pub const MAX_DEPTH: usize = super::action::MAX_DEPTH;
 /// The priority of a flow that names none.
 pub const DEFAULT_PRIORITY: u16 = 0x8000;
 
-/// Reads one flow. Without `command` the text may begin with `add`, `modify`, `modify_strict`, `delete` or
-/// `delete_strict`, and adds otherwise.
+/// Reads one change of flows, and the forms of OpenFlow that can carry it. Without `command` the text may begin with
+/// `add`, `modify`, `modify_strict`, `delete` or `delete_strict`, and adds otherwise. The match is as it was written: see
+/// [`Match::normalise`].
 ///
 /// # Errors
 ///
 /// What is wrong and where; also if the actions do not fit the match.
-pub fn parse_flow(text: &str, command: Option<FlowCommand>, names: &Names) -> Parsed<FlowText> {
+pub fn parse_flow(text: &str, command: Option<FlowCommand>, names: &Names) -> Parsed<(FlowMod, Protocols)> {
     flow::parse(Piece::whole(text), command, names).map_err(|error| error.locate(text))
 }
 
-/// Reads flows, one on each line: comments begin with `#`, empty lines count for nothing.
+/// Reads changes of flows, one on each line: comments begin with `#`, empty lines count for nothing. The forms are those
+/// that can carry all of them.
 ///
 /// # Errors
 ///
 /// As [`parse_flow`], for the first line that is wrong.
-pub fn parse_flows(text: &str, command: Option<FlowCommand>, names: &Names) -> Parsed<Vec<FlowText>> {
-    file::lines(text)
-        .map(|line| flow::parse(line.piece(), command, names).map_err(|error| error.locate(text)))
-        .collect()
+pub fn parse_flows(
+    text: &str,
+    command: Option<FlowCommand>,
+    names: &Names,
+) -> Parsed<(Vec<FlowMod>, Protocols)> {
+    each_line(text, |line| flow::parse(line, command, names))
+}
+
+/// Reads which flows are asked for, as `dump-flows` and `aggregate` take it: `table=1,tcp,out_port=2`.
+///
+/// # Errors
+///
+/// What is wrong and where.
+pub fn parse_flow_selection(text: &str, names: &Names) -> Parsed<(FlowSelection, Protocols)> {
+    flow::parse_selection(Piece::whole(text), names).map_err(|error| error.locate(text))
+}
+
+/// Reads a change of a group, and the forms of OpenFlow that can carry it. Without `command` the text may begin with
+/// `add`, `modify`, `add_or_mod`, `delete`, `insert_bucket` or `remove_bucket`, and adds otherwise.
+///
+/// # Errors
+///
+/// What is wrong and where.
+pub fn parse_group(
+    text: &str,
+    command: Option<GroupCommand>,
+    names: &Names,
+) -> Parsed<(GroupMod, Protocols)> {
+    group::parse(Piece::whole(text), command, names).map_err(|error| error.locate(text))
+}
+
+/// Reads changes of groups, one on each line, as [`parse_flows`] does.
+///
+/// # Errors
+///
+/// As [`parse_group`], for the first line that is wrong.
+pub fn parse_groups(
+    text: &str,
+    command: Option<GroupCommand>,
+    names: &Names,
+) -> Parsed<(Vec<GroupMod>, Protocols)> {
+    each_line(text, |line| group::parse(line, command, names))
+}
+
+/// Reads a packet that is to be sent: `in_port=1,packet=0050...,actions=flood`.
+///
+/// # Errors
+///
+/// What is wrong and where.
+pub fn parse_packet_out(text: &str, names: &Names) -> Parsed<(PacketOut, Protocols)> {
+    packet_out::parse(Piece::whole(text), names).map_err(|error| error.locate(text))
+}
+
+/// Reads changes that are to happen at once: lines that begin with `flow`, `group` or `packet-out`, and otherwise are as
+/// in [`parse_flows`] and [`parse_groups`] without a command, and in [`parse_packet_out`].
+///
+/// # Errors
+///
+/// What is wrong and where, for the first line that is wrong.
+pub fn parse_bundle(text: &str, names: &Names) -> Parsed<(Vec<Change>, Protocols)> {
+    each_line(text, |line| file::change(line, names))
+}
+
+fn each_line<'t, T>(
+    text: &'t str,
+    read: impl Fn(Piece<'t>) -> Parsed<(T, Protocols)>,
+) -> Parsed<(Vec<T>, Protocols)> {
+    let mut usable = Protocols::ANY;
+    let all = lines(text).map(|line| {
+        let (one, protocols) = read(line.piece()).map_err(|error| error.locate(text))?;
+        usable &= protocols;
+        Ok(one)
+    });
+    let all = all.collect::<Parsed<Vec<T>>>()?;
+    Ok((all, usable))
+}
+
+/// Reads a meter: `meter=1,kbps,burst,bands=type=drop,rate=1000,burst_size=100`. One that is deleted has a number only.
+///
+/// # Errors
+///
+/// What is wrong and where.
+pub fn parse_meter(text: &str, command: MeterCommand) -> Parsed<MeterMod> {
+    meter::parse(Piece::whole(text), command).map_err(|error| error.locate(text))
+}
+
+/// Reads the number of a meter, as statistics are asked for: `meter=1`, `meter=all`.
+///
+/// # Errors
+///
+/// What is wrong and where.
+pub fn parse_meter_number(text: &str) -> Parsed<u32> {
+    meter::parse_number(Piece::whole(text)).map_err(|error| error.locate(text))
+}
+
+/// Reads the arguments of `mod-table`: a table or `all`, and how it is to be.
+///
+/// # Errors
+///
+/// What is wrong and where, in the argument that is wrong.
+pub fn parse_table_setting(table: &str, setting: &str, names: &Names) -> Parsed<(u8, TableSetting)> {
+    settings::parse_table(Piece::whole(table), Piece::whole(setting), names)
+}
+
+/// Reads the last argument of `mod-port`, as `up` or `no-flood`: how bits are to be, and which bits are to change.
+///
+/// # Errors
+///
+/// What is wrong and where.
+pub fn parse_port_setting(setting: &str) -> Parsed<(PortConfig, PortConfig)> {
+    settings::parse_port(Piece::whole(setting))
 }
 
 /// Reads a match alone, as `tcp,nw_dst=10.0.0.0/8`.

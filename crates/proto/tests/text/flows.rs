@@ -5,7 +5,8 @@ use crate::{generate, oracle, sample, suite};
 use netloom_proto::openflow::action::{Context, Limits, check, put_instructions, take_instructions};
 use netloom_proto::openflow::codec::{Reader, Writer};
 use netloom_proto::openflow::matching::Rules;
-use netloom_proto::openflow::text::{self, FlowCommand, FlowText, Names, Protocols};
+use netloom_proto::openflow::message::{FlowCommand, FlowMod};
+use netloom_proto::openflow::text::{self, Names, Protocols};
 use netloom_proto::openflow::{Match, Version};
 
 /// A form of OpenFlow, by how a tool's options name it, with the version that carries it.
@@ -34,34 +35,32 @@ fn carried_match(fields: &Match, form: Protocols) -> Result<Match, String> {
 }
 
 /// The flow as it comes out of a message of a form.
-fn carried(flow: &FlowText, form: Protocols) -> Result<FlowText, String> {
+fn carried(flow: &FlowMod, form: Protocols) -> Result<FlowMod, String> {
     let mut out = Writer::new();
-    let context = Context::of(version(form), &flow.fields);
+    let context = Context::of(version(form), &flow.matching);
     put_instructions(&flow.actions, &context, &mut out).map_err(|error| error.to_string())?;
     let octets = out.finish();
     let actions = take_instructions(&mut Reader::new(&octets), octets.len(), &Context::new(version(form)))
         .map_err(|error| error.to_string())?;
-    let table = match flow.table {
+    let table = match flow.table.unwrap_or(255) {
         _ if !Protocols::TABLES.contains(form) => 0,
         255 if flow.command == FlowCommand::Add && Protocols::V11_UP.contains(form) => 0,
         table => table,
     };
-    let fields = carried_match(&flow.fields, form)?;
+    let fields = carried_match(&flow.matching, form)?;
     // Who reads the message checks it again.
     match check(&actions, &fields, Limits { table, ..Limits::NONE }) {
         Ok(consistent) if consistent || version(form) == Version::V10 => {}
         Ok(_) => return Err("OFPBAC_MATCH_INCONSISTENT".to_string()),
         Err(error) => return Err(error.to_string()),
     }
-    Ok(FlowText { fields, actions, table, ..flow.clone() })
+    Ok(FlowMod { matching: fields, actions, table: Some(table), ..flow.clone() })
 }
 
 /// What the tool prints of a file.
 fn print_file(file: &str, allowed: Protocols) -> Result<Vec<String>, String> {
-    let flows = text::parse_flows(file, Some(FlowCommand::Add), &Names::new())
+    let (flows, usable) = text::parse_flows(file, Some(FlowCommand::Add), &Names::new())
         .map_err(|error| format!("{}: {}", error.line, error.ovs()))?;
-    let mut usable = Protocols::ANY;
-    flows.iter().for_each(|flow| usable &= flow.protocols);
     let chosen = Protocols::EACH
         .into_iter()
         .find(|form| (usable & allowed).contains(*form))
@@ -73,7 +72,8 @@ fn print_file(file: &str, allowed: Protocols) -> Result<Vec<String>, String> {
     };
     let mut lines = vec![format!("usable protocols: {usable}"), format!("chosen protocol: {chosen}")];
     lines.extend(flows.iter().map(|flow| {
-        let carried = carried(flow, chosen).map(|flow| text::print_flow_mod(&flow, &Names::new()));
+        let carried =
+            carried(flow, chosen).map(|flow| text::print_flow_mod(&flow, version(chosen), &Names::new()));
         format!("{title}: {}", carried.unwrap_or_else(|error| error))
     }));
     Ok(lines)
@@ -184,8 +184,10 @@ fn compare_flows(options: &[&str], form: Protocols) {
             continue;
         }
         // What cannot be told in this form is refused on both sides; that is tested flow by flow elsewhere.
-        let Ok(flow) = text::parse_flow(&line, Some(FlowCommand::Add), &Names::new()) else { continue };
-        if flow.protocols.contains(form) {
+        let Ok((flow, protocols)) = text::parse_flow(&line, Some(FlowCommand::Add), &Names::new()) else {
+            continue;
+        };
+        if protocols.contains(form) {
             lines.push((line, flow));
         }
     }
@@ -194,7 +196,7 @@ fn compare_flows(options: &[&str], form: Protocols) {
     let printed = printed.unwrap();
     let mut different = Vec::new();
     for ((line, flow), theirs) in lines.iter().zip(&printed) {
-        let ours = carried(flow, form).map(|flow| text::print_flow_mod(&flow, &Names::new()));
+        let ours = carried(flow, form).map(|flow| text::print_flow_mod(&flow, version(form), &Names::new()));
         let theirs = theirs.trim_start_matches("***decode error: ").trim_end_matches("***");
         if ours.as_deref().unwrap_or_else(|error| error) != theirs {
             different

@@ -1,13 +1,21 @@
 //! The text language of flows against Open vSwitch: against its own test files where Debian's `openvswitch-source` is
 //! installed, and against the real `ovs-ofctl` where that is.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::type_complexity)]
+
 mod flows;
 mod generate;
+mod groups;
+#[allow(unreachable_pub, reason = "the fuzz targets have it too")]
+mod laws;
+mod messages;
 mod octets;
 mod oracle;
 mod suite;
 
-use netloom_proto::openflow::text::{self, DEFAULT_PRIORITY, FlowCommand, Names};
+use netloom_proto::openflow::message::FlowCommand;
+use netloom_proto::openflow::text::{self, DEFAULT_PRIORITY, Names};
+use netloom_proto::openflow::{FieldId, OfPort, Version};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
@@ -58,7 +66,7 @@ fn forms_of_openflow_are_those_of_open_vswitch() {
         let [fields, forms] = line.split_whitespace().collect::<Vec<_>>()[..] else { continue };
         let flow = text::parse_flow(&format!("{fields},actions=drop"), Some(FlowCommand::Add), &Names::new());
         let ours = match &flow {
-            Ok(flow) => flow.protocols.to_string(),
+            Ok((_, protocols)) => protocols.to_string(),
             Err(error) if error.ovs().ends_with("(OFPBAC_MATCH_INCONSISTENT)") => "none".to_string(),
             Err(error) => error.to_string(),
         };
@@ -67,6 +75,106 @@ fn forms_of_openflow_are_those_of_open_vswitch() {
     }
     println!("forms of OpenFlow: {count} of {count} alike");
     assert!(count > 100, "only {count} were found");
+}
+
+/// Errors stand at the word that is wrong, however deep it lies, and name the word that was meant.
+#[test]
+fn errors_point_at_the_word() {
+    for (flow, word, near) in [
+        ("tcp,nw_dts=1.2.3.4,actions=drop", "nw_dts", Some("nw_dst")),
+        ("tcp actions=outptu:1", "outptu", Some("output")),
+        ("ip,actions=ct(commit,exec(set_field:1->ct_makr))", "ct_makr", Some("ct_mark")),
+        ("ip actions=1,clone(2,learn(table=1,eth_dts=eth_src),3)", "eth_dts", Some("eth_dst")),
+        ("ip actions=ct(table=300)", "300", None),
+        ("ip,nw_src=10.0.0.0/40,actions=drop", "10.0.0.0/40", None),
+        ("ip,actions=load:0x1ff->reg0[0..7]", "0x1ff", None),
+        ("ct_state=+trk+tkr,actions=drop", "+trk+tkr", None),
+        ("actions=controller(reason=no_mach)", "no_mach", Some("no_match")),
+    ] {
+        for before in ["", "arp actions=flood # all\n\n"] {
+            let text = format!("{before}{flow}");
+            let error = text::parse_flows(&text, Some(FlowCommand::Add), &Names::new()).unwrap_err();
+            assert_eq!(error.word, word, "{error}");
+            assert_eq!(error.near.as_deref(), near, "{error}");
+            let column = flow.find(word).unwrap() + 1;
+            assert_eq!((error.line, error.column), (before.lines().count() + 1, column), "{error}");
+        }
+    }
+}
+
+/// Names of ports and tables are read and printed in the place of numbers, wherever one may stand.
+#[test]
+fn names_stand_for_numbers() {
+    let mut names = Names::new();
+    names.port(OfPort(1), "eth0");
+    names.port(OfPort(2), "br-int");
+    names.table(7, "nat");
+    let text = "table=nat,in_port=eth0,ip,actions=resubmit(eth0,nat),ct(table=nat),output:\"br-int\",enqueue:eth0:5,\
+                bundle(eth_src,0,hrw,ofport,members:eth0,\"br-int\"),learn(table=nat,in_port=eth0),clone(eth0),goto_table:8";
+    let (flow, _) = text::parse_flow(text, None, &names).unwrap();
+    let printed = text::print_flow_mod(&flow, Version::V13, &names);
+    assert_eq!(
+        printed,
+        "ADD table:nat ip,in_port=eth0 actions=resubmit(eth0,nat),ct(table=nat),output:\"br-int\",enqueue:eth0:5,\
+         bundle(eth_src,0,hrw,ofport,members:eth0,\"br-int\"),learn(table=nat,in_port=eth0),clone(output:eth0),goto_table:8"
+    );
+    assert!(text::parse_flow(text, None, &Names::new()).is_err());
+    let numbers = text::print_actions(&flow.actions, &Names::new());
+    assert_eq!(
+        text::parse_instructions(&numbers, &Names::new()).map(|(actions, _)| actions),
+        Ok(flow.actions)
+    );
+}
+
+/// What is asked for in dumps.
+#[test]
+fn selections_of_flows_are_read() {
+    let read = |text| text::parse_flow_selection(text, &Names::new());
+    let (selection, protocols) =
+        read("table=3,cookie=0x10/-1,out_port=local,out_group=9,tcp,tp_dst=80").unwrap();
+    assert_eq!((selection.table, selection.cookie), (3, Some((0x10, u64::MAX))));
+    assert_eq!((selection.out_port, selection.out_group), (OfPort::LOCAL, 9));
+    assert_eq!(selection.matching.exact(FieldId::TCP_DST), Some(80));
+    assert_eq!(protocols.to_string(), "OXM,OpenFlow11");
+    assert_eq!(read("").map(|(selection, _)| selection.table), Ok(255));
+    assert_eq!(
+        read("cookie=5").unwrap_err().ovs(),
+        "cannot set cookie (to match on a cookie, specify a mask, e.g. cookie=5/-1)"
+    );
+    assert_eq!(read("priority=5").unwrap_err().ovs(), "unknown keyword priority");
+    assert_eq!(read("actions=drop").unwrap_err().ovs(), "unknown keyword actions");
+}
+
+/// The flows of packets and the matches of traces in OVS's own tests are printed as they stand there.
+#[test]
+fn flows_of_packets_in_traces_are_those_of_open_vswitch() {
+    let (mut packets, mut matches) = (0, 0);
+    for name in ["ofproto-dpif.at", "ofproto.at", "tunnel.at", "nsh.at", "packet-type-aware.at", "bridge.at"]
+    {
+        let Some(file) = suite::file(name) else { return };
+        for line in file.lines() {
+            let words = ["Flow: ", "Final flow: ", "Megaflow: "];
+            let Some(text) = words.iter().find_map(|word| line.strip_prefix(word)) else { continue };
+            // Names of ports, lines that go on, and what flows cannot say.
+            if ["in_port=p", "dnl", "<", "$", "[", "tun_flags=-", "unchanged"]
+                .iter()
+                .any(|word| text.contains(word))
+            {
+                continue;
+            }
+            let fields =
+                text::parse_match(text, &Names::new()).unwrap_or_else(|error| panic!("{text}: {error}"));
+            if line.starts_with("Megaflow") {
+                assert_eq!(text::print_match(&fields, DEFAULT_PRIORITY, &Names::new()), text);
+                matches += 1;
+            } else {
+                assert_eq!(text::print_packet(&fields, &text::Inner::default(), &Names::new()), text);
+                packets += 1;
+            }
+        }
+    }
+    println!("traces: {packets} flows of packets and {matches} matches alike");
+    assert!(packets > 10 && matches > 10, "{packets} and {matches} were found");
 }
 
 /// Random values of a strategy, the same in every run.
@@ -135,7 +243,7 @@ proptest! {
         prop_assert_eq!(read.as_ref(), Ok(&actions), "{}", text);
     }
 
-    /// No text panics, and errors have a place within it.
+    /// No text panics, and what is printed of it is a fixed point.
     #[test]
     fn no_text_panics(text in "[a-z_0-9=:(),/.>\\[\\] #\"é+|*-]{0,60}", dense in any::<[prop::sample::Index; 12]>()) {
         const PIECES: [&str; 40] = [
@@ -145,13 +253,7 @@ proptest! {
             "tun_metadata0", "packet_type=(", "controller(userdata=",
         ];
         let dense: String = dense.iter().map(|index| PIECES[index.index(PIECES.len())]).collect();
-        for text in [text, dense] {
-            let _ = text::parse_match(&text, &Names::new());
-            let _ = text::parse_packet(&text, &Names::new());
-            let _ = text::parse_instructions(&text, &Names::new());
-            if let Err(error) = text::parse_flow(&text, None, &Names::new()) {
-                prop_assert!(error.at <= text.len());
-            }
-        }
+        laws::openflow_text(text.as_bytes());
+        laws::openflow_text(dense.as_bytes());
     }
 }

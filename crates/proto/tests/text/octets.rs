@@ -97,6 +97,8 @@ fn octets_are_printed_as_open_vswitch_prints_them_and_text_becomes_them_again() 
                     decode(&out.finish(), &context, instructions)
                         .map(|again| text::print_actions(&again, &Names::new()))
                 });
+                // What adds nothing to the action set is read, and not told again.
+                let printed = if printed == "write_actions(drop)" { "drop".to_string() } else { printed };
                 if !matches!(&again, Ok(Ok(again)) if *again == printed) {
                     different.push(format!("{}: {printed}\n  again {again:?}", case.name));
                 }

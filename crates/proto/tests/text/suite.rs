@@ -41,7 +41,6 @@ pub(crate) fn cases(text: &str) -> Vec<Case<'_>> {
 }
 
 /// The uses of a macro in a test, each as its arguments without their quotes.
-
 pub(crate) fn macros(body: &str, name: &str) -> Vec<Vec<String>> {
     let opening = format!("{name}(");
     body.match_indices(&opening)

@@ -1,6 +1,6 @@
 //! Flows, and requests to change them.
 
-use netloom_proto::openflow::text::{FlowCommand, FlowText};
+use netloom_proto::openflow::message;
 use netloom_proto::openflow::{Action, Match, OfPort};
 use netloom_table::wheel::Timer;
 use std::sync::Arc;
@@ -115,40 +115,45 @@ impl FlowMod {
     }
 }
 
-/// What the text of a flow says, as `ovs-ofctl` sends it in OpenFlow 1.0 with Nicira's extensions.
-impl From<&FlowText> for FlowMod {
-    fn from(text: &FlowText) -> Self {
-        let command = match text.command {
-            FlowCommand::Add => Command::Add,
-            FlowCommand::Modify => Command::Modify,
-            FlowCommand::ModifyStrict => Command::ModifyStrict,
-            FlowCommand::DeleteStrict => Command::DeleteStrict,
-            FlowCommand::Delete | FlowCommand::Look => Command::Delete,
+/// What a message or the text of a flow says.
+impl From<&message::FlowMod> for FlowMod {
+    fn from(told: &message::FlowMod) -> Self {
+        let command = match told.command {
+            message::FlowCommand::Add => Command::Add,
+            message::FlowCommand::Modify => Command::Modify,
+            message::FlowCommand::ModifyStrict => Command::ModifyStrict,
+            message::FlowCommand::Delete => Command::Delete,
+            message::FlowCommand::DeleteStrict => Command::DeleteStrict,
         };
+        let add = command == Command::Add;
         let flags = [
-            (text.flags.send_flow_rem, Flags::SEND_FLOW_REM),
-            (text.flags.check_overlap, Flags::CHECK_OVERLAP),
-            (text.flags.reset_counts || command == Command::Add, Flags::RESET_COUNTS),
-            (text.flags.no_packet_counts, Flags::NO_PACKET_COUNTS),
-            (text.flags.no_byte_counts, Flags::NO_OCTET_COUNTS),
+            (told.flags.contains(message::FlowFlags::SEND_REMOVED), Flags::SEND_FLOW_REM),
+            (told.flags.contains(message::FlowFlags::CHECK_OVERLAP), Flags::CHECK_OVERLAP),
+            (told.flags.contains(message::FlowFlags::RESET_COUNTS) || add, Flags::RESET_COUNTS),
+            (told.flags.contains(message::FlowFlags::NO_PACKET_COUNTS), Flags::NO_PACKET_COUNTS),
+            (told.flags.contains(message::FlowFlags::NO_BYTE_COUNTS), Flags::NO_OCTET_COUNTS),
         ];
-        let mut matching = text.fields.clone();
+        let mut matching = told.matching.clone();
         matching.normalise();
         Self {
             command,
-            table: (text.table != 255).then_some(text.table),
+            table: told.table.filter(|table| *table != message::ALL_TABLES),
             matching,
-            priority: text.priority,
-            cookie: if command == Command::Add { Some(text.cookie.unwrap_or(0)) } else { text.cookie },
+            priority: told.priority,
+            cookie: if add {
+                Some(told.cookie.unwrap_or(0))
+            } else {
+                told.cookie.filter(|_| told.modifies_cookie)
+            },
             may_add: true,
-            cookie_filter: text.match_cookie,
-            idle_timeout: text.idle_timeout,
-            hard_timeout: text.hard_timeout,
-            importance: text.importance,
+            cookie_filter: told.cookie_filter.unwrap_or((0, 0)),
+            idle_timeout: told.idle_timeout,
+            hard_timeout: told.hard_timeout,
+            importance: told.importance,
             flags: Flags(flags.iter().filter(|(set, _)| *set).fold(0, |all, (_, flag)| all | flag.0)),
-            out_port: text.out_port,
-            out_group: text.out_group,
-            actions: text.actions.clone().into(),
+            out_port: told.out_port,
+            out_group: told.out_group,
+            actions: told.actions.clone().into(),
             origin: 0,
         }
     }

@@ -54,7 +54,7 @@ impl Room {
     }
 
     pub(crate) fn try_flow(&mut self, text: &str) -> Result<(), OfError> {
-        let flow =
+        let (flow, _) =
             parse_flow(text, None, &Names::default()).unwrap_or_else(|error| panic!("{text}: {error:?}"));
         self.tables().flow_mod(&FlowMod::from(&flow), 0).map_err(|failure| failure.error)
     }
@@ -270,7 +270,8 @@ fn groups_of_all_kinds() {
 fn a_bundle_is_whole_or_not_at_all() {
     let mut room = Room::new();
     room.flows("priority=5,in_port=1 actions=output:2\npriority=5,in_port=2 actions=output:1");
-    let flow = |text: &str| Change::Flow(FlowMod::from(&parse_flow(text, None, &Names::default()).unwrap()));
+    let flow =
+        |text: &str| Change::Flow(FlowMod::from(&parse_flow(text, None, &Names::default()).unwrap().0));
     let good = [
         flow("delete in_port=1"),
         flow("add priority=5,in_port=1 actions=output:3"),
@@ -324,7 +325,7 @@ fn flows_end_by_time_and_are_told() {
     // Counts that come late go to the flow that took the place.
     room.flows("in_port=4,cookie=1 actions=output:1");
     let late = room.send("in_port=4").credit;
-    let replacing = parse_flow("modify in_port=4 actions=output:2", None, &Names::default()).unwrap();
+    let (replacing, _) = parse_flow("modify in_port=4 actions=output:2", None, &Names::default()).unwrap();
     room.tables().flow_mod(&FlowMod::from(&replacing), 18 * SECOND).unwrap();
     credit(&mut room, &late, 5, 500, 18 * SECOND);
     let id = room.tables().select(&FlowFilter::default()).unwrap()[0];
@@ -426,8 +427,9 @@ fn cables_to_other_bridges() {
     set(&mut room, 2, 9, patch(1, 9));
     room.flows("in_port=1 actions=load:5->NXM_NX_REG0[],mod_vlan_vid:3,output:9,output:2");
     let peer = room.pipeline(2).unwrap();
-    let flow = parse_flow("in_port=9,reg0=0,dl_vlan=3 actions=strip_vlan,output:4", None, &Names::default())
-        .unwrap();
+    let (flow, _) =
+        parse_flow("in_port=9,reg0=0,dl_vlan=3 actions=strip_vlan,output:4", None, &Names::default())
+            .unwrap();
     peer.flow_mod(&FlowMod::from(&flow), 0).unwrap();
     let answer = room.send("in_port=1");
     assert_eq!(text(&answer.program), "4,push_vlan(3),2");

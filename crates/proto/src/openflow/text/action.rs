@@ -23,7 +23,7 @@ use super::MAX_DEPTH;
 use super::error::{Parsed, Problem, TextError};
 use super::names::{Names, PORT_WORDS};
 use super::number;
-use super::piece::Piece;
+use super::piece::{Piece, Word};
 use super::protocols::Protocols;
 
 /// Reads lists of actions, and keeps which forms of OpenFlow can carry them.
@@ -46,22 +46,39 @@ impl<'n> ActionReader<'n> {
 
     /// Reads actions, and instructions too if the place takes them.
     pub(super) fn list(&mut self, piece: Piece<'_>, instructions: bool, outer: Outer) -> Parsed<Vec<Action>> {
+        let mut rest = piece;
+        self.list_of(std::iter::from_fn(|| rest.next_word()), piece, instructions, outer)
+    }
+
+    /// Reads actions whose words were cut already; `piece` is what they stand in.
+    pub(super) fn list_of<'t>(
+        &mut self,
+        words: impl Iterator<Item = Word<'t>>,
+        piece: Piece<'t>,
+        instructions: bool,
+        outer: Outer,
+    ) -> Parsed<Vec<Action>> {
         if self.depth >= MAX_DEPTH {
             return Err(TextError::new(piece, Problem::TooDeep, "Action nested too deeply"));
         }
         self.depth += 1;
-        let list = self.list_inside(piece, instructions, outer);
+        let list = self.list_inside(words, piece, instructions, outer);
         self.depth -= 1;
         list
     }
 
-    fn list_inside(&mut self, piece: Piece<'_>, instructions: bool, outer: Outer) -> Parsed<Vec<Action>> {
-        let mut rest = piece;
+    fn list_inside<'t>(
+        &mut self,
+        words: impl Iterator<Item = Word<'t>>,
+        piece: Piece<'t>,
+        instructions: bool,
+        outer: Outer,
+    ) -> Parsed<Vec<Action>> {
         let mut actions = Vec::new();
         let mut places = Vec::new();
         let mut octets = 0;
         let mut drop = None;
-        while let Some(word) = rest.next_word() {
+        for word in words {
             let before = actions.len();
             let key = word.key.text().to_ascii_lowercase();
             if key == "drop" {

@@ -1,8 +1,9 @@
 //! Flows as text: what they match, what they do, and what is said about them besides.
 
-use super::super::action::{self, Action, Limits};
+use super::super::action::{self, Limits};
 use super::super::field::FieldId;
 use super::super::matching::Match;
+use super::super::message::{ALL_TABLES, FlowCommand, FlowFlags, FlowMod, FlowSelection};
 use super::super::{OfError, OfPort, Value};
 use super::action::{ActionReader, Outer};
 use super::error::{Parsed, Problem, TextError};
@@ -12,91 +13,38 @@ use super::piece::{Piece, Word};
 use super::protocols::Protocols;
 use super::value::{self, field_names};
 
-/// What is done with flows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FlowCommand {
-    /// A flow is added.
-    Add,
-    /// Flows that match at least this change their actions; without any, one is added.
-    Modify,
-    /// The flow with this match and priority changes its actions; without it, it is added.
-    ModifyStrict,
-    /// Flows that match at least this are deleted.
-    Delete,
-    /// The flow with this match and priority is deleted.
-    DeleteStrict,
-    /// Flows that match at least this are looked at, for dumps and statistics.
-    Look,
+const COMMANDS: [(&str, FlowCommand); 5] = [
+    ("add", FlowCommand::Add),
+    ("delete", FlowCommand::Delete),
+    ("delete_strict", FlowCommand::DeleteStrict),
+    ("modify", FlowCommand::Modify),
+    ("modify_strict", FlowCommand::ModifyStrict),
+];
+
+/// What a text can say, by what it is for.
+#[derive(Clone, Copy)]
+struct Rules {
+    /// Actions, timeouts and flags.
+    actions: bool,
+    /// Where flows send to.
+    outputs: bool,
+    priority: bool,
+    importance: bool,
+    /// A cookie may have a mask.
+    cookie_mask: bool,
 }
 
-impl FlowCommand {
-    const WORDS: [(&'static str, Self); 5] = [
-        ("add", Self::Add),
-        ("delete", Self::Delete),
-        ("delete_strict", Self::DeleteStrict),
-        ("modify", Self::Modify),
-        ("modify_strict", Self::ModifyStrict),
-    ];
-
-    const fn has_actions(self) -> bool {
-        matches!(self, Self::Add | Self::Modify | Self::ModifyStrict)
+impl Rules {
+    fn of(command: Option<FlowCommand>) -> Self {
+        let deletes = command.is_none_or(FlowCommand::is_delete);
+        Rules {
+            actions: !deletes,
+            outputs: deletes,
+            priority: !matches!(command, None | Some(FlowCommand::Delete)),
+            importance: command == Some(FlowCommand::Add),
+            cookie_mask: command != Some(FlowCommand::Add),
+        }
     }
-
-    const fn has_outputs(self) -> bool {
-        matches!(self, Self::Delete | Self::DeleteStrict | Self::Look)
-    }
-
-    const fn has_priority(self) -> bool {
-        !matches!(self, Self::Delete | Self::Look)
-    }
-}
-
-/// Flags of a flow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct FlowFlags {
-    /// Controllers hear of the flow's end.
-    pub send_flow_rem: bool,
-    /// A flow that overlaps another of the same priority is refused.
-    pub check_overlap: bool,
-    /// The counters begin anew.
-    pub reset_counts: bool,
-    /// Packets need not be counted.
-    pub no_packet_counts: bool,
-    /// Octets need not be counted.
-    pub no_byte_counts: bool,
-}
-
-/// What the text of a flow says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FlowText {
-    /// What is done with it.
-    pub command: FlowCommand,
-    /// The table; 255 if none is named.
-    pub table: u8,
-    /// The priority; 32768 if none is named.
-    pub priority: u16,
-    /// The cookie that the flow gets, if one is named.
-    pub cookie: Option<u64>,
-    /// The cookie that flows must have, under a mask; a mask of 0 asks nothing.
-    pub match_cookie: (u64, u64),
-    /// Seconds without packets after which the flow goes; 0 for never.
-    pub idle_timeout: u16,
-    /// Seconds after which the flow goes; 0 for never.
-    pub hard_timeout: u16,
-    /// The larger, the longer the flow stays when the table is full.
-    pub importance: u16,
-    /// Its flags.
-    pub flags: FlowFlags,
-    /// Only flows that send there are meant; [`OfPort::NONE`] for all.
-    pub out_port: OfPort,
-    /// Only flows that send there are meant; 0xffffffff for all.
-    pub out_group: u32,
-    /// What it matches, as it was written: see [`Match::normalise`].
-    pub fields: Match,
-    /// Its actions and instructions.
-    pub actions: Vec<Action>,
-    /// The forms of OpenFlow that can carry all of it.
-    pub protocols: Protocols,
 }
 
 /// The words of protocols, with EtherType and IP protocol; 0 for none.
@@ -147,29 +95,19 @@ const FLOW_WORDS: [&str; 16] = [
     "duration",
 ];
 
-/// Reads a flow. Without a command the text may begin with one, and adds otherwise.
-pub(super) fn parse(whole: Piece<'_>, command: Option<FlowCommand>, names: &Names) -> Parsed<FlowText> {
+fn all_words() -> impl Iterator<Item = &'static str> {
+    field_names().chain(FLOW_WORDS).chain(PROTOCOL_WORDS.map(|(name, _, _)| name))
+}
+
+/// Reads a change of flows. Without a command the text may begin with one, and adds otherwise.
+pub(super) fn parse(
+    whole: Piece<'_>,
+    command: Option<FlowCommand>,
+    names: &Names,
+) -> Parsed<(FlowMod, Protocols)> {
     let (command, rest) = command.map_or_else(|| leading_command(whole), |command| (command, whole));
-    let mut reader = FlowReader {
-        flow: FlowText {
-            command,
-            table: 255,
-            priority: 0x8000,
-            cookie: None,
-            match_cookie: (0, 0),
-            idle_timeout: 0,
-            hard_timeout: 0,
-            importance: 0,
-            flags: FlowFlags::default(),
-            out_port: OfPort::NONE,
-            out_group: 0xffff_ffff,
-            fields: Match::any(),
-            actions: Vec::new(),
-            protocols: Protocols::ANY,
-        },
-        names,
-    };
-    let (mut terms, actions) = if command.has_actions() {
+    let mut reader = FlowReader::new(Rules::of(Some(command)), FlowMod::new(command, Match::any()), names);
+    let (mut terms, actions) = if reader.rules.actions {
         let actions = rest.text().find("action").and_then(|at| {
             let (_, actions) = rest.from(at).split_once("=")?;
             Some((rest.range(0, at), actions))
@@ -188,69 +126,95 @@ pub(super) fn parse(whole: Piece<'_>, command: Option<FlowCommand>, names: &Name
     reader.finish(actions)
 }
 
+/// Reads which flows are asked for.
+pub(super) fn parse_selection(whole: Piece<'_>, names: &Names) -> Parsed<(FlowSelection, Protocols)> {
+    let flow = FlowMod::new(FlowCommand::Delete, Match::any());
+    let mut reader = FlowReader::new(Rules::of(None), flow, names);
+    let mut terms = whole;
+    while let Some(word) = terms.next_word() {
+        reader.term(word)?;
+    }
+    let (flow, protocols) = reader.finish(None)?;
+    let selection = FlowSelection {
+        table: flow.table.unwrap_or(ALL_TABLES),
+        out_port: flow.out_port,
+        out_group: flow.out_group,
+        cookie: flow.cookie_filter,
+        matching: flow.matching,
+        ..FlowSelection::default()
+    };
+    Ok((selection, protocols))
+}
+
 /// The command at the front of a text: a word of it may be cut short.
 fn leading_command(whole: Piece<'_>) -> (FlowCommand, Piece<'_>) {
     let rest = whole.from(whole.span_of(" \t\r\n"));
     let length = rest.span_until(", \t\r\n");
     let word = rest.range(0, length).text();
-    match FlowCommand::WORDS.into_iter().find(|(name, _)| name.starts_with(word)) {
+    match COMMANDS.into_iter().find(|(name, _)| name.starts_with(word)) {
         Some((_, command)) => (command, rest.from(length)),
         None => (FlowCommand::Add, rest),
     }
 }
 
 struct FlowReader<'n> {
-    flow: FlowText,
+    rules: Rules,
+    flow: FlowMod,
+    protocols: Protocols,
     names: &'n Names,
 }
 
-impl FlowReader<'_> {
+/// Words that stand alone, with the forms of OpenFlow that can carry them.
+const FLAGS: [(&str, FlowFlags, Protocols); 5] = [
+    ("send_flow_rem", FlowFlags::SEND_REMOVED, Protocols::ANY),
+    ("check_overlap", FlowFlags::CHECK_OVERLAP, Protocols::ANY),
+    ("reset_counts", FlowFlags::RESET_COUNTS, Protocols::V12_UP),
+    ("no_packet_counts", FlowFlags::NO_PACKET_COUNTS, Protocols::V13_UP),
+    ("no_byte_counts", FlowFlags::NO_BYTE_COUNTS, Protocols::V13_UP),
+];
+
+impl<'n> FlowReader<'n> {
+    fn new(rules: Rules, flow: FlowMod, names: &'n Names) -> Self {
+        FlowReader { rules, flow, protocols: Protocols::ANY, names }
+    }
+
     fn term(&mut self, word: Word<'_>) -> Parsed<()> {
         let Word { key, value } = word;
-        let flow = &mut self.flow;
-        if match_term(&mut flow.fields, word, self.names, &mut flow.protocols)? || self.flag(key.text()) {
+        let is_match = match_term(&mut self.flow.matching, word, self.names, &mut self.protocols)?;
+        if is_match || self.flag(key.text()) {
             return Ok(());
         }
         if value.is_empty() {
             let wording = format!("field {} missing value", key.text());
-            return Err(TextError::new(key, Problem::Missing, wording)
-                .meaning(field_names().chain(FLOW_WORDS).chain(PROTOCOL_WORDS.map(|(name, _, _)| name))));
+            return Err(TextError::new(key, Problem::Missing, wording).meaning(all_words()));
         }
-        let command = self.flow.command;
-        let flow = &mut self.flow;
+        let (flow, rules) = (&mut self.flow, self.rules);
         match key.text() {
             "table" => {
-                flow.table = self.names.table_or(value, |text| format!("unknown table \"{text}\""))?;
-                if flow.table != 255 {
-                    flow.protocols &= Protocols::TABLES;
+                let table = self.names.table_or(value, |text| format!("unknown table \"{text}\""))?;
+                flow.table = Some(table);
+                if table != ALL_TABLES {
+                    self.protocols &= Protocols::TABLES;
                 }
             }
-            "out_port" if command.has_outputs() => {
+            "out_port" if rules.outputs => {
                 flow.out_port =
                     self.names.port_or(value, |text| format!("{text} is not a valid OpenFlow port"))?;
             }
-            "out_group" if command.has_outputs() => {
-                flow.protocols &= Protocols::V11_UP;
+            "out_group" if rules.outputs => {
+                self.protocols &= Protocols::V11_UP;
                 flow.out_group = group_or(value)?;
             }
-            "priority" if command.has_priority() => flow.priority = number::u16(value, "priority")?,
-            "idle_timeout" if command.has_actions() => {
-                flow.idle_timeout = number::u16(value, "idle_timeout")?
-            }
-            "hard_timeout" if command.has_actions() => {
-                flow.hard_timeout = number::u16(value, "hard_timeout")?
-            }
-            "importance" if command == FlowCommand::Add => {
-                flow.importance = number::u16(value, "importance")?
-            }
+            "priority" if rules.priority => flow.priority = number::u16(value, "priority")?,
+            "idle_timeout" if rules.actions => flow.idle_timeout = number::u16(value, "idle_timeout")?,
+            "hard_timeout" if rules.actions => flow.hard_timeout = number::u16(value, "hard_timeout")?,
+            "importance" if rules.importance => flow.importance = number::u16(value, "importance")?,
             "cookie" => self.cookie(value)?,
             // What a dump says besides, so that it can be fed back.
             "duration" | "n_packets" | "n_bytes" | "idle_age" | "hard_age" => {}
             text => {
                 let wording = format!("unknown keyword {text}");
-                return Err(TextError::new(key, Problem::UnknownWord, wording).meaning(
-                    field_names().chain(FLOW_WORDS).chain(PROTOCOL_WORDS.map(|(name, _, _)| name)),
-                ));
+                return Err(TextError::new(key, Problem::UnknownWord, wording).meaning(all_words()));
             }
         }
         Ok(())
@@ -258,44 +222,33 @@ impl FlowReader<'_> {
 
     /// Words that stand alone.
     fn flag(&mut self, word: &str) -> bool {
-        let flow = &mut self.flow;
-        match word {
-            "no_readonly_table" | "allow_hidden_fields" => {}
-            _ if !flow.command.has_actions() => return false,
-            "send_flow_rem" => flow.flags.send_flow_rem = true,
-            "check_overlap" => flow.flags.check_overlap = true,
-            "reset_counts" => {
-                flow.flags.reset_counts = true;
-                flow.protocols &= Protocols::V12_UP;
-            }
-            "no_packet_counts" => {
-                flow.flags.no_packet_counts = true;
-                flow.protocols &= Protocols::V13_UP;
-            }
-            "no_byte_counts" => {
-                flow.flags.no_byte_counts = true;
-                flow.protocols &= Protocols::V13_UP;
-            }
-            _ => return false,
+        if matches!(word, "no_readonly_table" | "allow_hidden_fields") {
+            return true;
         }
-        true
+        let found = FLAGS.iter().find(|(name, _, _)| self.rules.actions && *name == word);
+        if let Some((_, flag, protocols)) = found {
+            self.flow.flags = self.flow.flags.or(*flag);
+            self.protocols &= *protocols;
+        }
+        found.is_some()
     }
 
     fn cookie(&mut self, value: Piece<'_>) -> Parsed<()> {
-        let flow = &mut self.flow;
         if let Some((cookie, mask)) = value.split_once("/") {
-            if flow.command == FlowCommand::Add {
+            if !self.rules.cookie_mask {
                 let wording = "flow additions cannot use a cookie mask";
                 return Err(
                     TextError::new(value, Problem::NotAllowed, wording).expecting("a cookie without a mask")
                 );
             }
-            flow.match_cookie = (number::u64(cookie)?, number::u64(mask)?);
-            if flow.match_cookie.1 != 0 {
-                flow.protocols &= Protocols::NOT_PLAIN;
+            let filter = (number::u64(cookie)?, number::u64(mask)?);
+            self.flow.cookie_filter = Some(filter).filter(|(_, mask)| *mask != 0);
+            if self.flow.cookie_filter.is_some() {
+                self.protocols &= Protocols::NOT_PLAIN;
             }
-        } else if flow.command.has_actions() {
-            flow.cookie = Some(number::u64(value)?);
+        } else if self.rules.actions {
+            self.flow.cookie = Some(number::u64(value)?);
+            self.flow.modifies_cookie = true;
         } else {
             let wording = format!(
                 "cannot set cookie (to match on a cookie, specify a mask, e.g. cookie={}/-1)",
@@ -306,21 +259,27 @@ impl FlowReader<'_> {
         Ok(())
     }
 
-    fn finish(mut self, actions: Option<Piece<'_>>) -> Parsed<FlowText> {
+    fn finish(mut self, actions: Option<Piece<'_>>) -> Parsed<(FlowMod, Protocols)> {
         let flow = &mut self.flow;
-        limit_ipv6(&flow.fields, &mut flow.protocols);
+        limit_ipv6(&flow.matching, &mut self.protocols);
+        // Only who changes flows of certain cookies leaves their own as it is.
+        let leaves = matches!(flow.command, FlowCommand::Modify | FlowCommand::ModifyStrict);
+        if flow.cookie.is_none() && !(leaves && flow.cookie_filter.is_some()) {
+            flow.cookie = Some(0);
+        }
         if let Some(piece) = actions {
             let mut reader = ActionReader::new(self.names);
             flow.actions = reader.list(piece, true, Outer::None)?;
-            flow.protocols &= reader.protocols;
+            self.protocols &= reader.protocols;
+            let limits = Limits { table: flow.table.unwrap_or(ALL_TABLES), ..Limits::NONE };
             let mut failed = None;
-            match action::check(&flow.actions, &flow.fields, Limits { table: flow.table, ..Limits::NONE }) {
+            match action::check(&flow.actions, &flow.matching, limits) {
                 Ok(true) => {}
                 // Plain OpenFlow 1.0 skips what a packet does not have; later versions want it matched.
-                Ok(false) => flow.protocols &= Protocols::V10_ANY,
+                Ok(false) => self.protocols &= Protocols::V10_ANY,
                 Err(error) => failed = Some(error),
             }
-            if failed.is_none() && flow.protocols.is_empty() {
+            if failed.is_none() && self.protocols.is_empty() {
                 failed = Some(OfError::OFPBAC_MATCH_INCONSISTENT);
             }
             if let Some(error) = failed {
@@ -329,7 +288,7 @@ impl FlowReader<'_> {
                     .expecting("a match that names what the actions change, as `tcp` for `mod_tp_dst`"));
             }
         }
-        Ok(self.flow)
+        Ok((self.flow, self.protocols))
     }
 }
 

@@ -1,139 +1,97 @@
 //! Flows printed: as a dump shows them, and as a change of flows is shown.
 
-use super::super::OfPort;
-use super::super::action::Action;
-use super::super::matching::Match;
-use super::flow::{FlowCommand, FlowFlags, FlowText};
+use super::super::message::{FlowCommand, FlowFlags, FlowMod, FlowStatistics};
+use super::super::{OfPort, Version};
 use super::names::Names;
 use super::number::duration;
 use super::{action, match_print};
 use std::fmt::Write;
 
-/// A flow as a switch tells it.
-#[derive(Clone, Debug)]
-pub struct FlowRecord<'f> {
-    /// The cookie.
-    pub cookie: u64,
-    /// Since when it is there: seconds and nanoseconds.
-    pub duration: (u32, u32),
-    /// The table.
-    pub table: u8,
-    /// Its packets, if they are counted.
-    pub packets: Option<u64>,
-    /// Its octets, if they are counted.
-    pub octets: Option<u64>,
-    /// Seconds without packets after which it goes; 0 for never.
-    pub idle_timeout: u16,
-    /// Seconds after which it goes; 0 for never.
-    pub hard_timeout: u16,
-    /// Its flags.
-    pub flags: FlowFlags,
-    /// Its importance.
-    pub importance: u16,
-    /// Seconds since its last packet, if the switch tells.
-    pub idle_age: Option<u32>,
-    /// Seconds since its last change, if the switch tells.
-    pub hard_age: Option<u32>,
-    /// Its priority.
-    pub priority: u16,
-    /// What it matches.
-    pub fields: &'f Match,
-    /// What it does.
-    pub actions: &'f [Action],
-}
-
 /// Prints a flow as a dump shows it, with its statistics or (`--no-stats`) without. The blank that dumps have before each
 /// flow is not part of it.
-pub fn print_flow(flow: &FlowRecord<'_>, statistics: bool, names: &Names) -> String {
+pub fn print_flow(flow: &FlowStatistics, statistics: bool, names: &Names) -> String {
+    let state = &flow.state;
+    let age = state.age.map_or((0, 0), |age| (age.seconds, age.nanoseconds));
     let mut out = String::new();
-    let mut term = |name: &str, value: String| {
+    let mut term = |name: &str, value: &str| {
         let _ = write!(out, "{name}={value}, ");
     };
-    if statistics || flow.cookie != 0 {
-        term("cookie", format!("{:#x}", flow.cookie));
+    if statistics || state.cookie != 0 {
+        term("cookie", &format!("{:#x}", state.cookie));
     }
     if statistics {
-        term("duration", duration(flow.duration.0, flow.duration.1));
+        term("duration", &duration(age.0, age.1));
     }
-    if statistics || flow.table != 0 || names.has_table(flow.table) {
-        term("table", names.print_table(flow.table));
+    if statistics || state.table != 0 || names.has_table(state.table) {
+        term("table", &names.print_table(state.table));
     }
     if statistics {
-        for (name, count) in [("n_packets", flow.packets), ("n_bytes", flow.octets)] {
-            if let Some(count) = count {
-                term(name, count.to_string());
+        for (name, count) in [("n_packets", state.packets), ("n_bytes", state.bytes)] {
+            if count != u64::MAX {
+                term(name, &count.to_string());
             }
         }
     }
-    if flow.idle_timeout != 0 {
-        term("idle_timeout", flow.idle_timeout.to_string());
+    for (name, seconds) in [("idle_timeout", state.idle_timeout), ("hard_timeout", state.hard_timeout)] {
+        if seconds != 0 {
+            term(name, &seconds.to_string());
+        }
     }
-    if flow.hard_timeout != 0 {
-        term("hard_timeout", flow.hard_timeout.to_string());
-    }
-    out.push_str(&print_flags(flow.flags));
+    print_flags(&mut out, state.flags);
     let mut term = |name: &str, value: u32| {
         let _ = write!(out, "{name}={value}, ");
     };
-    if flow.importance != 0 {
-        term("importance", flow.importance.into());
+    if state.importance != 0 {
+        term("importance", state.importance.into());
     }
     if statistics {
-        if let Some(age) = flow.idle_age {
-            term("idle_age", age);
+        if let Some(seconds) = state.idle_age {
+            term("idle_age", seconds);
         }
-        if let Some(age) = flow.hard_age.filter(|age| *age != flow.duration.0) {
-            term("hard_age", age);
+        if let Some(seconds) = state.hard_age.filter(|seconds| *seconds != age.0) {
+            term("hard_age", seconds);
         }
     }
-    let fields = match_print::print(flow.fields, flow.priority, names);
+    let fields = match_print::print(&flow.matching, state.priority, names);
     out.push_str(&fields);
     if !fields.is_empty() {
         out.push(' ');
     }
-    let _ = write!(out, "actions={}", action::print::list(flow.actions, names));
+    let _ = write!(out, "actions={}", action::print::list(&flow.actions, names));
     out
 }
 
 /// The words of flags, each with a blank behind it.
-fn print_flags(flags: FlowFlags) -> String {
-    [
-        (flags.send_flow_rem, "send_flow_rem "),
-        (flags.check_overlap, "check_overlap "),
-        (flags.reset_counts, "reset_counts "),
-        (flags.no_packet_counts, "no_packet_counts "),
-        (flags.no_byte_counts, "no_byte_counts "),
-    ]
-    .into_iter()
-    .filter(|(set, _)| *set)
-    .map(|(_, word)| word)
-    .collect()
+fn print_flags(out: &mut String, flags: FlowFlags) {
+    for word in flags.words() {
+        out.push_str(word);
+        out.push(' ');
+    }
 }
 
-/// Prints a change of flows as OVS's tools show the message: `ADD tcp,tp_src=123 actions=FLOOD`. A flow that names no
-/// table is shown with table 255 by those forms of OpenFlow that carry tables.
-pub fn print_flow_mod(flow: &FlowText, names: &Names) -> String {
+/// Prints a change of flows as OVS's tools show the message: `ADD tcp,tp_src=123 actions=FLOOD`. Before version 1.2 it is
+/// not said that counters begin anew, since nothing else can be said.
+pub fn print_flow_mod(flow: &FlowMod, version: Version, names: &Names) -> String {
     let mut out = String::from(match flow.command {
         FlowCommand::Add => "ADD",
         FlowCommand::Modify => "MOD",
         FlowCommand::ModifyStrict => "MOD_STRICT",
         FlowCommand::Delete => "DEL",
         FlowCommand::DeleteStrict => "DEL_STRICT",
-        FlowCommand::Look => "LOOK",
     });
-    if flow.table != 0 || names.has_table(flow.table) {
-        let _ = write!(out, " table:{}", names.print_table(flow.table));
+    let table = flow.table.unwrap_or(0);
+    if table != 0 || names.has_table(table) {
+        let _ = write!(out, " table:{}", names.print_table(table));
     }
     out.push(' ');
-    out.push_str(&match_print::print(&flow.fields, flow.priority, names));
+    out.push_str(&match_print::print(&flow.matching, flow.priority, names));
     if !out.ends_with(' ') {
         out.push(' ');
     }
     if let Some(cookie) = flow.cookie.filter(|cookie| *cookie != 0 && *cookie != u64::MAX) {
         let _ = write!(out, "cookie:{cookie:#x} ");
     }
-    let (cookie, mask) = flow.match_cookie;
-    if mask != 0 {
+    if let Some((cookie, mask)) = flow.cookie_filter.filter(|(_, mask)| *mask != 0) {
         let _ = write!(out, "cookie:{cookie:#x}/{mask:#x} ");
     }
     for (name, value) in
@@ -143,10 +101,14 @@ pub fn print_flow_mod(flow: &FlowText, names: &Names) -> String {
             let _ = write!(out, "{name}:{value} ");
         }
     }
+    if let Some(buffer) = flow.buffer {
+        let _ = write!(out, "buf:{buffer:#x} ");
+    }
     if flow.out_port != OfPort::NONE {
         let _ = write!(out, "out_port:{} ", names.print_port(flow.out_port));
     }
-    out.push_str(&print_flags(flow.flags));
+    let told = if version < Version::V12 { flow.flags.without(FlowFlags::RESET_COUNTS) } else { flow.flags };
+    print_flags(&mut out, told);
     let _ = write!(out, "actions={}", action::print::list(&flow.actions, names));
     out
 }

@@ -19,6 +19,7 @@ pub(super) struct Packet<'p> {
 
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
+const ETHERTYPE_NSH: u16 = 0x894f;
 const BOTTOM_OF_STACK: u32 = 0x100;
 
 impl<'p> Packet<'p> {
@@ -104,12 +105,22 @@ impl<'p> Packet<'p> {
             FieldId::IPV4_SRC | FieldId::IPV4_DST => {
                 self.ethertype == ETHERTYPE_IPV4 || self.fields.meets(Prerequisite::Arp)
             }
-            FieldId::IP_PROTO => self.is_ip() || self.fields.meets(Prerequisite::Arp),
+            FieldId::IP_PROTO => self.is_ip() || self.fields.meets(Prerequisite::Arp) || self.is_service(),
+            // Behind a network service header these are zero, and are shown.
+            FieldId::IP_DSCP | FieldId::IP_ECN | FieldId::IP_TTL | FieldId::IP_FRAG => {
+                self.is_ip() || self.is_service()
+            }
             FieldId::TCP_SRC | FieldId::TCP_DST => self.has_transport(),
             FieldId::TCP_FLAGS => self.is_ip() && self.protocol == 6 && !self.later_fragment,
             FieldId::ND_RESERVED | FieldId::ND_OPTIONS_TYPE => false,
+            field if field.get().prerequisite == Prerequisite::Nsh => self.is_service(),
             field => self.fields.meets(field.get().prerequisite) && is_home(field),
         }
+    }
+
+    /// Whether it is a frame with a network service header.
+    fn is_service(&self) -> bool {
+        self.ethertype == ETHERTYPE_NSH && self.fields.meets(Prerequisite::Ethernet)
     }
 
     fn has_transport(&self) -> bool {

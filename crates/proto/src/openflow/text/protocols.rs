@@ -47,6 +47,8 @@ impl Protocols {
     pub const V12_UP: Self = Self(0x1e0);
     /// OpenFlow 1.1 and later.
     pub const V11_UP: Self = Self(0x1f0);
+    /// All forms of OpenFlow 1.0, whose messages for groups are Nicira's, and OpenFlow 1.5.
+    pub const V10_OR_15: Self = Self(0x10f);
     /// OpenFlow 1.3 and later.
     pub const V13_UP: Self = Self(0x1c0);
     /// All that have an extensible match.

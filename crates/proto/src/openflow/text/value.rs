@@ -114,15 +114,15 @@ fn packet_type(piece: Piece<'_>) -> Parsed<Value> {
     if rest[length..].starts_with(')') { Ok(value) } else { Err(failed("missing ')'")) }
 }
 
-/// Value and mask without the zeros in front that no digit asked for.
+/// Value and mask without the zeros in front that no digit asked for, and with one octet at least.
 fn trimmed(value: Value, mask: Value) -> (Value, Value) {
     let significant =
         |value: &Value| value.len() - value.octets().iter().take_while(|octet| **octet == 0).count();
     if mask.is_all_ones() {
-        let length = significant(&value);
+        let length = significant(&value).max(1);
         return (value.resized(length), Value::ones(length));
     }
-    let length = significant(&value).max(significant(&mask));
+    let length = significant(&value).max(significant(&mask)).max(1);
     (value.resized(length), mask.resized(length))
 }
 

@@ -1,10 +1,10 @@
 //! Actions written as Open vSwitch writes them.
 
-use super::super::super::OfPort;
 use super::super::super::action::{
     Action, Bundle, BundleAlgorithm, Controller, Ct, CtZone, EncapProperty, Learn, LearnSource, LearnTarget,
     NO_BUFFER, Nat, SampleDirection, USE_NEXT_PROTOCOL,
 };
+use super::super::super::{FieldId, OfPort};
 use super::super::address;
 use super::super::names::Names;
 use super::super::number::{alt_hex, dotted, hex};
@@ -345,7 +345,12 @@ fn learn(learn: &Learn, names: &Names) -> String {
     words.extend(learn.specs.iter().map(|spec| match (&spec.source, spec.target) {
         (LearnSource::Immediate(bits), LearnTarget::Match(target)) if target.is_whole() => {
             let bits = bits.resized(usize::from(target.field.get().octets));
-            format!("{}={}", target.field, value::print(target.field, &bits, None, names))
+            let number = bits.to_u64();
+            match target.field {
+                // In a match its name is part of it.
+                FieldId::PACKET_TYPE => format!("packet_type=({},{:#x})", number >> 16, number & 0xffff),
+                field => format!("{field}={}", value::print(field, &bits, None, names)),
+            }
         }
         (LearnSource::Immediate(bits), LearnTarget::Match(target)) => {
             format!("{}={}", print_subfield(target), hex(bits.octets()))
