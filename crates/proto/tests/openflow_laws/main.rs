@@ -222,6 +222,31 @@ fn octets_that_look_like_actions_are_accepted_often_enough() {
 }
 
 #[test]
+fn regressions_of_fuzzing_hold() {
+    let octets = |text: &str| -> Vec<u8> {
+        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+        digits.chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+    };
+    // The structure of 1.1 has no protocol of IPv6.
+    laws::matching(&octets("0001 0015 8000 0a02 86dd 8000 1401 06 8000 1c02 01bb 000000"));
+    // A mask of no octets is none of ones.
+    laws::actions(&octets("ffff 0010 0000 2320 0021 0001 5700 0000"));
+}
+
+#[test]
+fn no_tag_fits_into_old_matches_however_it_is_said() {
+    let mut untagged = Match::any();
+    untagged.set_masked(FieldId::VLAN_VID, &Value::zero(2), &Value::ones(2));
+    assert!(untagged.fits_v10() && untagged.fits_v11());
+    let mut register = untagged.clone();
+    register.set_number(FieldId::REG0, 1);
+    assert!(!register.fits_v10() && !register.fits_v11());
+    let mut any_tag = Match::any();
+    any_tag.set_masked(FieldId::VLAN_TCI, &Value::from_number(0x1000, 2), &Value::from_number(0x1000, 2));
+    assert!(!any_tag.fits_v10() && any_tag.fits_v11());
+}
+
+#[test]
 fn actions_within_actions_without_end_are_refused() {
     use netloom_proto::openflow::action::{Context, take_actions};
     let mut octets = Vec::new();

@@ -6,7 +6,7 @@
 use super::{Match, number};
 use crate::openflow::codec::{Reader, Writer};
 use crate::openflow::error::OfError;
-use crate::openflow::field::{FieldId, Support, flags};
+use crate::openflow::field::{FieldId, flags};
 use crate::openflow::port::OfPort;
 use crate::openflow::value::Value;
 
@@ -362,32 +362,37 @@ impl Match {
     /// Whether the match of OpenFlow 1.0 says all that this one says.
     #[must_use]
     pub fn fits_v10(&self) -> bool {
-        self.fits(|field| field.get().v10)
+        let mut out = Writer::new();
+        self.put_v10(&mut out);
+        Self::take_v10(&mut Reader::new(out.as_slice())).is_ok_and(|mut read| {
+            read.normalise();
+            read.says_as(self)
+        })
     }
 
     /// Whether the match of OpenFlow 1.1 says all that this one says.
     #[must_use]
     pub fn fits_v11(&self) -> bool {
-        self.fits(|field| field.get().v11)
+        let mut out = Writer::new();
+        self.put_v11(&mut out);
+        Self::take_v11(&mut Reader::new(out.as_slice())).is_ok_and(|read| read.says_as(self))
     }
 
-    fn fits(&self, support: impl Fn(FieldId) -> Support) -> bool {
-        self.iter().all(|entry| {
-            let mask = entry.mask.to_u128();
-            match entry.field {
-                FieldId::PACKET_TYPE => entry.value.is_zero(),
-                // An identifier, a priority, or both, or no tag.
-                FieldId::VLAN_TCI => {
-                    matches!(mask, 0x1fff | 0xf000 | 0xffff)
-                        || mask == 0x1000 && support(FieldId::ETH_SRC) == Support::Bitwise
-                }
-                field => match support(field) {
-                    Support::Absent => false,
-                    Support::Exact => entry.is_exact(),
-                    Support::Prefix => (mask as u32).leading_ones() == (mask as u32).count_ones(),
-                    Support::Bitwise => true,
-                },
-            }
-        })
+    /// Whether both match the same packets: without a tag the priority says nothing.
+    fn says_as(&self, other: &Self) -> bool {
+        let untagged = |of: &Self| {
+            let (value, mask) = of.numbers(FieldId::VLAN_TCI);
+            let present = u128::from(PRESENT);
+            mask & present != 0 && value & present == 0
+        };
+        if !untagged(self) || !untagged(other) {
+            return self == other;
+        }
+        let plain = |of: &Self| {
+            let mut of = of.clone();
+            of.put_number(FieldId::VLAN_TCI, 0, u128::from(PRESENT));
+            of
+        };
+        plain(self) == plain(other)
     }
 }

@@ -98,7 +98,7 @@ impl<'a> Raw<'a> {
 /// written says nothing of what is in front of it: a zero there tells it from a value without a mask.
 pub(crate) fn apart_from_exact(field: FieldId, value: &Value, mask: &Value) -> Option<(Value, Value)> {
     let room = value.len() < usize::from(field.get().octets);
-    let ambiguous = field.get().is_variable() && mask.is_all_ones() && room && !mask.is_empty();
+    let ambiguous = field.get().is_variable() && mask.is_all_ones() && room;
     ambiguous.then(|| (value.resized(value.len() + 1), mask.resized(mask.len() + 1)))
 }
 
