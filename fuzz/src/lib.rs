@@ -11,14 +11,7 @@ pub mod openflow_laws;
 #[path = "../../crates/proto/tests/text/laws.rs"]
 pub mod text_laws;
 
-/// Connection tracking.
-pub mod tracker {
-    #[path = "../../../crates/nf/tests/conntrack/laws.rs"]
-    pub mod laws;
-    #[allow(dead_code, reason = "the laws need some of it")]
-    #[path = "../../../crates/nf/tests/conntrack/packets.rs"]
-    mod packets;
-}
+pub mod tracker;
 
 pub use libfuzzer_sys;
 

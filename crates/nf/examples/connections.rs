@@ -1,8 +1,8 @@
 //! What a packet of a tracked connection costs, and what a connection takes.
 //!
 //! `cargo run --release -p netloom-nf --example connections -- CONNECTIONS PACKETS [WORKERS] [KIND]` prints nanoseconds
-//! for each packet and octets for each connection. KIND: `batch` (32 packets at once), `single`, `nat` (a batch of translated
-//! ones), `six` (IPv6), `new` (connections begun and flushed). With several workers each has packets of its own.
+//! for each packet and octets for each connection. KIND: `batch` (32 packets at once), `single`, `asked` (one by one, after
+//! `ask_for`), `nat` (a batch of translated ones), `six` (IPv6). With several workers each has packets of its own.
 
 use netloom_mem::{BATCH, Batch, Offload};
 use netloom_nf::conntrack::{Connect, CtVerdict, Nat, NatRange, Passing, Tracked, Tracker, state};
@@ -89,7 +89,10 @@ impl Lane {
     }
 
     /// Sends it through the tracker, and gives how many packets were of established connections.
-    fn track(&mut self, tracker: &Tracker, request: &Connect, now: u64, single: bool) -> usize {
+    fn track(&mut self, tracker: &Tracker, request: &Connect, now: u64, single: bool, asked: bool) -> usize {
+        if asked {
+            tracker.ask_for(self.keys.iter().take(self.batch.len()), request.zone);
+        }
         let mut turn = tracker.turn();
         let count = self.batch.len();
         let mut packets: Vec<Passing<'_>> = Vec::with_capacity(BATCH);
@@ -98,8 +101,9 @@ impl Lane {
             packets.push(Passing { index, key, layers: self.layers[index], tracked, verdict });
         }
         if single {
+            drop(turn);
             for packet in &mut packets {
-                turn.process(&mut self.batch, packet, request, now);
+                tracker.turn().process(&mut self.batch, packet, request, now);
             }
         } else {
             turn.process_batch(&mut self.batch, &mut packets, request, now);
@@ -129,7 +133,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let (connections, packets, workers) = (number(1000)? as u32, number(10_000_000)?, number(1)?);
     let kind = std::env::args().nth(4).unwrap_or_else(|| "batch".to_owned());
-    let (six, nat, single) = (kind == "six", kind == "nat", kind == "single");
+    let (six, nat, asked) = (kind == "six", kind == "nat", kind == "asked");
+    let single = kind == "single" || asked;
     let tracker = Tracker::new(workers, 0x1234_5678_9abc_def0, 0);
     tracker.set_most(u32::MAX);
     let outside = |last: u32| IpAddr::V4(Ipv4Addr::from_bits(0xcb00_0000 + last));
@@ -147,10 +152,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for number in 0..connections {
         let syn = frame(number, false, SYN, six, nat);
         lane.load(std::iter::once(&*syn));
-        lane.track(&tracker, &begin(number), 0, false);
+        lane.track(&tracker, &begin(number), 0, false, false);
         let answer = frame(number, true, SYN | ACK, six, nat);
         lane.load(std::iter::once(&*answer));
-        assert_eq!(lane.track(&tracker, &known, 0, false), 1);
+        assert_eq!(lane.track(&tracker, &known, 0, false, false), 1);
     }
     let made = began.elapsed();
     let (census, grown) = (tracker.census(), resident() - before);
@@ -178,7 +183,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     while counted < packets {
                         lane.load((from..from + BATCH).map(|index| &*list[index % list.len()]));
                         from = (from + BATCH) % list.len();
-                        good += if tracks { lane.track(tracker, known, 1, single) } else { lane.batch.len() };
+                        good += if tracks {
+                            lane.track(tracker, known, 1, single, asked)
+                        } else {
+                            lane.batch.len()
+                        };
                         counted += BATCH;
                     }
                     assert_eq!(good, counted);

@@ -5,11 +5,15 @@
 //!
 //! Invariants: packets of one connection keep their order, if none of them is translated by a connection of another shard.
 
-use super::packet::{Parsed, parse};
+use super::packet::{Parsed, ip, parse};
 use super::process::{invalid, is_ip};
 use super::request::{Connect, Passing};
-use super::tracker::Turn;
+use super::shard::Shard;
+use super::tracker::{Tracker, Turn};
+use super::tuple::Tuple;
 use netloom_mem::{BATCH, Batch};
+use netloom_table::{Field, Key};
+use std::sync::MutexGuard;
 
 impl Turn<'_> {
     /// As [`Turn::process`], for packets for which the same is asked.
@@ -80,4 +84,53 @@ fn bits(mut word: u32) -> impl Iterator<Item = usize> {
             bit
         })
     })
+}
+
+/// The tuple of a TCP segment or a UDP datagram, as far as its key tells.
+fn tuple_of(key: &Key, zone: u16) -> Option<Tuple> {
+    let protocol = key.get(Field::IP_PROTO) as u8;
+    let six = match key.get(Field::ETH_TYPE) {
+        0x0800 => false,
+        0x86dd => true,
+        _ => return None,
+    };
+    if !matches!(protocol, ip::TCP | ip::UDP) {
+        return None;
+    }
+    let wide = |high: Field| u128::from(key.word(high.word())) << 64 | u128::from(key.word(high.word() + 1));
+    let (source, destination) = if six {
+        (wide(Field::IP6_SRC_HIGH), wide(Field::IP6_DST_HIGH))
+    } else {
+        (u128::from(key.get(Field::IP4_SRC)), u128::from(key.get(Field::IP4_DST)))
+    };
+    let (source_port, destination_port) = (key.get(Field::TP_SRC) as u16, key.get(Field::TP_DST) as u16);
+    Some(Tuple { source, destination, source_port, destination_port, zone, protocol, six })
+}
+
+impl Tracker {
+    /// Asks memory for the connections of packets that are about to be [processed](Turn::process) one by one, so that it
+    /// answers for all at once: call it for a batch before the first of its packets is dealt with. Changes nothing.
+    pub fn ask_for<'a>(&self, keys: impl Iterator<Item = &'a Key>, zone: u16) {
+        let (mut hashes, mut count) = ([0; BATCH], 0);
+        for (hash, tuple) in hashes.iter_mut().zip(keys.filter_map(|key| tuple_of(key, zone))) {
+            *hash = tuple.hash(&self.secrets);
+            count += 1;
+        }
+        for connections in [false, true] {
+            let mut held: Option<(usize, MutexGuard<'_, Shard>)> = None;
+            for hash in hashes.iter().take(count) {
+                let number = self.shard_of(*hash);
+                if held.as_ref().is_none_or(|(held, _)| *held != number) {
+                    drop(held.take());
+                    // Who has it needs it more.
+                    held = self.try_lock(number).map(|shard| (number, shard));
+                }
+                match (&held, connections) {
+                    (Some((_, shard)), false) => shard.touch(*hash),
+                    (Some((_, shard)), true) => shard.touch_connection(*hash),
+                    (None, _) => {}
+                }
+            }
+        }
+    }
 }

@@ -90,6 +90,17 @@ impl Tracker {
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A shard, if nobody has it.
+    #[inline]
+    pub(super) fn try_lock(&self, number: usize) -> Option<MutexGuard<'_, Shard>> {
+        let Apart(shard) = &self.shards[number & (self.shards.len() - 1)];
+        match shard.try_lock() {
+            Ok(shard) => Some(shard),
+            Err(TryLockError::Poisoned(shard)) => Some(shard.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     /// How many shards there are.
     #[must_use]
     pub const fn shards(&self) -> usize {
@@ -184,12 +195,7 @@ impl Tracker {
     /// take turns, and one that another worker has is left to the next time.
     pub fn sweep(&self, now: u64, most: usize) {
         let number = self.sweeping.fetch_add(1, Relaxed) & (self.shards.len() - 1);
-        let Apart(shard) = &self.shards[number];
-        let mut shard = match shard.try_lock() {
-            Ok(shard) => shard,
-            Err(TryLockError::Poisoned(shard)) => shard.into_inner(),
-            Err(TryLockError::WouldBlock) => return,
-        };
+        let Some(mut shard) = self.try_lock(number) else { return };
         shard.sweep(now, most);
         let removed = std::mem::take(&mut shard.removed);
         drop(shard);

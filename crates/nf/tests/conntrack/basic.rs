@@ -277,3 +277,57 @@ fn all_zero_translation_and_a_range_of_one() {
         ("new|trk|snat", "10.0.0.1:5000>10.0.0.2:53")
     );
 }
+
+#[test]
+fn sctp_has_ports_when_asked_to() {
+    let packet = |from: (&str, u16), to: (&str, u16)| {
+        let mut rest = [from.1.to_be_bytes(), to.1.to_be_bytes()].concat();
+        rest.extend([0; 12]);
+        let (source, destination) = (from.0.parse().unwrap(), to.0.parse().unwrap());
+        Packet { source, destination, protocol: 132, rest, checksum: None }
+    };
+    for (ports, other) in [(false, "est|rpl|trk"), (true, "new|trk")] {
+        let tracker = Tracker::new(1, 7, 0);
+        tracker.use_sctp_ports(ports);
+        assert_eq!(pass(&tracker, &packet((A, 1), (B, 2)), &commit(), 0).text(), "new|trk");
+        assert_eq!(pass(&tracker, &packet((B, 9), (A, 8)), &look(), 0).text(), other);
+        assert_eq!(pass(&tracker, &packet((B, 2), (A, 1)), &look(), 0).text(), "est|rpl|trk");
+    }
+}
+
+#[test]
+fn headers_between_ip_and_transport_and_octets_beyond_the_head() {
+    let tracker = Tracker::new(1, 7, 0);
+    // Hop-by-hop options and destination options in front of a datagram.
+    let plain = udp(("fd00::1", 5), ("fd00::2", 53), b"payload").frame();
+    let mut frame = plain[..54].to_vec();
+    frame[20] = 0;
+    frame.extend([60, 0, 1, 4, 0, 0, 0, 0, 17, 0, 1, 4, 0, 0, 0, 0]);
+    frame.extend(&plain[54..]);
+    let length = (frame.len() - 54) as u16;
+    frame[18..20].copy_from_slice(&length.to_be_bytes());
+    assert_eq!(pass_frame(&tracker, &frame, &commit(), 0).text(), "new|trk");
+    assert_eq!(pass(&tracker, &udp(("fd00::2", 53), ("fd00::1", 5), b""), &look(), 0).text(), "est|rpl|trk");
+    // IPv4 options.
+    let plain = udp((A, 5), (B, 53), b"payload").frame();
+    let mut frame = plain[..34].to_vec();
+    frame[14] = 0x46;
+    frame[17] += 4;
+    frame.extend([1, 1, 1, 0]);
+    frame[24..26].fill(0);
+    let checksum = netloom_wire::checksum::internet(&frame[14..38]);
+    frame[24..26].copy_from_slice(&checksum.to_be_bytes());
+    frame.extend(&plain[34..]);
+    assert_eq!(pass_frame(&tracker, &frame, &commit(), 0).text(), "new|trk");
+    assert_eq!(pass(&tracker, &udp((B, 53), (A, 5), b""), &look(), 0).text(), "est|rpl|trk");
+    // What does not fit into a batch's head is summed where it lies; padding is not.
+    for size in [300, 1400, 2047, 2049, 40_000] {
+        let mut frame =
+            tcp_full((A, size as u16), (B, 80), ACK, (1, 1), 1000, &[], &vec![0x5a; size]).frame();
+        frame.extend([7; 5]);
+        assert_eq!(pass_frame(&tracker, &frame, &look(), 0).text(), "new|trk", "{size}");
+        let last = frame.len() - 6;
+        frame[last] ^= 1;
+        assert_eq!(pass_frame(&tracker, &frame, &look(), 0).text(), "inv|trk", "{size}");
+    }
+}

@@ -67,6 +67,65 @@ fn mend(frame: &mut [u8]) -> Option<()> {
     Some(())
 }
 
+/// A packet of a small world, in which packets meet each other's connections often: of few octets.
+fn some_frame(source: &mut Source<'_>, quoted: bool) -> Vec<u8> {
+    let (kind, ports) = (source.octet(), source.octet());
+    let six = kind & 1 != 0;
+    let (from, to) = (1 + (ports & 1), 1 + (ports >> 1 & 1) + 2 * (kind >> 7));
+    let protocol = match kind >> 1 & 7 {
+        0..3 => 6,
+        3 => 17,
+        4 | 5 if six => 58,
+        4 | 5 => 1,
+        6 => 132,
+        _ => 47,
+    };
+    let mut frame = vec![0x52; 12];
+    if six {
+        frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 0, protocol, 64]);
+        for last in [from, to] {
+            frame.extend([0xfd; 15]);
+            frame.push(last);
+        }
+    } else {
+        frame.extend([8, 0, 0x45, 0, 0, 0, 0, 0, 0, 0, 64, protocol, 0, 0, 10, 0, 0, from, 10, 0, 0, to]);
+    }
+    match protocol {
+        6 => {
+            let port = |bits: u8| [20, 21, 80, 0][usize::from(bits & 3)];
+            frame.extend([0, port(ports >> 2), 0, port(ports >> 4), 0, 0]);
+            let (sequence, acknowledged, flags) = (source.octet(), source.octet(), source.octet());
+            frame.extend([sequence & 0x81, sequence, 0, 0, acknowledged & 0x81, acknowledged, 0x50, flags]);
+            frame.extend([source.octet(), 255, 0, 0, 0, 0]);
+            let size = usize::from(source.octet() & 63);
+            frame.extend(source.some(size));
+        }
+        1 | 58 => {
+            let code = source.octet();
+            let error = code & 1 != 0 && !quoted;
+            let kind = match (six, error) {
+                (false, false) => [0, 8, 13, 14][usize::from(code >> 1 & 3)],
+                (true, false) => 128 | code >> 1 & 1,
+                (false, true) => [3, 4, 11, 12][usize::from(code >> 1 & 3)],
+                (true, true) => 1 + (code >> 1 & 3),
+            };
+            frame.extend([kind, 0, 0, 0, 0, ports >> 6, 0, 0]);
+            if error {
+                let mut inner = some_frame(source, true);
+                mend(&mut inner);
+                let size = 14 + usize::from(source.octet() & 127);
+                frame.extend(&inner[14..inner.len().min(size).max(14)]);
+            }
+        }
+        _ => {
+            frame.extend([0, 53 + (ports >> 2 & 1), 0, 69 + (ports >> 4 & 1), 0, 0, 0, 0]);
+            let size = usize::from(source.octet() & 15);
+            frame.extend(source.some(size));
+        }
+    }
+    frame
+}
+
 /// Any packets, with any requests: nothing panics; there are no more connections than may be; frames keep their length but
 /// for what helpers say; when everything has expired, nothing is left.
 pub fn conntrack(octets: &[u8]) {
@@ -81,7 +140,11 @@ pub fn conntrack(octets: &[u8]) {
     let mut now = SECOND;
     while !source.0.is_empty() {
         let (kind, mended, size) = (source.octet(), source.octet(), source.octet());
-        let mut frame = source.some(usize::from(size)).to_vec();
+        let mut frame = if size & 3 != 0 {
+            some_frame(&mut source, false)
+        } else {
+            source.some(usize::from(size)).to_vec()
+        };
         if mended & 1 == 0 {
             mend(&mut frame);
         }
