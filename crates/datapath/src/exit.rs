@@ -110,6 +110,8 @@ pub(crate) struct Exit {
     tunnels: Arc<Tunnels>,
     tunnel_counters: HashMap<PortNumber, Arc<PortCounters>>,
     templates: HashMap<PortNumber, Templates>,
+    /// Where the layers of each frame of the batch begin, as it came.
+    pub(crate) layers: [Layers; BATCH],
     /// Packets that are looked up again.
     pub(crate) again: Vec<Again>,
     /// Their frames, where those are copies.
@@ -260,7 +262,7 @@ impl Exit {
         index: usize,
         shape: Shape,
         program: Option<&Program>,
-        (key, layers): (&Key, Layers),
+        key: &Key,
         now: u64,
     ) -> Outcome {
         match shape {
@@ -271,21 +273,22 @@ impl Exit {
             Shape::Drop(reason) => Outcome::Dropped(reason),
             Shape::Steps { changing } => {
                 let actions = program.map_or(&[][..], Program::actions);
-                self.steps(batch, index, (actions, usize::from(changing)), (key, layers), now)
+                self.steps(batch, index, (actions, usize::from(changing)), key, now)
             }
             Shape::Composed { .. } => match program {
-                Some(program) => self.compose(batch, index, program, (key, layers), now),
+                Some(program) => self.compose(batch, index, program, key, now),
                 None => Outcome::Dropped(Reason::PortGone),
             },
         }
     }
 
+    #[inline(never)]
     fn steps(
         &mut self,
         batch: &mut Batch,
         index: usize,
         (actions, changing): (&[Action], usize),
-        (key, layers): (&Key, Layers),
+        key: &Key,
         now: u64,
     ) -> Outcome {
         let mut outcome = Outcome::Dropped(Reason::PortGone);
@@ -334,7 +337,7 @@ impl Exit {
                 Action::SetVlan(tci) => set_vlan(batch, index, tci),
                 // Nothing has moved headers before it, in a program of this shape.
                 Action::Set(ref rewrite) => {
-                    rewrite.apply(batch, index, &Layout::of(key, layers));
+                    rewrite.apply(batch, index, &Layout::of(key, self.layers[index % BATCH]));
                     true
                 }
                 // Not in a program of this shape.

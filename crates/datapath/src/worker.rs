@@ -15,7 +15,6 @@ use crate::share::Share;
 use netloom_mem::{BATCH, Batch, Label, PortNumber, ReceiveQueue, Wake};
 use netloom_nf::Reason;
 use netloom_table::Key;
-use netloom_table::key::Layers;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::sync::Arc;
 
@@ -59,7 +58,6 @@ pub struct Worker {
     brain: Box<dyn Brain>,
     batch: Batch,
     keys: Box<[Key; BATCH]>,
-    layers: [Layers; BATCH],
     /// Which frames of the batch the keys are of.
     order: [u8; BATCH],
     flows: Flows,
@@ -103,7 +101,6 @@ impl Worker {
             brain,
             batch: Batch::new(),
             keys: Box::new(std::array::from_fn(|_| Key::default())),
-            layers: [Layers::default(); BATCH],
             order: rounds::AS_THEY_CAME,
             flows: Flows::new(bounds, seed),
             receivers: Vec::new(),

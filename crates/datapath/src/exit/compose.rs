@@ -15,7 +15,7 @@ mod headers;
 
 use super::connect::Tracked;
 use super::{Exit, Outcome};
-use netloom_mem::{Batch, PortNumber, Segmentation};
+use netloom_mem::{BATCH, Batch, PortNumber, Segmentation};
 use netloom_nf::conntrack;
 use netloom_nf::rewrite::{Layout, write_tos};
 use netloom_nf::{Action, Program, Reason, Shape, Verdict, dp_hash, remark};
@@ -88,14 +88,14 @@ impl Walk {
 }
 
 impl Exit {
-    /// Carries out a program on a frame of the worker's batch. `key` is what was extracted of it, with `layers`.
+    /// Carries out a program on a frame of the worker's batch. `key` is what was extracted of it.
     #[inline(never)]
     pub(super) fn compose(
         &mut self,
         batch: &mut Batch,
         index: usize,
         program: &Program,
-        (key, layers): (&Key, Layers),
+        key: &Key,
         now: u64,
     ) -> Outcome {
         let changing = match program.shape() {
@@ -105,7 +105,7 @@ impl Exit {
         };
         let mut walk = Walk {
             key: self.take_key(key),
-            layers,
+            layers: self.layers[index % BATCH],
             tracked: std::mem::take(&mut self.tracked),
             moved: false,
             stale: false,

@@ -20,7 +20,7 @@ impl Worker {
         let Some(port) = self.receivers.get(place).map(|receiver| receiver.port) else { return 0 };
         for index in 0..count {
             let length = self.batch.length(index);
-            self.layers[index] = extract(self.batch.head(index), length, port, &mut self.keys[index]);
+            self.exit.layers[index] = extract(self.batch.head(index), length, port, &mut self.keys[index]);
         }
         let watched = self.exit.watches.any();
         if watched {
@@ -47,7 +47,7 @@ impl Worker {
                 Shape::Output(_) | Shape::Drop(_) => None,
                 _ => self.flows.program(flow),
             };
-            let key = (&self.keys[index], self.layers[index]);
+            let key = &self.keys[index];
             let outcome = self.exit.run(&mut self.batch, index, shape, program, key, now);
             if outcome != Outcome::Sent {
                 self.conclude(place, outcome);
@@ -191,7 +191,8 @@ impl Worker {
                 refused += 1;
                 continue;
             }
-            let (key, layers, head) = (&self.keys[this], self.layers[this], self.batch.head(frame));
+            let (key, layers, head) =
+                (&self.keys[this], self.exit.layers[frame % BATCH], self.batch.head(frame));
             let mut answer = self.brain.translate(&Question { key, layers, head, length, now });
             let lost = !answer.changed.is_empty() && self.changed(&answer.changed);
             let key = &self.keys[this];
@@ -222,8 +223,7 @@ impl Worker {
 
     /// Carries out a program for one packet only.
     fn once(&mut self, place: usize, this: usize, program: &Program, now: u64) {
-        let (key, frame) =
-            ((&self.keys[this % BATCH], self.layers[this % BATCH]), self.order[this % BATCH].into());
+        let (key, frame) = (&self.keys[this % BATCH], self.order[this % BATCH].into());
         self.exit.recall(this);
         let outcome = self.exit.run(&mut self.batch, frame, program.shape(), Some(program), key, now);
         if outcome != Outcome::Again {

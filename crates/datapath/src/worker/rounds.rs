@@ -56,7 +56,7 @@ impl Worker {
             let frame = usize::from(packet.place.index);
             self.order[slot] = packet.place.index;
             let (head, length) = (self.batch.head(frame), self.batch.length(frame));
-            self.layers[slot] = extract_beside(head, length, &packet.key, &mut self.keys[slot]);
+            self.exit.layers[frame % BATCH] = extract_beside(head, length, &packet.key, &mut self.keys[slot]);
         }
         self.exit.remember(packets);
         let mut found = [NONE; BATCH];
@@ -78,7 +78,7 @@ impl Worker {
             entry.used = now;
             let shape = entry.shape;
             self.exit.recall(slot);
-            let (program, key) = (self.flows.program(flow), (&self.keys[slot], self.layers[slot]));
+            let (program, key) = (self.flows.program(flow), &self.keys[slot]);
             let outcome = self.exit.run(&mut self.batch, frame, shape, program, key, now);
             if outcome == Outcome::Again {
                 continue;
@@ -111,8 +111,8 @@ impl Worker {
             return;
         }
         let (head, length) = (self.batch.head(0), self.batch.length(0));
-        self.layers[0] = extract_beside(head, length, &execution.key, &mut self.keys[0]);
-        let (program, key) = (&execution.program, (&self.keys[0], self.layers[0]));
+        self.exit.layers[0] = extract_beside(head, length, &execution.key, &mut self.keys[0]);
+        let (program, key) = (&execution.program, &self.keys[0]);
         let outcome = self.exit.run(&mut self.batch, 0, program.shape(), Some(program), key, now);
         self.exit.send(&mut self.batch);
         let place = self.receivers.iter().position(|receiver| receiver.port == port);
