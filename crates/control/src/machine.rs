@@ -12,9 +12,7 @@
 
 use crate::linux;
 use crate::platform::{Missing, Platform, PlatformError};
-use crate::switch::{
-    self, GONE, NOT_OPEN, Options, PortStatus, Reply, Request, SwitchConfiguration, SwitchSocket, ask,
-};
+use crate::switch::{self, GONE, NOT_OPEN, Options, PortStatus, Reply, Request, SwitchSocket, ask};
 use netloom_compile::object::{
     Behind, Desired, Key, LinkRef, Mark, Observed, ObservedObject, Operation, Owner, Space, Spec, Switch,
     SwitchPort,
@@ -158,11 +156,7 @@ impl Machine {
             (Err(error), _) | (_, Err(error)) => return Err(error),
             _ => return Err(io::Error::other(ANOTHER)),
         }
-        let text = match std::fs::read(self.directory.join(switch::FILE)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            text => text?,
-        };
-        let left: SwitchConfiguration = serde_json::from_slice(&text)?;
+        let Some(left) = switch::left(&self.directory)? else { return Ok(None) };
         let ports = left.ports.into_iter().map(|(name, port)| CarriedPort {
             name,
             switch: port.switch,

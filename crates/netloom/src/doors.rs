@@ -201,9 +201,9 @@ impl Drivers {
         match given.get("type") {
             Some(kind) if self.dummies.has(kind) => dummy::open(self, number, name, &mut given),
             Some("vhost-user") => vhost(self, number, given, passed),
-            Some("tap") => tap(self, number, name, given, passed),
+            Some("tap" | "internal") => tap(self, number, name, given, passed),
             Some("afxdp") => interface::afxdp(self, number, given),
-            Some("afpacket") => packet(self, number, given, passed),
+            Some("afpacket" | "system") => packet(self, number, name, given, passed),
             #[cfg(feature = "dpdk")]
             Some("dpdk") => dpdk::open(self, number, given),
             #[cfg(not(feature = "dpdk"))]
@@ -411,10 +411,13 @@ fn pcap(
 fn packet(
     drivers: &mut Drivers,
     number: u32,
+    name: &str,
     mut given: Given<'_>,
     passed: Option<Passed>,
 ) -> Result<OpenPort, String> {
-    let device = given.get("dev").ok_or("`dev` is missing: the interface to be used")?;
+    let is_system = given.get("type") == Some("system");
+    let device = given.get("dev").or(is_system.then_some(name));
+    let device = device.ok_or("`dev` is missing: the interface to be used")?;
     let namespace = given.get("netns").map(Namespace::open).transpose()?;
     let ring = given.truth("ring", false)?;
     let queues = given.number("queues", 1, packet::RINGS)?;

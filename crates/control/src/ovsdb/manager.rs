@@ -67,6 +67,7 @@ impl Core {
     /// Does what columns say, if they changed, and writes what became of it.
     pub(super) fn apply_columns(&mut self, now: Now) {
         let names: Vec<String> = self.managed.keys().cloned().collect();
+        let states_changed = std::mem::take(&mut self.states_changed);
         for name in names {
             let Some(Remote::Column { database, table, column }) = self.explicit.get(&name).cloned() else {
                 continue;
@@ -75,7 +76,8 @@ impl Core {
             let Some(mut managed) = self.managed.remove(&name) else {
                 continue;
             };
-            if managed.seen != sequence {
+            let changed = managed.seen != sequence;
+            if changed {
                 managed.seen = sequence;
                 let targets =
                     self.server.database(&database).map(|database| targets(database, &table, &column));
@@ -93,7 +95,9 @@ impl Core {
             } else {
                 self.managed.insert(name.clone(), managed);
             }
-            self.tell_states(&name, &database, now);
+            if changed || states_changed || self.states_changed {
+                self.tell_states(&name, &database, now);
+            }
         }
     }
 

@@ -9,6 +9,7 @@
 //!
 //! Deliberately absent: TLS (`pssl:`, `ssl:` are refused by name) and names of hosts (addresses only).
 
+mod active;
 mod connection;
 mod file;
 mod handle;

@@ -1,14 +1,14 @@
 //! The thread: waits, reads, lets the machine work, brings durable commits to the disk, writes.
 
+use super::active::{Active, BACKOFF};
 use super::connection::{Connection, Heard, Liveness, Probe};
 use super::handle::{Command, DatabaseHandle, Follow};
 use super::manager::Managed;
-use super::remote::{Remote, RemoteOptions, RemoteStatus};
-use super::socket::{Listener, begin};
+use super::remote::{Remote, RemoteOptions};
 use netloom_proto::ovsdb::UuidSource;
 use netloom_proto::ovsdb::server::{Now, Server, SessionId};
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -30,8 +30,6 @@ const WAITING: usize = 256 << 20;
 const SMALL: usize = 1 << 20;
 /// How often silence, files and states are looked at, in milliseconds.
 const TICK: u64 = 1000;
-/// The first time between two tries to connect, in milliseconds.
-const BACKOFF: u64 = 1000;
 /// The bell's number; others count from 1.
 const BELL: u64 = 0;
 
@@ -92,6 +90,7 @@ impl OvsdbServer {
             waiting: 0,
             origin: Instant::now(),
             ticked: 0,
+            states_changed: true,
             read_only: false,
         };
         let thread = std::thread::Builder::new().name("ovsdb".to_owned()).spawn(move || core.run())?;
@@ -123,24 +122,11 @@ impl Drop for OvsdbServer {
     }
 }
 
-/// A remote that is in use.
-#[derive(Debug)]
-pub(super) struct Active {
-    remote: Remote,
-    pub(super) options: RemoteOptions,
-    listener: Option<(u64, Listener)>,
-    /// Its clients.
-    connections: BTreeSet<u64>,
-    /// When to try next, and how long to wait after the next failure.
-    retry: Option<(u64, u64)>,
-    error: Option<String>,
-}
-
 /// Everything the thread has.
 pub(super) struct Core {
     pub(super) server: Server,
     pub(super) uuids: UuidSource,
-    poller: OwnedFd,
+    pub(super) poller: OwnedFd,
     bell: Arc<OwnedFd>,
     commands: Receiver<Command>,
     /// By their texts.
@@ -149,14 +135,16 @@ pub(super) struct Core {
     pub(super) explicit: BTreeMap<String, Remote>,
     /// What columns say.
     pub(super) managed: BTreeMap<String, Managed>,
-    connections: BTreeMap<u64, Connection>,
+    pub(super) connections: BTreeMap<u64, Connection>,
     sessions: BTreeMap<SessionId, u64>,
     pub(super) followers: Vec<Follow>,
-    next_token: u64,
+    pub(super) next_token: u64,
     /// What clients said without coming to an end.
     waiting: usize,
     origin: Instant,
     ticked: u64,
+    /// Whether remotes fare otherwise than when their states were written.
+    pub(super) states_changed: bool,
     pub(super) read_only: bool,
 }
 
@@ -331,7 +319,14 @@ impl Core {
         }
     }
 
-    fn adopt(&mut self, name: &str, stream: OwnedFd, options: RemoteOptions, now: Now, connecting: bool) {
+    pub(super) fn adopt(
+        &mut self,
+        name: &str,
+        stream: OwnedFd,
+        options: RemoteOptions,
+        now: Now,
+        connecting: bool,
+    ) {
         let token = self.next_token;
         self.next_token += 1;
         let flags = if connecting { epoll::EventFlags::OUT } else { epoll::EventFlags::IN };
@@ -345,6 +340,7 @@ impl Core {
         connection.wants_write = connecting;
         connection.wants_read = !connecting;
         self.connections.insert(token, connection);
+        self.states_changed = true;
         self.sessions.insert(session, token);
         if let Some(active) = self.remotes.get_mut(name) {
             active.connections.insert(token);
@@ -354,6 +350,7 @@ impl Core {
 
     /// Whether a connection that is being made came about.
     fn established(&mut self, token: u64) -> bool {
+        self.states_changed = true;
         let Some(connection) = self.connections.get_mut(&token) else {
             return false;
         };
@@ -498,11 +495,12 @@ impl Core {
         let _ = epoll::modify(&self.poller, &*connection, epoll::EventData::new_u64(token), flags);
     }
 
-    fn hang_up(&mut self, token: u64) {
+    pub(super) fn hang_up(&mut self, token: u64) {
         let Some(connection) = self.connections.remove(&token) else {
             return;
         };
         self.waiting -= connection.waiting();
+        self.states_changed = true;
         let _ = epoll::delete(&self.poller, connection.as_fd());
         self.sessions.remove(&connection.session);
         self.server.close_session(connection.session);
@@ -513,84 +511,6 @@ impl Core {
                 active.retry = Some((now + wait, (wait * 2).min(active.options.max_backoff.max(BACKOFF))));
             }
         }
-    }
-
-    /// Tries to connect where it is time to.
-    fn connect_due(&mut self, now: Now) {
-        let due = |active: &Active| {
-            active.connections.is_empty() && active.retry.is_some_and(|(at, _)| at <= now.monotonic)
-        };
-        let names: Vec<String> =
-            self.remotes.iter().filter(|(_, active)| due(active)).map(|(name, _)| name.clone()).collect();
-        for name in names {
-            let Some(active) = self.remotes.get_mut(&name) else {
-                continue;
-            };
-            let options = active.options;
-            let wait = active.retry.map_or(BACKOFF, |(_, wait)| wait);
-            active.retry = Some((now.monotonic + wait, (wait * 2).min(options.max_backoff.max(BACKOFF))));
-            match begin(&active.remote) {
-                Ok(Some(stream)) => self.adopt(&name, stream, options, now, true),
-                Ok(None) => active.retry = None,
-                Err(error) => active.error = Some(error.to_string()),
-            }
-        }
-    }
-
-    /// Begins to use a remote, or uses it with other options.
-    pub(super) fn open_remote(
-        &mut self,
-        name: &str,
-        remote: &Remote,
-        options: RemoteOptions,
-    ) -> io::Result<()> {
-        if let Some(active) = self.remotes.get_mut(name) {
-            active.options = options;
-            for token in &active.connections {
-                if let Some(connection) = self.connections.get_mut(token) {
-                    connection.probe_interval = options.probe_interval;
-                    self.server.set_read_only(connection.session, self.read_only || options.read_only);
-                }
-            }
-            return Ok(());
-        }
-        let listener = match Listener::open(remote)? {
-            None => None,
-            Some(listener) => {
-                let token = self.next_token;
-                self.next_token += 1;
-                epoll::add(&self.poller, &listener, epoll::EventData::new_u64(token), epoll::EventFlags::IN)?;
-                Some((token, listener))
-            }
-        };
-        let retry = (!remote.listens()).then_some((0, BACKOFF));
-        let connections = BTreeSet::new();
-        let active = Active { remote: remote.clone(), options, listener, connections, retry, error: None };
-        self.remotes.insert(name.to_owned(), active);
-        Ok(())
-    }
-
-    /// Uses a remote no more; its clients are disconnected.
-    pub(super) fn close_remote(&mut self, name: &str) -> bool {
-        let Some(active) = self.remotes.remove(name) else {
-            return false;
-        };
-        active.connections.iter().for_each(|token| self.hang_up(*token));
-        true
-    }
-
-    /// What became of a remote.
-    pub(super) fn remote_status(&self, name: &str) -> Option<RemoteStatus> {
-        let active = self.remotes.get(name)?;
-        let there =
-            |token: &&u64| self.connections.get(token).is_some_and(|connection| !connection.connecting);
-        let connections = active.connections.iter().filter(there).count();
-        Some(RemoteStatus {
-            is_connected: connections > 0,
-            connections,
-            bound_port: active.listener.as_ref().and_then(|(_, listener)| listener.port()),
-            error: active.error.clone(),
-        })
     }
 
     /// Sets whether any client may change anything.

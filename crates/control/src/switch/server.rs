@@ -92,6 +92,9 @@ pub trait Successor {
 /// Starts the program of a successor; that of this process without one.
 pub type StartSuccessor = Box<dyn Fn(Option<&Path>) -> io::Result<Box<dyn Successor>> + Send + Sync>;
 
+/// How often counters are written into the database.
+const STATISTICS: Duration = Duration::from_secs(5);
+
 /// How long a successor may take from its start to the end of the take-over.
 const SUCCESSION: Duration = Duration::from_secs(60);
 
@@ -174,6 +177,7 @@ impl Server {
     ) -> io::Result<Ended> {
         self.listener.set_nonblocking(true)?;
         let bell = switch.bell()?;
+        let database_bell = switch.database_bell.clone();
         let common = Arc::new(Common {
             switch: Mutex::new(switch),
             stop: AtomicBool::new(false),
@@ -195,6 +199,7 @@ impl Server {
         let began = Instant::now();
         let mut ticked = Instant::now();
         let mut rang = false;
+        let mut told = Instant::now();
         while !common.stop.load(Ordering::Acquire) && !ended.load(Ordering::Acquire) {
             match self.listener.accept() {
                 Ok((stream, _)) if common.clients.load(Ordering::Acquire) < CLIENTS => {
@@ -209,8 +214,11 @@ impl Server {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-                    let mut wait =
-                        [PollFd::new(&*self.listener, PollFlags::IN), PollFd::new(&*bell, PollFlags::IN)];
+                    let mut wait = [
+                        PollFd::new(&*self.listener, PollFlags::IN),
+                        PollFd::new(&*bell, PollFlags::IN),
+                        PollFd::new(&*database_bell, PollFlags::IN),
+                    ];
                     let patience = match (common.warping.load(Ordering::Acquire), rang) {
                         (true, _) => Duration::ZERO,
                         (false, true) => BUSY,
@@ -219,6 +227,7 @@ impl Server {
                     let patience = Timespec { tv_sec: 0, tv_nsec: i64::from(patience.subsec_nanos()) };
                     let _ = poll(&mut wait, Some(&patience));
                     rang |= rustix::io::read(&*bell, &mut [0; 8]).is_ok();
+                    rang |= rustix::io::read(&*database_bell, &mut [0; 8]).is_ok();
                 }
                 Err(error) => return Err(error),
             }
@@ -230,11 +239,16 @@ impl Server {
             {
                 rang = false;
                 switch.settle();
+                switch.follow_database();
                 if !due {
                     continue;
                 }
                 ticked = Instant::now();
                 switch.tick();
+                if told.elapsed() >= STATISTICS {
+                    told = Instant::now();
+                    switch.report_statistics();
+                }
                 common.warping.store(switch.warp_on(), Ordering::Release);
                 // Whoever started it died before it said what for.
                 if on_demand && switch.is_empty() && began.elapsed() > UNUSED {
@@ -367,6 +381,7 @@ impl Common {
         let own = vec![self.listener.as_fd().try_clone_to_owned()?, self.lock.as_fd().try_clone_to_owned()?];
         match switch.hand_over(stream, version, own) {
             Ok(()) => {
+                switch.leave_database();
                 self.handed_over.store(true, Ordering::Release);
                 self.stop.store(true, Ordering::Release);
                 Ok(())

@@ -20,6 +20,8 @@ pub struct Start {
     pub pace: Pace,
     /// Seed of the caches' hashes.
     pub seed: u64,
+    /// It serves a database only while there are switches.
+    pub on_demand: bool,
     /// Nothing is kept: the directory has no state before, and none after.
     pub transient: bool,
 }

@@ -3,12 +3,14 @@
 use super::bonds::is_bond;
 use super::brain::Shared;
 use super::configuration::{self, Options, PortConfiguration, SwitchConfiguration, is_drivers};
+use super::database::{FILE, Joint, Problems};
 use super::events::{Watchers, announcement};
 use super::links;
 use super::mirrors::Streams;
 use super::opening::is_metered;
 use super::protocol::WorkerStatus;
 use super::protocol::{Reply, Request};
+use super::records::{Records, records};
 use super::start::{self, Clock, Start};
 use super::succession::Passed;
 use super::warp::Warping;
@@ -18,6 +20,7 @@ use netloom_vswitch::{Bridge, BridgeOptions};
 use netloom_wire::MacAddr;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,8 +28,6 @@ use std::sync::Arc;
 pub const GONE: &str = "gone";
 /// The state of a port that could not be opened.
 pub(crate) const NOT_OPEN: &str = "not open";
-/// The file of the configuration, in the daemon's directory.
-pub(crate) const FILE: &str = "switch.json";
 
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -167,7 +168,7 @@ pub(super) struct Carried {
 
 /// The switch.
 pub struct Switch {
-    directory: PathBuf,
+    pub(super) directory: PathBuf,
     pub(super) configuration: SwitchConfiguration,
     pub(super) bridges: Shared,
     pub(super) ports: BTreeMap<String, Carried>,
@@ -188,12 +189,21 @@ pub struct Switch {
     /// Nothing is sent by itself: a predecessor still does that.
     pub(super) quiet: bool,
     pub(super) watchers: Watchers,
+    /// The database that the configuration is kept in; none until nobody else has it.
+    pub(super) joint: Option<Joint>,
+    /// What the database says is being done: it need not be told.
+    pub(super) following: bool,
+    /// Something changed that the database has not been told the outcome of.
+    pub(super) untold: bool,
+    /// What is kept, as of the last time.
+    pub(super) kept: Records,
+    pub(super) database_bell: Arc<OwnedFd>,
     /// What the workers had counted when somebody cleared that.
     pub(super) cleared: Vec<WorkerStatus>,
     /// Time that is still to be put forward.
     pub(super) warping: Option<Warping>,
     /// Nothing is kept.
-    transient: bool,
+    pub(super) transient: bool,
 }
 
 impl std::fmt::Debug for Switch {
@@ -229,20 +239,15 @@ impl Switch {
         doors: Box<dyn Doors>,
         mut complain: impl FnMut(&SwitchError),
     ) -> Result<Self, SwitchError> {
-        let path = start.directory.join(FILE);
-        let configuration: SwitchConfiguration = match std::fs::read(&path) {
-            _ if start.transient => SwitchConfiguration::default(),
-            Ok(text) => serde_json::from_slice(&text)
-                .map_err(|error| SwitchError::Keep { path, source: std::io::Error::other(error) })?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => SwitchConfiguration::default(),
-            Err(source) => return Err(SwitchError::Keep { path, source }),
-        };
         let mut switch = Self::begin(start, doors, Clock::new())?;
         // Nothing is carried before all ports are there: what is asked of all would be lost, and asked again only after a
         // second, as ARP does.
         switch.crew.pause()?;
-        let seed = start.seed;
-        let mut configuration = configuration;
+        let mut configuration = SwitchConfiguration::default();
+        if !start.transient && (!start.on_demand || start.directory.join(FILE).exists()) {
+            configuration = switch.open_database()?;
+        }
+        let seed = switch.address_seed();
         for (name, options) in &mut configuration.switches {
             configuration::address(options, name, seed);
             let options = configuration::bridge(options).unwrap_or_else(|text| {
@@ -264,6 +269,8 @@ impl Switch {
             switch.apply_bonds(&name);
             switch.apply_mirrors(&name);
         }
+        switch.kept = records(&switch.configuration);
+        switch.report(&Problems::default());
         switch.crew.resume()?;
         Ok(switch)
     }
@@ -289,6 +296,11 @@ impl Switch {
             streams: Streams::new(),
             quiet: false,
             watchers: Watchers::default(),
+            joint: None,
+            following: false,
+            untold: false,
+            kept: Records::new(),
+            database_bell: Joint::bell()?,
             cleared: Vec::new(),
             warping: None,
             transient: start.transient,
@@ -339,16 +351,7 @@ impl Switch {
             Request::SwitchList => Ok(Reply::Switches(self.switches())),
             Request::PortAdd { switch, name, options } => self.add_port(switch, name, options),
             Request::PortSet { name, options } => self.set_port(name, options),
-            Request::PortDelete { name } => {
-                self.configured(&name)?;
-                self.close(&name)?;
-                if let Some(port) = self.configuration.ports.remove(&name) {
-                    self.apply_bonds(&port.switch);
-                    self.apply_mirrors(&port.switch);
-                }
-                self.keep()?;
-                Ok(Reply::Done)
-            }
+            Request::PortDelete { name } => self.delete_port(&name),
             Request::PortList { switch } => {
                 if let Some(switch) = &switch {
                     self.known_switch(switch)?;
@@ -410,21 +413,7 @@ impl Switch {
         })
     }
 
-    pub(super) fn keep(&self) -> Result<(), SwitchError> {
-        if self.transient {
-            return Ok(());
-        }
-        let path = self.directory.join(FILE);
-        let write = || -> std::io::Result<()> {
-            let beside = path.with_extension("json.new");
-            std::fs::write(&beside, serde_json::to_string_pretty(&self.configuration)?)?;
-            std::fs::File::open(&beside)?.sync_all()?;
-            std::fs::rename(&beside, &path)
-        };
-        write().map_err(|source| SwitchError::Keep { path: path.clone(), source })
-    }
-
-    fn add_switch(&mut self, name: String, options: Options) -> Result<Reply, SwitchError> {
+    pub(super) fn add_switch(&mut self, name: String, options: Options) -> Result<Reply, SwitchError> {
         if !is_name(&name) {
             return Err(SwitchError::Name(name));
         }
@@ -432,7 +421,7 @@ impl Switch {
             return Err(SwitchError::Exists("switch", name));
         }
         let mut options = options;
-        configuration::address(&mut options, &name, self.seed);
+        configuration::address(&mut options, &name, self.address_seed());
         let bridge =
             configuration::bridge(&options).map_err(|text| SwitchError::Bridge(name.clone(), text))?;
         self.bridges.lock().by_name.insert(name.clone(), Bridge::new(bridge));
@@ -441,11 +430,11 @@ impl Switch {
         Ok(Reply::Done)
     }
 
-    fn set_switch(&mut self, name: String, options: Options) -> Result<Reply, SwitchError> {
+    pub(super) fn set_switch(&mut self, name: String, options: Options) -> Result<Reply, SwitchError> {
         self.known_switch(&name)?;
         let mut whole = self.configuration.switches.get(&name).cloned().unwrap_or_default();
         merge(&mut whole, options);
-        configuration::address(&mut whole, &name, self.seed);
+        configuration::address(&mut whole, &name, self.address_seed());
         let options =
             configuration::bridge(&whole).map_err(|text| SwitchError::Bridge(name.clone(), text))?;
         if let Some(bridge) = self.bridges.lock().by_name.get_mut(&name) {
@@ -457,7 +446,7 @@ impl Switch {
         Ok(Reply::Done)
     }
 
-    fn delete_switch(&mut self, name: &str) -> Result<Reply, SwitchError> {
+    pub(super) fn delete_switch(&mut self, name: &str) -> Result<Reply, SwitchError> {
         self.known_switch(name)?;
         let ports: Vec<String> = self.ports_of(name).map(|(name, _)| name.clone()).collect();
         for port in ports {
@@ -502,7 +491,18 @@ impl Switch {
         Ok(Reply::Done)
     }
 
-    fn set_port(&mut self, name: String, options: Options) -> Result<Reply, SwitchError> {
+    pub(super) fn delete_port(&mut self, name: &str) -> Result<Reply, SwitchError> {
+        self.configured(name)?;
+        self.close(name)?;
+        if let Some(port) = self.configuration.ports.remove(name) {
+            self.apply_bonds(&port.switch);
+            self.apply_mirrors(&port.switch);
+        }
+        self.keep()?;
+        Ok(Reply::Done)
+    }
+
+    pub(super) fn set_port(&mut self, name: String, options: Options) -> Result<Reply, SwitchError> {
         let mut port = self.configured(&name)?.clone();
         let is_bond = is_bond(&port.options);
         let fixed = |option: &&String| is_drivers(option) && (!is_bond || *option == "type");
@@ -540,9 +540,10 @@ impl Switch {
     }
 
     /// Forgets what was to come back after a restart.
-    pub(super) fn forget(&self) {
-        // What stays is an empty configuration.
-        let _ = std::fs::remove_file(self.directory.join(FILE));
+    pub(super) fn forget(&mut self) {
+        if let Some(mut joint) = self.joint.take() {
+            joint.forget();
+        }
     }
 
     /// Where its state is.

@@ -287,6 +287,12 @@ fn who_does_not_listen_for_long_is_told_everything_at_once() {
         assert_eq!(copy.rows.len(), 1);
         copy.check(&server, |_, _| true);
     }
+    let usage = server.usage();
+    assert_eq!(
+        (usage["monitors"], usage["sessions"], usage["triggers"], usage["txn-history"]),
+        (1, 3, 0, 101)
+    );
+    assert!(usage["cells"] > usage["atoms"] && usage["atoms"] > 5);
     // What is not known any more is told anew.
     copy.id = server.open_session(false);
     copy.ask_for_all(&mut server, "00000000-0000-4000-8000-000000000001");

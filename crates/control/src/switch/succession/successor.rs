@@ -92,6 +92,9 @@ impl TakeOver {
         server.own();
         // Whoever waits for it goes, one way or the other.
         let _ = say(&stream, &Word::Begun);
+        if let Err(error) = switch.inherit_database() {
+            tracing::error!(%error, "the database can't be served: changes will be refused");
+        }
         Ok((switch, server))
     }
 }

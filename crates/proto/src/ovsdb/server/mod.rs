@@ -274,6 +274,29 @@ impl Server {
         }
     }
 
+    /// What the server holds, by the names that `memory/show` of Open vSwitch has for it.
+    #[must_use]
+    pub fn usage(&self) -> BTreeMap<&'static str, usize> {
+        let mut usage = BTreeMap::new();
+        let mut add = |name, count| *usage.entry(name).or_insert(0) += count;
+        for hosted in self.hosted.values() {
+            let database = &hosted.database;
+            for (schema, table) in database.schema.tables.iter().zip(&database.tables) {
+                add("cells", table.len() * schema.columns.len());
+                let values = table.rows().flat_map(|row| row.fields());
+                add("atoms", values.map(|value| value.atoms().len() + 2 * value.pairs().len()).sum());
+                add("n-weak-refs", table.weak.len());
+            }
+            add("triggers", hosted.triggers.len());
+            add("json-caches", hosted.told.len());
+            let kept = usize::try_from(database.history.sequence() - database.history.oldest()).unwrap_or(0);
+            add("txn-history", kept);
+        }
+        add("monitors", self.specs.len());
+        add("sessions", self.sessions.len());
+        usage
+    }
+
     /// How many sessions there are.
     #[must_use]
     pub fn session_count(&self) -> usize {
