@@ -11,16 +11,21 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A running switch; its processes and files end with it.
+/// A running switch.
 pub(crate) struct Switch {
-    directory: PathBuf,
-    children: Vec<Child>,
+    running: Running,
     control: UnixStream,
     /// Octets of the capture that were read.
     read: usize,
 }
 
-impl Drop for Switch {
+/// The processes and files of a switch: they end with it, also when it does not start.
+struct Running {
+    directory: PathBuf,
+    children: Vec<Child>,
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
         for child in self.children.iter_mut().rev() {
             let _ = child.kill();
@@ -62,15 +67,15 @@ impl Switch {
             );
         };
         run("ovsdb-tool", &["create", &database, "/usr/share/openvswitch/vswitch.ovsschema"]);
-        let mut children = Vec::new();
+        let mut running = Running { directory: directory.clone(), children: Vec::new() };
         let remote = format!("--remote=punix:{socket}");
         let server = ["--unixctl", &path("db.ctl"), &remote, &database];
-        children.push(command("ovsdb-server", &directory).args(server).spawn().unwrap());
+        running.children.push(command("ovsdb-server", &directory).args(server).spawn().unwrap());
         let database = format!("--db=unix:{socket}");
         wait_for("database", || Path::new(&socket).exists().then_some(()));
         run("ovs-vsctl", &[&database, "--no-wait", "init"]);
         let switch = ["--enable-dummy", "--disable-system", "--unixctl", &control, &format!("unix:{socket}")];
-        children.push(command("ovs-vswitchd", &directory).args(switch).spawn().unwrap());
+        running.children.push(command("ovs-vswitchd", &directory).args(switch).spawn().unwrap());
         let capture = format!("options:tx_pcap={}", path("out.pcap"));
         let mut arguments =
             vec![&*database, "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy"];
@@ -82,7 +87,7 @@ impl Switch {
         run("ovs-ofctl", &["add-flows", &format!("unix:{}", path("br0.mgmt")), &path("flows")]);
         let control = wait_for("control socket", || UnixStream::connect(&control).ok());
         control.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut switch = Self { directory, children, control, read: 24 };
+        let mut switch = Self { running, control, read: 24 };
         switch.ask("time/stop", &[]);
         Some(switch)
     }
@@ -148,7 +153,7 @@ impl Switch {
     /// Whether everything that came out was read.
     pub(crate) fn nothing_more(&mut self) {
         self.ask("time/warp", &["10"]);
-        let capture = std::fs::read(self.directory.join("out.pcap")).unwrap_or_default();
+        let capture = std::fs::read(self.running.directory.join("out.pcap")).unwrap_or_default();
         assert_eq!(capture.len(), self.read);
     }
 
@@ -158,10 +163,10 @@ impl Switch {
     }
 
     fn record(&mut self) -> Option<Vec<u8>> {
-        let path = self.directory.join("out.pcap");
+        let path = self.running.directory.join("out.pcap");
         let from = self.read;
         let record = wait_for("packet", || {
-            if self.children.last_mut().is_some_and(|child| !matches!(child.try_wait(), Ok(None))) {
+            if self.running.children.last_mut().is_some_and(|child| !matches!(child.try_wait(), Ok(None))) {
                 return Some(None);
             }
             let capture = std::fs::read(&path).unwrap_or_default();
