@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "a test")]
 
 mod differential;
+mod kernel;
 mod ovs;
 mod packets;
 mod programs;
