@@ -13,6 +13,10 @@ pub mod text_laws;
 
 pub mod tracker;
 
+/// Messages and connections of OpenFlow.
+#[path = "../../crates/proto/tests/openflow_laws/messages.rs"]
+pub mod openflow_messages;
+
 pub use libfuzzer_sys;
 
 /// A target that holds one header to its laws.

@@ -30,6 +30,7 @@ mod header;
 mod hello;
 mod ipfix;
 mod kind;
+mod lengths;
 mod meter;
 mod monitor;
 pub mod multipart;

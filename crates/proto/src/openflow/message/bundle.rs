@@ -3,7 +3,7 @@
 use super::numbers::{flags, numbers};
 use super::octets::{Decoded, ReadMore};
 use super::property::{self, PropertyKind};
-use super::{Context, EncodeError, Encoded, Header, Kind, Message};
+use super::{Context, EncodeError, Encoded, Header, Kind, Message, lengths};
 use crate::openflow::codec::{Reader, Writer};
 use crate::openflow::{OfError, Version};
 
@@ -149,8 +149,10 @@ impl BundleAdd {
             return Err(OfError::OFPBFC_MSG_BAD_XID);
         }
         let octets = body.take(length)?;
-        match Kind::of(octets) {
-            Ok(kind) if Self::is_bundlable(kind) => {}
+        match Kind::and_body(octets) {
+            Ok((owner, kind, inner))
+                if Self::is_bundlable(kind)
+                    && lengths::check(context.version, owner, kind, inner.len()).is_ok() => {}
             _ => return Err(OfError::OFPBFC_MSG_UNSUP),
         }
         let message = super::decode_with(context, octets)?.1;

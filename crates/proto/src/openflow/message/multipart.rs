@@ -46,14 +46,20 @@ impl Head {
                 MultipartKind::at(version, Owner::Standard, number.into()).ok_or(OfError::OFPBRC_BAD_STAT)?;
             return Ok(Self { owner: Owner::Standard, kind, more });
         }
-        let owner = owner(body.u32()?)?;
-        if version == Version::V10 && owner != Owner::Nicira {
-            return Err(OfError::OFPBRC_BAD_VENDOR);
-        }
-        let kind = MultipartKind::at(version, owner, body.u32()?).ok_or(OfError::OFPBRC_BAD_SUBTYPE)?;
-        if version == Version::V10 {
-            body.skip(4)?;
-        }
+        let experimenter = body.u32()?;
+        let number = if version > Version::V10 { Some(body.u32()?) } else { None };
+        let owner = owner(experimenter)?;
+        let number = match number {
+            Some(number) => number,
+            None if owner != Owner::Nicira => return Err(OfError::OFPBRC_BAD_VENDOR),
+            // Nicira's header has filling in version 1.0.
+            None => {
+                let number = body.u32()?;
+                body.skip(4)?;
+                number
+            }
+        };
+        let kind = MultipartKind::at(version, owner, number).ok_or(OfError::OFPBRC_BAD_SUBTYPE)?;
         Ok(Self { owner, kind, more })
     }
 

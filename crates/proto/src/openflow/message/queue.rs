@@ -69,6 +69,13 @@ impl QueueSelection {
     }
 
     pub(super) fn encode_description(&self, version: Version, writer: &mut Writer) -> Encoded {
+        let all = self.port == OfPort::NONE && version > Version::V10;
+        if version < Version::V14 && self.port.is_reserved() && !all {
+            return Err(EncodeError::Unsayable {
+                version,
+                what: "such ports whose queues are to be described",
+            });
+        }
         writer.port(version, self.port);
         if version >= Version::V14 {
             writer.u32(self.queue);

@@ -7,7 +7,7 @@ use super::{
     EncodeError, Encoded, ErrorMessage, Features, FlowFormat, FlowMod, FlowRemoved, GREATEST_LENGTH,
     GroupMod, HEADER_LENGTH, Header, Hello, Kind, Message, MeterMod, PacketIn, PacketInFormat, PacketOut,
     PortMod, PortStatus, QueueConfigReply, QueueSelection, RequestForward, RoleMessage, RoleStatus,
-    SwitchConfig, TableMod, TableStatus, TlvTable, TlvTableMod, multipart, nicira,
+    SwitchConfig, TableMod, TableStatus, TlvTable, TlvTableMod, lengths, multipart, nicira,
 };
 use crate::openflow::codec::{Reader, Writer};
 use crate::openflow::error::Owner;
@@ -33,6 +33,7 @@ pub fn decode_with(context: Context<'_>, octets: &[u8]) -> Result<(u32, Message)
     if header.version != context.version.wire() && !kind.is_immutable() {
         return Err(OfError::OFPBRC_BAD_VERSION);
     }
+    lengths::check(context.version, owner, kind, body.len())?;
     let message = decode_body(context, header, owner, kind, &mut body)?;
     if body.is_empty() { Ok((header.xid, message)) } else { Err(OfError::OFPBRC_BAD_LEN) }
 }
@@ -335,8 +336,9 @@ impl Kind {
         }
         let version = Version::from_wire(header.version).ok_or(OfError::OFPBRC_BAD_VERSION)?;
         if header.kind == EXPERIMENTER {
-            let owner = super::kind::owner(body.u32()?)?;
-            let kind = Self::at(version, owner, body.u32()?).ok_or(OfError::OFPBRC_BAD_SUBTYPE)?;
+            let (experimenter, number) = (body.u32()?, body.u32()?);
+            let owner = super::kind::owner(experimenter)?;
+            let kind = Self::at(version, owner, number).ok_or(OfError::OFPBRC_BAD_SUBTYPE)?;
             return Ok((owner, kind, body));
         }
         let kind = Self::at(version, Owner::Standard, header.kind.into()).ok_or(OfError::OFPBRC_BAD_TYPE)?;

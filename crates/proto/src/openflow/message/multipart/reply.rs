@@ -5,7 +5,8 @@ use super::super::{
     AggregateStatistics, BundleFeatures, Context, ControllerStatus, Dialect, EncodeError, Encoded,
     FlowCounters, FlowStatistics, FlowUpdate, GroupDescription, GroupFeatures, GroupStatistics,
     IpfixStatistics, MeterConfig, MeterFeatures, MeterStatistics, MultipartKind, PortDescription,
-    PortStatistics, QueueConfig, QueueStatistics, TableDescription, TableFeatures, TableStatistics, wire,
+    PortStatistics, QueueConfig, QueueStatistics, TableDescription, TableFeatures, TableStatistics, lengths,
+    wire,
 };
 use super::{Head, Parts, decode_all};
 use crate::openflow::codec::{Reader, Writer};
@@ -117,6 +118,7 @@ impl MultipartReply {
     /// Reads what follows the header.
     pub(in super::super) fn decode(context: Context<'_>, body: &mut Reader<'_>) -> Decoded<Self> {
         let head = Head::decode(context.version, body)?;
+        lengths::check_reply(context.version, head.kind, body.len())?;
         Ok(Self { more: head.more, reply: Reply::decode(context, head.owner, head.kind, body)? })
     }
 

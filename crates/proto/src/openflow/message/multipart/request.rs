@@ -3,7 +3,7 @@
 use super::super::octets::{Decoded, ReadMore, WriteMore};
 use super::super::{
     ALL_GROUPS, BundleFeaturesRequest, Context, Dialect, EncodeError, Encoded, FlowSelection, MonitorRequest,
-    MultipartKind, QueueSelection, TableFeatures, wire,
+    MultipartKind, QueueSelection, TableFeatures, lengths, wire,
 };
 use super::{Head, Parts, decode_all};
 use crate::openflow::codec::{Reader, Writer};
@@ -83,6 +83,7 @@ impl MultipartRequest {
             // Such a part says nothing; what it is a part of is said by the others.
             return Ok(Self { more, request: Request::blank(head.kind) });
         }
+        lengths::check_request(context.version, head.owner, head.kind, body.len())?;
         Ok(Self { more, request: Request::decode(context, head.owner, head.kind, body)? })
     }
 
