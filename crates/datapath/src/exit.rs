@@ -114,6 +114,8 @@ pub(crate) struct Exit {
     pub(crate) layers: [Layers; BATCH],
     /// Packets that are looked up again.
     pub(crate) again: Vec<Again>,
+    /// The memory of the last such list.
+    again_before: Vec<Again>,
     /// Their frames, where those are copies.
     pub(crate) copied: Vec<Batch>,
     /// The batch that is being dealt with, as in [`again::FramePlace`].

@@ -4,7 +4,8 @@
 
 use netloom_datapath::{Answer, Brain, FlowBounds, PortQueues, Question, Worker, crew};
 use netloom_mem::{Batch, Offload, PortError, PortNumber, ReceiveQueue, SendQueue};
-use netloom_nf::{Action, Program, Rate, Reason, Unit};
+use netloom_nf::tunnel::{Encapsulation, Outer, Shim};
+use netloom_nf::{Action, Program, Rate, Reason, Rewrite, Unit};
 use netloom_table::{Field, Mask};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -82,7 +83,17 @@ impl Brain for Shapes {
     fn translate(&mut self, question: &Question<'_>) -> Answer {
         self.0.fetch_add(1, Ordering::Relaxed);
         let source = question.key.get(Field::ETH_SRC) & 0xffff;
-        let actions = match source % 6 {
+        let again = question.key.get(Field::RECIRCULATION);
+        let set = |field: Field| Action::Set(Arc::new(Rewrite::new([(field, 5, u64::MAX)]).unwrap()));
+        let actions = match source % 9 {
+            _ if again != 0 => vec![Action::Encapsulate(Arc::new(vxlan())), Action::Output(2)],
+            6 => vec![set(Field::ETH_DST), Action::Output(2)],
+            7 => {
+                let copy = vec![Action::PushMpls { ethertype: 0x8847, entry: 0x1ff }, Action::Output(2)];
+                let copy = Action::Clone(Arc::new(Program::new(copy, Reason::Rule)));
+                vec![copy, set(Field::PKT_MARK), Action::Recirculate(1)]
+            }
+            8 => vec![Action::Recirculate(2), Action::Truncate(20), Action::Output(2)],
             0 | 1 => vec![Action::Output(2)],
             2 => vec![Action::PushVlan { tpid: 0x8100, tci: 7 }, Action::Output(2)],
             3 => vec![Action::Meter(1), Action::Output(2), Action::Output(3)],
@@ -91,6 +102,7 @@ impl Brain for Shapes {
         };
         let mut mask = Mask::default();
         mask.add(Field::ETH_SRC);
+        mask.add(Field::RECIRCULATION);
         if source % 3 == 1 {
             mask.add(Field::ETH_DST);
         }
@@ -100,6 +112,22 @@ impl Brain for Shapes {
         let program = Program::new(actions, Reason::Rule);
         Answer { program, mask, rests: vec![1], changed: Vec::new(), token: source, keep: true }
     }
+}
+
+fn vxlan() -> Encapsulation {
+    let mac = netloom_wire::MacAddr::new([2, 0, 0, 0, 0, 9]);
+    let outer = Outer {
+        to_mac: mac,
+        from_mac: mac,
+        tag: None,
+        to: "192.0.2.1".parse().unwrap(),
+        from: "192.0.2.2".parse().unwrap(),
+        tos: 0,
+        ttl: 64,
+        dont_fragment: true,
+        label: 0,
+    };
+    Encapsulation::new(outer, Shim::Vxlan { port: 4789, vni: 7, gbp: None, checksum: true }).unwrap()
 }
 
 #[test]

@@ -61,9 +61,16 @@ impl Exit {
         (self.tracked, self.depth) = self.known.get(slot).copied().unwrap_or_default();
     }
 
-    /// Keeps keys that nobody needs any more.
-    pub(crate) fn keep_keys(&mut self, packets: Vec<Again>) {
-        self.keys.extend(packets.into_iter().map(|packet| packet.key));
+    /// All packets that wait to be looked up again; give the list back ([`Exit::keep_keys`]).
+    pub(crate) fn take_again(&mut self) -> Vec<Again> {
+        let empty = std::mem::take(&mut self.again_before);
+        std::mem::replace(&mut self.again, empty)
+    }
+
+    /// Keeps the memory of a list and of its keys.
+    pub(crate) fn keep_keys(&mut self, mut packets: Vec<Again>) {
+        self.keys.extend(packets.drain(..).map(|packet| packet.key));
+        self.again_before = packets;
     }
 
     /// Everything was dealt with.

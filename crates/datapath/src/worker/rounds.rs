@@ -33,7 +33,7 @@ impl Worker {
     pub(super) fn rounds(&mut self, place: usize, now: u64, contended: bool) -> usize {
         let mut refused = 0;
         while !self.exit.again.is_empty() {
-            let all = std::mem::take(&mut self.exit.again);
+            let all = self.exit.take_again();
             for group in all.chunk_by(|one, other| one.place.batch == other.place.batch) {
                 for some in group.chunks(BATCH) {
                     refused += self.round(place, some, now, contended);
