@@ -103,32 +103,45 @@ impl Destination {
 #[derive(Debug)]
 enum Syslog {
     Nowhere,
+    /// As the C library sends: the socket where it always is. Without a prefix as far as `vlog` is concerned.
+    Usual(Option<UnixDatagram>),
     Local(PathBuf, Option<UnixDatagram>),
     Remote(UdpSocket),
 }
 
 impl Syslog {
+    /// What stands before a line, as patterns are listed.
+    const fn prefix(&self) -> &'static str {
+        match self {
+            Self::Nowhere | Self::Usual(_) => "",
+            Self::Local(..) | Self::Remote(_) => Destination::PREFIXES[0],
+        }
+    }
+
     fn send(&mut self, line: &str) {
         match self {
             Self::Nowhere => {}
-            Self::Local(path, socket) => {
-                if socket.is_none() {
-                    let open = UnixDatagram::unbound().and_then(|socket| {
-                        socket.connect(&*path)?;
-                        socket.set_nonblocking(true)?;
-                        Ok(socket)
-                    });
-                    *socket = open.ok();
-                }
-                if socket.as_ref().is_some_and(|socket| socket.send(line.as_bytes()).is_err()) {
-                    // It may be there again later.
-                    *socket = None;
-                }
-            }
+            Self::Usual(socket) => send_to(Path::new("/dev/log"), socket, line),
+            Self::Local(path, socket) => send_to(path, socket, line),
             Self::Remote(socket) => {
                 let _ = socket.send(line.as_bytes());
             }
         }
+    }
+}
+
+fn send_to(path: &Path, socket: &mut Option<UnixDatagram>, line: &str) {
+    if socket.is_none() {
+        let open = UnixDatagram::unbound().and_then(|socket| {
+            socket.connect(path)?;
+            socket.set_nonblocking(true)?;
+            Ok(socket)
+        });
+        *socket = open.ok();
+    }
+    if socket.as_ref().is_some_and(|socket| socket.send(line.as_bytes()).is_err()) {
+        // It may be there again later.
+        *socket = None;
     }
 }
 
@@ -199,7 +212,7 @@ impl Log {
                 levels: vec![[Level::Information; 3]; MODULES.len()],
                 patterns: Destination::PATTERNS.map(str::to_owned),
                 facility: DAEMON,
-                syslog: Syslog::Local("/dev/log".into(), None),
+                syslog: Syslog::Usual(None),
                 target: None,
                 path: None,
                 file: None,
@@ -375,10 +388,12 @@ impl Log {
     #[must_use]
     pub fn patterns(&self) -> String {
         let mut text = format!("{:7}  {:<32}  format\n{:7}  {:<32}  ------\n", "", "prefix", "", "------");
+        let state = self.lock();
+        let prefixes = [state.syslog.prefix(), Destination::PREFIXES[1], Destination::PREFIXES[2]];
         let all = Destination::NAMES
             .into_iter()
-            .zip(Destination::PREFIXES)
-            .zip(&self.lock().patterns)
+            .zip(prefixes)
+            .zip(&state.patterns)
             .map(|((name, prefix), pattern)| format!("{name:<7}  {prefix:<32}  {pattern}\n"))
             .collect::<String>();
         text.push_str(&all);
@@ -435,7 +450,7 @@ impl Log {
     pub fn set_syslog(&self, method: &str) -> Result<(), String> {
         let syslog = match method.split_once(':') {
             None if method == "null" => Syslog::Nowhere,
-            None if method == "libc" => Syslog::Local("/dev/log".into(), None),
+            None if method == "libc" => Syslog::Usual(None),
             Some(("unix", path)) => Syslog::Local(path.into(), None),
             Some(("udp", to)) => Syslog::Remote(datagrams(to).map_err(|error| format!("{to}: {error}"))?),
             _ => {
