@@ -67,6 +67,7 @@ impl Core {
             }
             return Ok(());
         }
+        let remote = &remote.within(&self.directory);
         let listener = match Listener::open(remote)? {
             None => None,
             Some(listener) => {

@@ -206,6 +206,15 @@ impl DatabaseHandle {
         self.ask(move |core| core.server.remove_database(&name).is_some())
     }
 
+    /// Sets where sockets are that remotes from now on name by relative paths: without this, where the process is.
+    ///
+    /// # Errors
+    /// When the server has ended.
+    pub fn set_directory(&self, directory: &Path) -> Result<(), Gone> {
+        let directory = directory.to_owned();
+        self.ask(move |core| core.directory = directory)
+    }
+
     /// Uses a remote.
     ///
     /// # Errors

@@ -10,6 +10,7 @@
 //! Deliberately absent: TLS (`pssl:`, `ssl:` are refused by name) and names of hosts (addresses only).
 
 mod active;
+pub mod commands;
 mod connection;
 mod file;
 mod handle;

@@ -1,7 +1,7 @@
 //! Where clients are: the remotes of `ovsdb-server --remote`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// The port that IANA gave the protocol.
@@ -71,6 +71,16 @@ impl Remote {
     #[must_use]
     pub const fn listens(&self) -> bool {
         matches!(self, Self::ListenUnix(_) | Self::ListenTcp(_))
+    }
+
+    /// The same with the paths of sockets within a directory, if they are relative.
+    #[must_use]
+    pub fn within(&self, directory: &Path) -> Self {
+        match self {
+            Self::ListenUnix(path) => Self::ListenUnix(directory.join(path)),
+            Self::ConnectUnix(path) => Self::ConnectUnix(directory.join(path)),
+            other => other.clone(),
+        }
     }
 
     /// What it is if nothing else is said: only who is across a network is asked whether it is there.

@@ -11,6 +11,7 @@ use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread::JoinHandle;
@@ -92,6 +93,7 @@ impl OvsdbServer {
             ticked: 0,
             states_changed: true,
             read_only: false,
+            directory: PathBuf::new(),
         };
         let thread = std::thread::Builder::new().name("ovsdb".to_owned()).spawn(move || core.run())?;
         Ok(Self { handle: DatabaseHandle::new(sender, bell), thread: Some(thread) })
@@ -146,6 +148,8 @@ pub(super) struct Core {
     /// Whether remotes fare otherwise than when their states were written.
     pub(super) states_changed: bool,
     pub(super) read_only: bool,
+    /// Where sockets are that are named by relative paths.
+    pub(super) directory: PathBuf,
 }
 
 impl Core {

@@ -1,14 +1,15 @@
-//! `ovsdb-server`: a database server.
-//!
-//! Its databases are served by `control` where that is there: [`run`] is where the two meet.
+//! `ovsdb-server`: a database server. `control::ovsdb` serves; this is its command line and its control socket.
 
 use super::Begun;
 use super::arguments::Called;
 use super::daemon::complete;
+use super::paths;
+use netloom_control::ovsdb::{DatabaseHandle, OvsdbServer, commands as database};
 use netloom_control::unixctl::coverage::Coverage;
 use netloom_control::unixctl::standard::{self, Standard};
 use netloom_control::unixctl::{Commands, Unixctl};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -26,21 +27,35 @@ const LAST: Duration = Duration::from_secs(1);
 /// # Errors
 /// When it can't begin.
 pub fn run(called: &Called) -> Result<u8, String> {
-    if !called.no_databases {
-        return Err("databases are not served yet: only --no-db is".to_owned());
+    // Paths are meant from where the program was started: it may go elsewhere.
+    let mut files: Vec<PathBuf> = called.words.iter().map(|word| paths::absolute(word)).collect();
+    if files.is_empty() && !called.no_databases {
+        files.push(paths::databases().join("conf.db"));
     }
     let begun = Begun::begin(called)?;
     let mut unixctl = match &begun.control {
         Some(path) => Some(Unixctl::bind(path).map_err(|error| super::no_control(path, &error))?),
         None => None,
     };
-    let mut commands: Commands<()> = Commands::default();
+    let server = OvsdbServer::start().map_err(|error| error.to_string())?;
+    let mut handle = server.handle().clone();
+    handle.set_directory(&paths::run()).map_err(|error| error.to_string())?;
+    for file in &files {
+        handle.add_file(file).map_err(|error| error.to_string())?;
+    }
+    for remote in &called.remotes {
+        if let Err(error) = handle.add_remote(remote) {
+            // As Open vSwitch does: the others are served.
+            tracing::error!(target: "ovsdb_jsonrpc_server", "{error}");
+        }
+    }
+    let mut commands: Commands<DatabaseHandle> = Commands::default();
     let coverage = Arc::new(Mutex::new(Coverage::new(Instant::now())));
     let own = Standard { program: called.program.to_owned(), log: begun.log.clone(), coverage };
-    let nothing = |_: &mut ()| BTreeMap::new();
-    standard::add(&mut commands, own, nothing, nothing);
+    standard::add(&mut commands, own, |_| BTreeMap::new(), database::memory);
+    database::add_commands(&mut commands);
     let ends: Arc<AtomicBool> = begun.ended.clone();
-    commands.add("exit", "", 0, 0, move |(), _| {
+    commands.add("exit", "", 0, 0, move |_, _| {
         ends.store(true, Ordering::Release);
         Ok(String::new())
     });
@@ -53,7 +68,7 @@ pub fn run(called: &Called) -> Result<u8, String> {
         match &mut unixctl {
             Some(unixctl) => {
                 for call in unixctl.wait(LOOK) {
-                    commands.carry_out(&mut (), call);
+                    commands.carry_out(&mut handle, call);
                 }
             }
             None => std::thread::sleep(LOOK),
@@ -65,6 +80,7 @@ pub fn run(called: &Called) -> Result<u8, String> {
     if let Some(mut unixctl) = unixctl {
         unixctl.finish(LAST);
     }
+    server.stop();
     Ok(0)
 }
 
