@@ -5,6 +5,7 @@ use crate::inbox::{Closed, Command, Serving};
 use crate::links::Side;
 use crate::share::Share;
 use netloom_mem::PortNumber;
+use netloom_table::Field;
 use std::sync::mpsc::SendError;
 
 impl Worker {
@@ -41,7 +42,15 @@ impl Worker {
                 Command::Police(number, meter) => self.exit.share_meter(number, meter),
                 Command::Tunnels(tunnels, counters) => self.exit.set_tunnels(tunnels, counters),
                 Command::Track(tracker) => self.exit.track(tracker),
-                Command::Execute(execution) => self.execute(&execution, now),
+                Command::Execute(execution) => {
+                    self.execute(&execution, now);
+                    if !self.exit.copies.is_empty() {
+                        self.tell_brain(execution.key.get(Field::IN_PORT) as PortNumber, now);
+                    }
+                    if !self.exit.heard.is_empty() {
+                        self.tell_punted(now);
+                    }
+                }
                 Command::Link { port, cable, here: false, .. } => {
                     self.exit.link_elsewhere(port, !cable.is_nothing());
                 }

@@ -191,12 +191,13 @@ fn the_brain_hears_what_it_asked_for_and_sends_through_programs() {
     let mut key = Box::<Key>::default();
     key.set(Field::IN_PORT, 1);
     key.set(Field::PKT_MARK, 8);
-    let actions = vec![set(Field::ETH_DST, 7), Action::Output(2), Action::Recirculate(9)];
+    let actions = vec![set(Field::ETH_DST, 7), Action::Output(2), Action::Punt(punt), Action::Recirculate(9)];
     rig.program(1, 9, program(vec![Action::Output(2)]));
     rig.crew.execute(Execution { octets: udp(), program: program(actions), key }).unwrap();
     rig.turn();
     assert_eq!(marks(&rig.sent(2)), [7, 7]);
     assert_eq!(rig.keys.lock().unwrap().last().unwrap().get(Field::PKT_MARK), 8);
+    assert_eq!(rig.heard.lock().unwrap().pop().unwrap().octets[5], 7);
     rig.program(1, 0, program(vec![Action::Output(2), Action::Drop { reason: Reason::Rule, origin: 9 }]));
     assert_eq!((rig.pass(&udp()).len(), rig.lost(1, Reason::Rule)), (1, 1));
 }
