@@ -1,0 +1,137 @@
+//! Random tables and packets, given to Open vSwitch (its user space data path, without any privilege) and to these tables:
+//! the same packets must leave by the same ports.
+//!
+//! ```text
+//! generate -> lines of ovs-ofctl -> ovs-ofctl replace-flows -> ofproto/trace -> "Datapath actions" --.
+//!                                -> Pipeline -> translate -> program -------------------------------- = ?
+//! ```
+//!
+//! `NETLOOM_DIFFERENTIAL=1000` asks for so many tables; 40 by default. Without `ovs-vswitchd` it is skipped.
+
+mod generate;
+mod outcome;
+mod rig;
+
+use generate::Random;
+use netloom_mem::PortNumber;
+use netloom_proto::openflow::text::{Names, parse_flow, parse_packet};
+use netloom_proto::openflow::{OfPort, text};
+use netloom_table::{Field, Key, Mask};
+use netloom_vswitch::Decision;
+use netloom_vswitch::openflow::translate::{Request, Start, Translation, World, translate};
+use netloom_vswitch::openflow::{
+    BridgeNumber, Change, FlowMod, OfPortEntry, Pipeline, PipelineOptions, TlvMap, field,
+};
+
+/// Packets for each set of tables.
+const PACKETS: usize = 100;
+
+struct Alone(Pipeline);
+
+impl World for Alone {
+    fn pipeline(&mut self, bridge: BridgeNumber) -> Option<&mut Pipeline> {
+        (bridge == 1).then_some(&mut self.0)
+    }
+
+    fn normal(&mut self, _: BridgeNumber, _: &Key, _: bool, _: u64) -> Option<Decision> {
+        None
+    }
+}
+
+/// The key of a packet; the data path's ports have the numbers of OpenFlow.
+fn key(packet: &str) -> Key {
+    let matching = parse_packet(packet, &Names::default()).unwrap_or_else(|error| panic!("{packet}: {error:?}"));
+    let (mut key, _) = field::to_key(&matching, &TlvMap::default()).unwrap();
+    if key.get(Field::VLAN_TCI) & 0x1000 != 0 {
+        key.set(Field::VLAN_TPID, 0x8100);
+        key.set(Field::VLAN_TCI, key.get(Field::VLAN_TCI) & !0x1000);
+    }
+    key
+}
+
+fn ask(world: &mut Alone, key: &Key) -> Translation {
+    let request =
+        Request { bridge: 1, key, in_port: None, start: Start::Tables, effects: false, trace: false, now: 0 };
+    translate(world, &request)
+}
+
+/// The megaflow as Open vSwitch writes it.
+fn megaflow(key: &Key, mask: &Mask) -> String {
+    let (mut values, mut bits) = (Key::default(), Mask::default());
+    for (word, of) in mask.words().iter().enumerate() {
+        values.set_word(word, key.word(word) & of);
+        let of = if word == Field::VLAN_TPID.word() { of & !(0xffff_u64 << 48 | 0xffff_u64 << 16) } else { *of };
+        bits.add_word(word, of);
+    }
+    if mask.get(Field::VLAN_TPID) != 0 {
+        bits.add_bits(Field::VLAN_TCI, 0x1000);
+        let present = if key.get(Field::VLAN_TPID) != 0 { 0x1000 } else { 0 };
+        values.set(Field::VLAN_TCI, key.get(Field::VLAN_TCI) & bits.get(Field::VLAN_TCI) & 0xefff | present);
+    }
+    let mut matching = field::to_match(&values, &bits, &TlvMap::default());
+    matching.set_number(netloom_proto::openflow::FieldId::PACKET_TYPE, 0);
+    text::print_match(&matching, 0x8000, &Names::default())
+}
+
+#[test]
+fn the_same_packets_leave_by_the_same_ports() {
+    let Some(mut rig) = rig::Rig::new() else { return };
+    let wanted = std::env::var("NETLOOM_DIFFERENTIAL").ok().and_then(|text| text.parse().ok()).unwrap_or(40_usize);
+    let first = std::env::var("NETLOOM_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0_usize);
+    let (mut packets, mut outputs, mut changed, mut same_masks, mut shown) = (0_usize, 0, 0, 0, 0);
+    let mut differences = Vec::new();
+    for seed in first..first + wanted {
+        let mut random = Random::new(seed as u64);
+        let lines: Vec<String> = (0..random.below(60) + 4)
+            .map(|_| generate::flow(&mut random))
+            .filter(|line| parse_flow(line, None, &Names::default()).is_ok())
+            .collect();
+        let mut world = Alone(Pipeline::new(1, PipelineOptions::default(), 0));
+        for port in 1..=generate::PORTS {
+            world.0.set_port(OfPortEntry::new(OfPort(port), PortNumber::from(port), format!("p{port}")));
+        }
+        let flows: Vec<Change> = lines
+            .iter()
+            .map(|line| Change::Flow(FlowMod::from(&parse_flow(line, None, &Names::default()).unwrap())))
+            .collect();
+        let ours = world.0.apply(&flows, 0);
+        let theirs = rig.flows(&lines);
+        assert_eq!(ours.is_ok(), theirs.is_ok(), "seed {seed}: {ours:?} {theirs:?}\n{}", lines.join("\n"));
+        if ours.is_err() {
+            continue;
+        }
+        for _ in 0..PACKETS {
+            let packet = generate::packet(&mut random);
+            let trace = rig.trace(&packet);
+            let key = key(&packet);
+            let translation = ask(&mut world, &key);
+            let ours = outcome::of_program(&key, &translation.program);
+            let theirs = outcome::of_text(&key, &trace.actions, &rig.ports);
+            packets += 1;
+            outputs += ours.len();
+            changed += usize::from(ours.iter().any(|out| out.changed));
+            if ours != theirs {
+                differences.push(format!(
+                    "seed {seed}, packet {packet}\n  ovs: {}\n  here: {:?}\n  {ours:?}\n  {theirs:?}",
+                    trace.actions, translation.program
+                ));
+                if differences.len() == 1 {
+                    eprintln!("{}\n{}\n{}", lines.join("\n"), trace.whole, differences[0]);
+                }
+            }
+            let own = megaflow(&key, &translation.mask);
+            if own == trace.megaflow {
+                same_masks += 1;
+            } else if shown < 10 {
+                shown += 1;
+                println!("masks differ (seed {seed}, {packet}):\n  ovs:  {}\n  here: {own}", trace.megaflow);
+            }
+        }
+    }
+    println!(
+        "{wanted} sets of tables, {packets} packets, {outputs} left, {changed} were changed; {} differences; {same_masks} masks are the same",
+        differences.len()
+    );
+    assert!(differences.is_empty(), "{}", differences.iter().take(5).cloned().collect::<Vec<_>>().join("\n"));
+    assert!(outputs > packets / 4, "the tables drop too much to say anything");
+}
