@@ -19,13 +19,12 @@ const fn split(word: usize) -> [u64; STAGES] {
         1 | 3 | 24 => [0, ALL, 0, 0],
         2 => [0, at(Field::ETH_SRC), !at(Field::ETH_SRC), 0],
         25 => [0, at(Field::MPLS_THIRD), 0, !at(Field::MPLS_THIRD)],
-        4 | 8..=11 | 40 | 42..=45 => [0, 0, ALL, 0],
-        12 => [at(Field::ACTSET_OUTPUT), 0, !at(Field::ACTSET_OUTPUT), 0],
+        4 | 8..=12 | 40 | 42..=45 => [0, 0, ALL, 0],
         5 => {
             let network = at(Field::IP_TOS) | at(Field::IP_TTL);
             [0, 0, network, !network]
         }
-        41 => [at(Field::CONJ_ID), 0, 0, !at(Field::CONJ_ID)],
+        41 => [at(Field::TUN_OPTIONS), 0, 0, !at(Field::TUN_OPTIONS)],
         20..=23 | 26..=28 => [0, 0, 0, ALL],
         _ => [ALL, 0, 0, 0],
     }

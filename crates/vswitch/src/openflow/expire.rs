@@ -108,11 +108,13 @@ impl Pipeline {
         }
     }
 
-    /// Counts packets for a group and some of its buckets.
+    /// Counts packets for a bucket of a group, or for the group itself ([`super::group::ALL_BUCKETS`]).
     pub fn credit_group(&mut self, group: u32, bucket: u32, packets: u64, octets: u64) {
         if let Some(group) = self.groups.get_mut(&group) {
-            group.packets += packets;
-            group.octets += octets;
+            if bucket == super::group::ALL_BUCKETS {
+                group.packets += packets;
+                group.octets += octets;
+            }
             if let Some(bucket) = group.buckets.iter_mut().find(|known| known.id == bucket) {
                 bucket.packets += packets;
                 bucket.octets += octets;

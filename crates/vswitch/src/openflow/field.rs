@@ -14,8 +14,11 @@ use netloom_table::{Field, Key, Mask};
 const SPACE: u8 = 48;
 /// Octets of them.
 const SPACE_OCTETS: u16 = 128;
-/// The word that says which options there are.
-const OPTIONS: usize = 47;
+
+/// The bit that says that a mapped option is there. The key has 32 of them; of later options only the value is known.
+const fn presence(number: u8) -> u64 {
+    if number < 32 { 1 << number } else { 0 }
+}
 
 /// Which options of Geneve are `tun_metadata0` to 63, and where in the key's space for options each lies.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -369,7 +372,7 @@ pub fn write(key: &mut Key, field: FieldId, value: &Value, mask: &Value, map: &T
         key.set_word(word, key.word(word) & !mask | bits & mask);
     }
     if let Some(number) = field.as_tun_metadata().filter(|number| map.get(*number).is_some()) {
-        key.set_word(OPTIONS, key.word(OPTIONS) | 1 << number);
+        key.set(Field::TUN_OPTIONS, key.get(Field::TUN_OPTIONS) | presence(number));
     }
 }
 
@@ -378,7 +381,7 @@ pub fn delete(key: &mut Key, field: FieldId, map: &TlvMap) {
     if let Some(number) = field.as_tun_metadata() {
         let zero = Value::zero(octets(field, map));
         write(key, field, &zero, &Value::ones(octets(field, map)), map);
-        key.set_word(OPTIONS, key.word(OPTIONS) & !(1 << number));
+        key.set(Field::TUN_OPTIONS, key.get(Field::TUN_OPTIONS) & !presence(number));
     }
 }
 
@@ -389,7 +392,7 @@ pub fn look(mask: &mut Mask, field: FieldId, bits: &Value, map: &TlvMap) {
         mask.add_word(word, bits);
     }
     if let Some(number) = field.as_tun_metadata() {
-        mask.add_word(OPTIONS, 1 << number);
+        mask.add_bits(Field::TUN_OPTIONS, presence(number));
     }
 }
 
@@ -421,8 +424,8 @@ pub fn to_key(matching: &Match, map: &TlvMap) -> Result<(Key, Mask), FieldId> {
             mask.add_word(word, bits);
         }
         if let Some(number) = entry.field.as_tun_metadata() {
-            key.set_word(OPTIONS, key.word(OPTIONS) | 1 << number);
-            mask.add_word(OPTIONS, 1 << number);
+            key.set(Field::TUN_OPTIONS, key.get(Field::TUN_OPTIONS) | presence(number));
+            mask.add_bits(Field::TUN_OPTIONS, presence(number));
         }
     }
     Ok((key, mask))
@@ -435,8 +438,9 @@ pub fn to_match(key: &Key, mask: &Mask, map: &TlvMap) -> Match {
     // Ethernet is not added by itself to what says nothing about the packet type: that field comes early.
     for field in FieldId::all().filter(|field| is_home(*field)) {
         if let Some(number) = field.as_tun_metadata() {
-            if mask.words()[OPTIONS] >> number & 1 == 1 {
-                let bits = gather(mask.words(), field, map);
+            let bits = gather(mask.words(), field, map);
+            let is_there = mask.get(Field::TUN_OPTIONS) & presence(number) != 0 || !bits.is_zero();
+            if is_there && map.get(number).is_some() {
                 matching.set_masked(field, &gather(key.words(), field, map), &bits);
             }
             continue;
@@ -499,11 +503,8 @@ pub(crate) fn denormalise(mask: &Mask) -> Mask {
     for (word, bits) in mask.words().iter().enumerate() {
         let mut bits = *bits;
         // What the data path does not have: metadata and registers, the conjunction, the action set's port.
-        match word {
-            31..=39 => continue,
-            12 => bits &= !(Field::ACTSET_OUTPUT.ones() << Field::ACTSET_OUTPUT.shift()),
-            41 => bits &= !(Field::CONJ_ID.ones() << Field::CONJ_ID.shift()),
-            _ => {}
+        if matches!(word, 31..=39 | 47) {
+            continue;
         }
         if word == Field::VLAN_TCI.word() {
             for (tpid, tci) in [(Field::VLAN_TPID, Field::VLAN_TCI), (Field::INNER_TPID, Field::INNER_TCI)] {

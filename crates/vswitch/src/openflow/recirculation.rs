@@ -3,7 +3,7 @@
 //! What: a [`Frozen`] state is kept under a number that the packet carries (`recirc_id`); states that are equal share one.
 //!
 //! Invariants: a state is kept as long as [`FrozenStates::keep`] is called for it at least once in [`IDLE`]. There are at
-//! most [`MOST`]; beyond that the one that was not used for longest goes, and its packets are dropped.
+//! most [`MOST`]; beyond that any one goes, and its packets are dropped.
 
 use netloom_proto::openflow::{Action, OfPort, Value};
 use netloom_table::Key;
@@ -81,10 +81,9 @@ impl FrozenStates {
             return number;
         }
         if self.by_number.len() >= MOST
-            && let Some(oldest) =
-                self.by_number.iter().min_by_key(|(_, (_, used))| *used).map(|(number, _)| *number)
+            && let Some(any) = self.by_number.keys().next().copied()
         {
-            self.forget(oldest);
+            self.forget(any);
         }
         // Zero is no number, and none that is in use is given twice.
         loop {

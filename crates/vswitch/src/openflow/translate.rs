@@ -26,10 +26,12 @@ mod hash;
 mod headers;
 mod learn;
 mod output;
+mod print;
 mod set;
 mod trace;
 
 pub use credit::{Credit, credit};
+pub use print::{megaflow, print_program, print_trace};
 pub use trace::{FoundRule, Note, Trace};
 
 use super::recirculation::Frozen;
@@ -132,6 +134,8 @@ pub struct Translation {
     pub program: Program,
     /// What was looked at, in the data path's form.
     pub mask: Mask,
+    /// What was looked at, in normal form, with registers and metadata: for those who print it.
+    pub looked: Mask,
     /// What it rests on.
     pub rests: Vec<Tag>,
     /// What changed by it.
@@ -237,6 +241,7 @@ impl Context<'_> {
         Translation {
             program,
             mask: field::denormalise(&self.mask),
+            looked: self.mask,
             rests: self.rests,
             changed: self.changed,
             keep: self.keep,

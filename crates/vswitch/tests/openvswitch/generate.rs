@@ -1,19 +1,24 @@
 //! Flows and packets by chance, of so few values that they meet.
 
 /// Ports of the bridge.
-pub const PORTS: u16 = 6;
+pub(crate) const PORTS: u16 = 6;
 
 /// A generator of numbers (splitmix64).
-pub struct Random(u64);
+pub(crate) struct Random {
+    state: u64,
+    /// Flows have instructions, and go by OpenFlow 1.3; else they have actions only, and go by 1.0.
+    pub(crate) instructions: bool,
+}
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d)
+    pub(crate) fn new(seed: u64) -> Self {
+        let state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d;
+        Self { state, instructions: seed % 2 == 1 }
     }
 
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.state;
         word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         (word ^ word >> 31) % limit
@@ -51,7 +56,18 @@ enum Kind {
 }
 
 fn kind(random: &mut Random) -> Kind {
-    let kinds = [Kind::Any, Kind::Any, Kind::Ip, Kind::Tcp, Kind::Tcp, Kind::Udp, Kind::Icmp, Kind::Ip6, Kind::Tcp6, Kind::Arp];
+    let kinds = [
+        Kind::Any,
+        Kind::Any,
+        Kind::Ip,
+        Kind::Tcp,
+        Kind::Tcp,
+        Kind::Udp,
+        Kind::Icmp,
+        Kind::Ip6,
+        Kind::Tcp6,
+        Kind::Arp,
+    ];
     kinds[random.below(kinds.len() as u64) as usize]
 }
 
@@ -69,7 +85,7 @@ const fn word(kind: Kind) -> &'static str {
 }
 
 /// A flow as `ovs-ofctl` writes it. Not all are legal.
-pub fn flow(random: &mut Random) -> String {
+pub(crate) fn flow(random: &mut Random) -> String {
     let table = if random.chance(40) { 0 } else { random.below(TABLES) };
     let kind = kind(random);
     let mut terms = vec![format!("table={table}"), format!("priority={}", random.below(8) + 1)];
@@ -94,6 +110,8 @@ pub fn flow(random: &mut Random) -> String {
     }
     if random.chance(15) {
         terms.push(match random.below(4) {
+            0 if random.instructions => "vlan_tci=0".into(),
+            1 if random.instructions => "vlan_vid=0x1000/0x1000".into(),
             0 => "vlan_tci=0x0000/0x1fff".into(),
             1 => "vlan_tci=0x1000/0x1000".into(),
             2 => format!("dl_vlan={}", random.below(3) + 5),
@@ -125,7 +143,7 @@ fn layers(random: &mut Random, kind: Kind, terms: &mut Vec<String>) {
             if random.chance(10) {
                 terms.push(format!("nw_tos={}", random.below(3) * 4));
             }
-            if random.chance(6) {
+            if matches!(kind, Kind::Ip) && random.chance(10) {
                 terms.push(format!("ip_frag={}", random.one(&["no", "yes", "first", "later", "not_later"])));
             }
         }
@@ -149,7 +167,9 @@ fn layers(random: &mut Random, kind: Kind, terms: &mut Vec<String>) {
     }
     if matches!(kind, Kind::Tcp | Kind::Udp | Kind::Tcp6) {
         if random.chance(40) {
-            terms.push(format!("tp_dst={}", random.one(&["80", "53", "443", "8080", "0x50/0xfff0", "0x1bb"])));
+            let ports = ["80", "53", "443", "8080", "0x50/0xfff0", "0x1b0/0xfff0"];
+            let ports = if random.instructions { &ports[..4] } else { &ports[..] };
+            terms.push(format!("tp_dst={}", random.one(ports)));
         }
         if random.chance(20) {
             terms.push(format!("tp_src={}", random.one(&PORT)));
@@ -165,12 +185,13 @@ fn layers(random: &mut Random, kind: Kind, terms: &mut Vec<String>) {
 
 fn actions(random: &mut Random, kind: Kind, table: u64) -> String {
     let mut list: Vec<String> = (0..random.below(5) + 1).map(|_| action(random, kind, 0)).collect();
-    if table + 1 < TABLES && random.chance(20) {
+    if random.instructions && table + 1 < TABLES && random.chance(30) {
         if random.chance(30) {
             list.push("clear_actions".into());
         }
         if random.chance(60) {
-            list.push(format!("write_actions({},output:{})", set(random, kind), random.below(u64::from(PORTS)) + 1));
+            let set = set(random, kind);
+            list.push(format!("write_actions({set},output:{})", random.below(u64::from(PORTS)) + 1));
         }
         if random.chance(40) {
             list.push(format!("write_metadata:{}", random.below(3)));
@@ -201,7 +222,8 @@ fn action(random: &mut Random, kind: Kind, depth: u32) -> String {
             ])
             .into(),
         14 if depth < 2 => {
-            let inner: Vec<String> = (0..random.below(3) + 1).map(|_| action(random, kind, depth + 1)).collect();
+            let inner: Vec<String> =
+                (0..random.below(3) + 1).map(|_| action(random, kind, depth + 1)).collect();
             format!("clone({})", inner.join(","))
         }
         15 if random.chance(20) => "exit".into(),
@@ -211,13 +233,25 @@ fn action(random: &mut Random, kind: Kind, depth: u32) -> String {
 }
 
 fn set(random: &mut Random, kind: Kind) -> String {
+    let vlan = if random.instructions {
+        [format!("push_vlan:0x8100,set_field:{}->vlan_vid", 0x1005 + random.below(3)), "pop_vlan".into()]
+    } else {
+        [format!("mod_vlan_vid:{}", random.below(3) + 5), format!("mod_vlan_pcp:{}", random.below(3))]
+    };
+    let [one, other] = vlan;
+    let strip = if random.instructions { "pop_vlan" } else { "strip_vlan" };
     let general = [
         format!("mod_dl_src:{}", random.one(&MAC)),
         format!("mod_dl_dst:{}", random.one(&MAC)),
-        format!("mod_vlan_vid:{}", random.below(3) + 5),
-        format!("mod_vlan_pcp:{}", random.below(3)),
-        "strip_vlan".into(),
-        "set_field:00:00:00:00:00:aa/00:00:00:00:00:ff->eth_dst".into(),
+        one,
+        other,
+        strip.into(),
+        // In OpenFlow 1.0 ovs-ofctl sends `set_field` of an address without its mask.
+        if random.instructions {
+            "set_field:00:00:00:00:00:aa/00:00:00:00:00:ff->eth_dst".into()
+        } else {
+            "load:0xaa->NXM_OF_ETH_DST[0..7]".into()
+        },
         format!("set_field:{}->pkt_mark", random.below(3)),
     ];
     let of_kind: Vec<String> = match kind {
@@ -245,7 +279,8 @@ fn set(random: &mut Random, kind: Kind) -> String {
         ],
         Kind::Any => Vec::new(),
     };
-    let transport = [format!("mod_tp_src:{}", random.one(&PORT)), format!("mod_tp_dst:{}", random.one(&PORT))];
+    let transport =
+        [format!("mod_tp_src:{}", random.one(&PORT)), format!("mod_tp_dst:{}", random.one(&PORT))];
     let with_ports = matches!(kind, Kind::Tcp | Kind::Udp | Kind::Tcp6);
     let choices: Vec<&String> =
         general.iter().chain(&of_kind).chain(transport.iter().filter(|_| with_ports)).collect();
@@ -253,7 +288,7 @@ fn set(random: &mut Random, kind: Kind) -> String {
 }
 
 /// A packet as `ofproto/trace` takes it.
-pub fn packet(random: &mut Random) -> String {
+pub(crate) fn packet(random: &mut Random) -> String {
     let kind = kind(random);
     let mut terms = vec![format!("in_port={}", random.below(u64::from(PORTS)) + 1)];
     if kind != Kind::Any {
@@ -271,8 +306,15 @@ pub fn packet(random: &mut Random) -> String {
             terms.push(format!("nw_dst={}", random.one(&IP4)));
             terms.push(format!("nw_ttl={}", random.below(4)));
             terms.push(format!("nw_tos={}", random.below(3) * 4));
+            if kind == Kind::Ip {
+                // Open vSwitch writes no network layer whose protocol is 0.
+                terms.push("nw_proto=99".into());
+            }
         }
         Kind::Ip6 | Kind::Tcp6 => {
+            if kind == Kind::Ip6 {
+                terms.push("nw_proto=99".into());
+            }
             terms.push(format!("ipv6_src={}", random.one(&IP6)));
             terms.push(format!("ipv6_dst={}", random.one(&IP6)));
             terms.push(format!("nw_ttl={}", random.below(4) + 1));
@@ -286,8 +328,9 @@ pub fn packet(random: &mut Random) -> String {
         Kind::Any => terms.push("dl_type=0x1234".into()),
     }
     if matches!(kind, Kind::Tcp | Kind::Udp | Kind::Tcp6) {
-        terms.push(format!("tp_src={}", random.one(&PORT)));
-        terms.push(format!("tp_dst={}", random.one(&PORT)));
+        let name = if kind == Kind::Udp { "udp" } else { "tcp" };
+        terms.push(format!("{name}_src={}", random.one(&PORT)));
+        terms.push(format!("{name}_dst={}", random.one(&PORT)));
     }
     if kind == Kind::Icmp {
         terms.push(format!("icmp_type={}", random.below(2) * 8));

@@ -8,18 +8,18 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What `ofproto/trace` says.
-pub struct Trace {
-    pub megaflow: String,
-    pub actions: String,
-    pub whole: String,
+pub(crate) struct Trace {
+    pub(crate) megaflow: String,
+    pub(crate) actions: String,
+    pub(crate) whole: String,
 }
 
-pub struct Rig {
+pub(crate) struct Rig {
     directory: PathBuf,
     children: Vec<Child>,
     control: UnixStream,
     /// Numbers of OpenFlow by those of the data path.
-    pub ports: BTreeMap<u32, u16>,
+    pub(crate) ports: BTreeMap<u32, u16>,
 }
 
 impl Drop for Rig {
@@ -60,9 +60,12 @@ fn run(directory: &Path, program: &str, arguments: &[&str]) -> Result<String, St
 
 impl Rig {
     /// Nothing, with the reason printed, where Open vSwitch is not installed.
-    pub fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let schema = "/usr/share/openvswitch/vswitch.ovsschema";
-        let found = Command::new("ovs-vswitchd").arg("--version").output().is_ok_and(|output| output.status.success());
+        let found = Command::new("ovs-vswitchd")
+            .arg("--version")
+            .output()
+            .is_ok_and(|output| output.status.success());
         if !found || !Path::new(schema).exists() {
             println!("skipped: ovs-vswitchd is not installed");
             return None;
@@ -74,7 +77,8 @@ impl Rig {
         let mut children = Vec::new();
         let remote = format!("--remote=punix:{}", path("db.sock"));
         let unixctl = format!("--unixctl={}", path("db.ctl"));
-        let mut server = command(&directory, "ovsdb-server", &[&path("conf.db"), &remote, &unixctl, "-vconsole:off"]);
+        let mut server =
+            command(&directory, "ovsdb-server", &[&path("conf.db"), &remote, &unixctl, "-vconsole:off"]);
         children.push(server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         wait_for("db.sock", || directory.join("db.sock").exists());
         let database = format!("unix:{}", path("db.sock"));
@@ -86,11 +90,12 @@ impl Rig {
         wait_for("switch.ctl", || UnixStream::connect(directory.join("switch.ctl")).is_ok());
         let database = format!("--db={database}");
         let mut arguments: Vec<String> = [database.as_str(), "--", "init"].map(String::from).into();
-        for word in "-- add-br br0 -- set bridge br0 datapath_type=dummy fail-mode=secure".split(' ') {
+        for word in "-- add-br br0 -- set bridge br0 datapath_type=dummy fail-mode=secure protocols=[OpenFlow10,OpenFlow13]".split(' ') {
             arguments.push(word.into());
         }
         for port in 1..=super::generate::PORTS {
-            let text = format!("-- add-port br0 p{port} -- set Interface p{port} type=dummy ofport_request={port}");
+            let text =
+                format!("-- add-port br0 p{port} -- set Interface p{port} type=dummy ofport_request={port}");
             arguments.extend(text.split(' ').map(String::from));
         }
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -115,22 +120,26 @@ impl Rig {
     fn call(&mut self, method: &str, parameters: &[&str]) -> String {
         let request = serde_json::json!({ "id": 0, "method": method, "params": parameters });
         self.control.write_all(request.to_string().as_bytes()).unwrap();
-        let mut answers = serde_json::Deserializer::from_reader(&mut self.control).into_iter::<serde_json::Value>();
+        let mut answers =
+            serde_json::Deserializer::from_reader(&mut self.control).into_iter::<serde_json::Value>();
         let answer = answers.next().unwrap().unwrap();
-        assert!(answer["error"].is_null(), "{method} {parameters:?}: {answer}");
-        answer["result"].as_str().unwrap().to_owned()
+        match answer["error"].as_str() {
+            Some(error) => panic!("{method} {parameters:?}: {error}"),
+            None => answer["result"].as_str().unwrap().to_owned(),
+        }
     }
 
     /// Gives the bridge these flows and no other.
-    pub fn flows(&mut self, lines: &[String]) -> Result<(), String> {
+    pub(crate) fn flows(&mut self, lines: &[String], version: &str) -> Result<(), String> {
         let file = self.directory.join("flows");
         std::fs::write(&file, lines.join("\n") + "\n").unwrap();
         let bridge = format!("unix:{}", self.directory.join("br0.mgmt").to_string_lossy());
         run(&self.directory, "ovs-ofctl", &["del-flows", &bridge])?;
-        run(&self.directory, "ovs-ofctl", &["add-flows", &bridge, &file.to_string_lossy()]).map(drop)
+        run(&self.directory, "ovs-ofctl", &["-O", version, "add-flows", &bridge, &file.to_string_lossy()])
+            .map(drop)
     }
 
-    pub fn trace(&mut self, packet: &str) -> Trace {
+    pub(crate) fn trace(&mut self, packet: &str) -> Trace {
         let whole = self.call("ofproto/trace", &["br0", packet]);
         let line = |name: &str| {
             let found = whole.lines().find_map(|line| line.strip_prefix(name));

@@ -94,15 +94,15 @@ impl Context<'_> {
             Action::SetEthDst(mac) => self.set_if(true, Field::ETH_DST, mac_number(*mac)),
             Action::SetIpv4Src(address) => {
                 let is = self.flow.get(Field::ETH_TYPE) == 0x0800;
-                self.set_if(is, Field::IP4_SRC, u64::from(address.to_bits()));
+                self.set_network(is, Field::IP4_SRC, u64::from(address.to_bits()));
             }
             Action::SetIpv4Dst(address) => {
                 let is = self.flow.get(Field::ETH_TYPE) == 0x0800;
-                self.set_if(is, Field::IP4_DST, u64::from(address.to_bits()));
+                self.set_network(is, Field::IP4_DST, u64::from(address.to_bits()));
             }
             Action::SetIpTos(tos) => self.set_tos(0xfc, u64::from(*tos)),
             Action::SetIpEcn(ecn) => self.set_tos(3, u64::from(*ecn)),
-            Action::SetIpTtl(ttl) => self.set_if(is_ip(&self.flow), Field::IP_TTL, u64::from(*ttl)),
+            Action::SetIpTtl(ttl) => self.set_network(is_ip(&self.flow), Field::IP_TTL, u64::from(*ttl)),
             Action::SetTpSrc(port) => self.set_port(Field::TP_SRC, *port),
             Action::SetTpDst(port) => self.set_port(Field::TP_DST, *port),
             Action::DecTtl => return self.dec_ttl(&[0]),
@@ -195,8 +195,17 @@ impl Context<'_> {
         }
     }
 
+    /// Writes a field of the network layer, whose protocol is looked at too, as Open vSwitch does.
+    fn set_network(&mut self, is: bool, field: Field, value: u64) {
+        if is {
+            self.mask.add(Field::IP_PROTO);
+        }
+        self.set_if(is, field, value);
+    }
+
     fn set_tos(&mut self, bits: u64, value: u64) {
         if is_ip(&self.flow) {
+            self.mask.add(Field::IP_PROTO);
             self.mask.add_bits(Field::IP_TOS, bits);
             let tos = self.flow.get(Field::IP_TOS) & !bits | value & bits;
             self.flow.set(Field::IP_TOS, tos);
@@ -214,6 +223,7 @@ impl Context<'_> {
         if !is_ip(&self.flow) {
             return Next::On;
         }
+        self.mask.add(Field::IP_PROTO);
         let ttl = self.look(Field::IP_TTL);
         if ttl > 1 {
             self.flow.set(Field::IP_TTL, ttl - 1);

@@ -23,7 +23,7 @@ pub(super) struct Saved {
 }
 
 /// Words of connection tracking.
-const CONNECTION: [usize; 8] = [29, 30, 40, 41, 42, 43, 44, 45];
+const CONNECTION: [usize; 7] = [29, 30, 40, 42, 43, 44, 45];
 
 fn clear_connection(key: &mut Key) {
     for word in CONNECTION.into_iter().chain([Field::CT_STATE.word()]) {
@@ -31,7 +31,11 @@ fn clear_connection(key: &mut Key) {
             key.set_word(word, 0);
         }
     }
-    key.set(Field::CT_MARK, 0);
+    for field in [Field::CT_MARK, Field::CT_TP_SRC, Field::CT_TP_DST] {
+        if key.get(field) != 0 {
+            key.set(field, 0);
+        }
+    }
 }
 
 impl Context<'_> {

@@ -190,19 +190,25 @@ impl<'a> Context<'a> {
 
     /// Writes what actions changed into the program.
     pub(super) fn commit(&mut self) {
-        self.commit_vlans();
         // What is no part of the packet, or has actions of its own.
         let mut after = self.flow.clone();
-        for word in [0, 3].into_iter().chain(31..=39) {
+        for word in [0, 3, 47].into_iter().chain(31..=39) {
             after.set_word(word, self.base.word(word));
         }
-        after.set(Field::CONJ_ID, self.base.get(Field::CONJ_ID));
         after.set(Field::DP_HASH, self.base.get(Field::DP_HASH));
-        let rewrite = Rewrite::between(&self.base, &after);
+        let mut rewrite = Rewrite::default();
+        for field in Field::ALL {
+            let differs = self.base.get(*field) ^ after.get(*field);
+            if differs != 0 {
+                // What was looked at is known, so it may be written as well. Fields that can't be written can't differ.
+                let _ = rewrite.add(*field, after.get(*field), self.mask.get(*field) | differs);
+            }
+        }
         if !rewrite.is_empty() {
             self.out.push(Step::Set(Arc::new(rewrite)));
             self.base = after;
         }
+        self.commit_vlans();
     }
 
     fn commit_vlans(&mut self) {
@@ -212,6 +218,10 @@ impl<'a> Context<'a> {
         }
         let common = was.iter().rev().zip(is.iter().rev()).take_while(|(was, is)| was == is).count();
         let (pops, mut pushes) = (was.len() - common, is.len() - common);
+        // Tags that are changed were known whole.
+        if pops > 0 && self.mask.get(Field::VLAN_TCI) != 0 {
+            self.mask.add(Field::VLAN_TCI);
+        }
         let mut left = pops;
         // A tag that only changes is written where it is.
         let replaced = pops > 0 && pushes > 0 && was[pops - 1].0 == is[pushes - 1].0;

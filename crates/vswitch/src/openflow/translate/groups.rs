@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::trace::Note;
 use crate::openflow::flow::ANY_GROUP;
-use crate::openflow::group::{Bucket, Group, GroupKind, SelectionMethod};
+use crate::openflow::group::{ALL_BUCKETS, Bucket, Group, GroupKind, SelectionMethod};
 use crate::openflow::{field, group_tag};
 use netloom_nf::{HashBy, Hashing};
 use netloom_proto::openflow::{OfPort, Value};
@@ -24,6 +24,7 @@ impl Context<'_> {
             return;
         };
         let before = std::mem::replace(&mut self.in_group, true);
+        let states = self.credit.groups.len();
         match group.kind {
             GroupKind::All | GroupKind::Indirect => {
                 let last = self.last;
@@ -37,6 +38,9 @@ impl Context<'_> {
                 None => self.detail(|| "no live bucket".into()),
             },
             GroupKind::Select => self.select(&group),
+        }
+        if self.credit.groups.len() > states {
+            self.credit.groups.push((self.bridge, number, ALL_BUCKETS));
         }
         self.in_group = before;
     }

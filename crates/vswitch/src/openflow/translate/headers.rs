@@ -23,8 +23,7 @@ fn clear_network(key: &mut Key, mpls: bool) {
     for word in NETWORK {
         let labels = matches!(word, 24 | 25);
         if key.word(word) != 0 && (mpls || !labels) {
-            let actset = if word == 12 { key.get(Field::ACTSET_OUTPUT) } else { 0 };
-            key.set_word(word, actset);
+            key.set_word(word, 0);
         }
     }
     key.set(Field::IP_PROTO, 0);

@@ -112,7 +112,8 @@ impl Context<'_> {
         for word in 31..=39 {
             self.flow.set_word(word, 0);
         }
-        for word in (13..=19).chain(47..64) {
+        self.flow.set(Field::TUN_OPTIONS, 0);
+        for word in (13..=19).chain(48..64) {
             if self.flow.word(word) != 0 {
                 self.flow.set_word(word, 0);
             }
