@@ -17,7 +17,7 @@ fn requests(count: u32) -> Vec<Change> {
                 number % 4,
                 number % 7
             );
-            parse_flow(&text, None, &Names::default()).ok().map(|flow| Change::Flow(FlowMod::from(&flow)))
+            parse_flow(&text, None, &Names::default()).ok().map(|flow| Change::Flow(FlowMod::from(&flow.0)))
         })
         .collect()
 }

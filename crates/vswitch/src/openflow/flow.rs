@@ -129,7 +129,7 @@ impl From<&message::FlowMod> for FlowMod {
         let flags = [
             (told.flags.contains(message::FlowFlags::SEND_REMOVED), Flags::SEND_FLOW_REM),
             (told.flags.contains(message::FlowFlags::CHECK_OVERLAP), Flags::CHECK_OVERLAP),
-            (told.flags.contains(message::FlowFlags::RESET_COUNTS) || add, Flags::RESET_COUNTS),
+            (told.flags.contains(message::FlowFlags::RESET_COUNTS), Flags::RESET_COUNTS),
             (told.flags.contains(message::FlowFlags::NO_PACKET_COUNTS), Flags::NO_PACKET_COUNTS),
             (told.flags.contains(message::FlowFlags::NO_BYTE_COUNTS), Flags::NO_OCTET_COUNTS),
         ];
@@ -145,7 +145,8 @@ impl From<&message::FlowMod> for FlowMod {
             } else {
                 told.cookie.filter(|_| told.modifies_cookie)
             },
-            may_add: true,
+            // Versions from 1.1 on give changes no cookie, and add nothing.
+            may_add: told.cookie.is_some(),
             cookie_filter: told.cookie_filter.unwrap_or((0, 0)),
             idle_timeout: told.idle_timeout,
             hard_timeout: told.hard_timeout,

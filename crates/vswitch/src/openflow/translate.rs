@@ -238,9 +238,14 @@ impl Context<'_> {
         self.rests.push(bridge_tag(self.bridge));
         self.rests.sort_unstable();
         self.rests.dedup();
+        let mut mask = field::denormalise(&self.mask);
+        if self.tags_matter {
+            mask.add(Field::VLAN_TPID);
+            mask.add(Field::INNER_TPID);
+        }
         Translation {
             program,
-            mask: field::denormalise(&self.mask),
+            mask,
             looked: self.mask,
             rests: self.rests,
             changed: self.changed,

@@ -234,12 +234,14 @@ fn action(random: &mut Random, kind: Kind, depth: u32) -> String {
 
 fn set(random: &mut Random, kind: Kind) -> String {
     let vlan = if random.instructions {
-        [format!("push_vlan:0x8100,set_field:{}->vlan_vid", 0x1005 + random.below(3)), "pop_vlan".into()]
+        let tag = format!("push_vlan:0x8100,set_field:{}->vlan_vid", 0x1005 + random.below(3));
+        [tag, "push_vlan:0x8100,pop_vlan".into()]
     } else {
         [format!("mod_vlan_vid:{}", random.below(3) + 5), format!("mod_vlan_pcp:{}", random.below(3))]
     };
     let [one, other] = vlan;
-    let strip = if random.instructions { "pop_vlan" } else { "strip_vlan" };
+    // OpenFlow 1.3 takes a tag only where there is one.
+    let strip = if random.instructions { "push_vlan:0x88a8,pop_vlan" } else { "strip_vlan" };
     let general = [
         format!("mod_dl_src:{}", random.one(&MAC)),
         format!("mod_dl_dst:{}", random.one(&MAC)),

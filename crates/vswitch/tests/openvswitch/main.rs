@@ -80,7 +80,7 @@ fn the_same_packets_leave_by_the_same_ports() {
         }
         let flows: Vec<Change> = lines
             .iter()
-            .map(|line| Change::Flow(FlowMod::from(&parse_flow(line, None, &Names::default()).unwrap())))
+            .map(|line| Change::Flow(FlowMod::from(&parse_flow(line, None, &Names::default()).unwrap().0)))
             .collect();
         let ours = world.0.apply(&flows, 0);
         let theirs = rig.flows(&lines, if random.instructions { "OpenFlow13" } else { "OpenFlow10" });

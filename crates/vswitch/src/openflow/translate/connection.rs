@@ -76,17 +76,22 @@ impl Context<'_> {
             let last = self.last;
             self.run(actions, last);
             self.last = last;
+            let exits = self.exit && with_set;
             self.end_copy(with_set);
             self.restore(&saved);
+            // An `exit` within `clone` ends everything, as in Open vSwitch; one within a bucket does not.
+            self.exit |= exits;
             return;
         }
         self.commit();
         let saved = self.save();
         let before = std::mem::take(&mut self.out);
         self.run(actions, true);
+        let exits = self.exit && with_set;
         self.end_copy(with_set);
         let steps = std::mem::replace(&mut self.out, before);
         self.restore_all(&saved);
+        self.exit |= exits;
         if !steps.iter().any(|step| step.changes() || matches!(step, Step::Disconnect)) {
             // What does not change the packet needs no copy.
             self.out.extend(steps);

@@ -48,6 +48,8 @@ pub(super) struct Context<'a> {
     /// Nothing comes after the action that is carried out.
     pub(super) last: bool,
     pub(super) exit: bool,
+    /// Which tags the packet has matters, whatever is in them.
+    pub(super) tags_matter: bool,
     pub(super) freezing: bool,
     /// What asked for it is to be done again.
     pub(super) repeats: bool,
@@ -116,6 +118,7 @@ impl<'a> Context<'a> {
             resubmits: 0,
             last: true,
             exit: false,
+            tags_matter: false,
             freezing: false,
             repeats: false,
             hashing: None,

@@ -92,7 +92,7 @@ impl Context<'_> {
 
     /// Makes the tag's EtherType agree with the bit that says that there is one.
     fn settle_tag(&mut self, present: bool) {
-        self.mask.add_bits(Field::VLAN_TCI, PRESENT);
+        self.tags_matter = true;
         let tci = self.flow.get(Field::VLAN_TCI);
         if present || tci & PRESENT != 0 {
             self.flow.set(Field::VLAN_TCI, tci | PRESENT);
@@ -155,6 +155,7 @@ impl Context<'_> {
     /// Writes bits of the outer tag, or makes one.
     pub(super) fn set_tag(&mut self, bits: u64, value: u64, push: bool) {
         self.mask.add_bits(Field::VLAN_TCI, bits);
+        self.tags_matter = true;
         let tci = self.flow.get(Field::VLAN_TCI);
         if tci & PRESENT == 0 && !push {
             return;
@@ -166,7 +167,7 @@ impl Context<'_> {
     }
 
     pub(super) fn pop_tag(&mut self) {
-        self.mask.add_bits(Field::VLAN_TCI, PRESENT);
+        self.tags_matter = true;
         if self.flow.get(Field::VLAN_TPID) == 0 {
             return;
         }
@@ -180,10 +181,7 @@ impl Context<'_> {
     }
 
     pub(super) fn push_tag(&mut self, tpid: u16) {
-        self.mask.add_bits(Field::VLAN_TCI, PRESENT);
-        if self.flow.get(Field::VLAN_TPID) != 0 {
-            self.mask.add(Field::VLAN_TCI);
-        }
+        self.tags_matter = true;
         let word = self.flow.word(Field::VLAN_TPID.word());
         let full = self.flow.get(Field::INNER_TPID) != 0;
         if full {

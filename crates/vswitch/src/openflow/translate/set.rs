@@ -71,11 +71,10 @@ fn sets(action: &Action) -> bool {
 impl Context<'_> {
     /// Carries the action set out, and empties it.
     pub(super) fn run_action_set(&mut self) {
-        if self.problem.is_some() || self.action_set.is_empty() {
+        // An `exit` keeps the set from being carried out, as in Open vSwitch.
+        if self.problem.is_some() || self.exit || self.action_set.is_empty() {
             return;
         }
-        // An `exit` in a rule does not keep the set from being carried out.
-        self.exit = false;
         let actions = order(&std::mem::take(&mut self.action_set));
         let before = std::mem::replace(&mut self.in_action_set, true);
         self.run(&actions, true);
