@@ -231,6 +231,11 @@ fn regressions_of_fuzzing_hold() {
     laws::matching(&octets("0001 0015 8000 0a02 86dd 8000 1401 06 8000 1c02 01bb 000000"));
     // A mask of no octets is none of ones.
     laws::actions(&octets("ffff 0010 0000 2320 0021 0001 5700 0000"));
+    // What is learned has bits, or it is read as the end of the list.
+    laws::actions(&octets(
+        "ffff0048000023200010000a001400050000000000000009000003000003000c040000000802000000000802 \
+         000000300000040600000000020600001010000000020001000000000000000800010000",
+    ));
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn is_either(error: OfError, name: &str) -> bool {
     either.contains(&error.name()) && either.contains(&name)
 }
 
-const LEARN_WITH_LIMIT: [u8; 6] = [0, 0, 0x23, 0x20, 0, 45];
+const LEARN: [[u8; 6]; 2] = [[0, 0, 0x23, 0x20, 0, 16], [0, 0, 0x23, 0x20, 0, 45]];
 
 /// Where Netloom does other than OVS on purpose.
 fn is_apart(octets: &[u8]) -> bool {
@@ -132,9 +132,10 @@ fn agree(
                 let start = block.find('\n').unwrap_or(block.len());
                 block[start..] == difference(octets, &written)
             }
-            // The bit that tells whether a flow was learned may lie beyond its field in OVS.
+            // The bit that tells whether a flow was learned may lie beyond its field in OVS, and what is
+            // learned may have no bits.
             (Err(OfError::OFPBAC_BAD_SET_LEN), None) => {
-                octets.windows(6).any(|window| window == LEARN_WITH_LIMIT)
+                octets.windows(6).any(|window| LEARN.iter().any(|learn| window == learn))
             }
             _ => false,
         };

@@ -110,6 +110,10 @@ fn spec(header: u16, body: &mut Reader<'_>) -> Result<LearnSpec, OfError> {
         TARGET_OUTPUT => LearnTarget::Output,
         _ => LearnTarget::Match(subfield(body)?),
     };
+    // Without bits it could be the end as well.
+    if bits == 0 {
+        return Err(OfError::OFPBAC_BAD_SET_LEN);
+    }
     Ok(LearnSpec { bits, source, target })
 }
 
