@@ -1,3 +1,5 @@
+//! There and back, and what others may change.
+
 use super::*;
 use proptest::prelude::*;
 
