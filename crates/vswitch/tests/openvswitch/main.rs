@@ -8,6 +8,8 @@
 //!
 //! `NETLOOM_DIFFERENTIAL=1000` asks for so many tables; 40 by default. Without `ovs-vswitchd` it is skipped.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test code, though not in a test function")]
+
 mod generate;
 mod outcome;
 mod rig;

@@ -67,7 +67,7 @@ impl Rig {
             .output()
             .is_ok_and(|output| output.status.success());
         if !found || !Path::new(schema).exists() {
-            println!("skipped: ovs-vswitchd is not installed");
+            eprintln!("skipped: ovs-vswitchd is not installed");
             return None;
         }
         let directory = std::env::temp_dir().join(format!("netloom-ovs-{}", std::process::id()));
