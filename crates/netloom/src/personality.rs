@@ -112,11 +112,14 @@ impl Begun {
             None => None,
         };
         let module = if called.program == "ovsdb-server" { "ovsdb_server" } else { "vswitchd" };
-        log.write(
-            module,
-            netloom_control::unixctl::vlog::Level::Information,
-            &netloom_control::unixctl::standard::version(called.program),
-        );
+        // With `--run` it is more like a tool, whose output is compared.
+        if called.run.is_none() {
+            log.write(
+                module,
+                netloom_control::unixctl::vlog::Level::Information,
+                &netloom_control::unixctl::standard::version(called.program),
+            );
+        }
         let ended = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT, signal_hook::consts::SIGHUP]
         {

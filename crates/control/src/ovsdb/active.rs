@@ -74,6 +74,13 @@ impl Core {
                 let token = self.next_token;
                 self.next_token += 1;
                 epoll::add(&self.poller, &listener, epoll::EventData::new_u64(token), epoll::EventFlags::IN)?;
+                if let (Remote::ListenTcp(address), Some(port)) = (remote, listener.port())
+                    && address.port() == 0
+                {
+                    // Test suites read the port from here.
+                    let place = name.trim_start_matches("ptcp:");
+                    tracing::info!(target: "socket_util", "{place}: listening on port {port}");
+                }
                 Some((token, listener))
             }
         };
