@@ -21,7 +21,7 @@ mod vswitchd;
 
 use arguments::Called;
 use daemon::PidFile;
-use netloom_control::unixctl::vlog::Log;
+use netloom_control::unixctl::vlog::{Level, Log};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -111,15 +111,6 @@ impl Begun {
             Some(path) => Some(PidFile::make(path, called.overwrite_pid_file)?),
             None => None,
         };
-        let module = if called.program == "ovsdb-server" { "ovsdb_server" } else { "vswitchd" };
-        // With `--run` it is more like a tool, whose output is compared.
-        if called.run.is_none() {
-            log.write(
-                module,
-                netloom_control::unixctl::vlog::Level::Information,
-                &netloom_control::unixctl::standard::version(called.program),
-            );
-        }
         let ended = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT, signal_hook::consts::SIGHUP]
         {
@@ -132,6 +123,17 @@ impl Begun {
         };
         let control = control.map(|path| std::path::absolute(&path).unwrap_or(path));
         Ok(Self { log, control, ended, _pid_file: pid_file })
+    }
+}
+
+impl Begun {
+    /// Says in the log which program this is.
+    fn say_version(&self, called: &Called, module: &'static str) {
+        // With `--run` it is more like a tool, whose output is compared.
+        if called.run.is_none() {
+            let version = netloom_control::unixctl::standard::version(called.program);
+            self.log.write(module, Level::Information, &version);
+        }
     }
 }
 

@@ -63,6 +63,7 @@ pub fn run(called: &Called) -> Result<u8, String> {
     if called.detach {
         begun.log.leave_console();
     }
+    begun.say_version(called, "ovsdb_server");
     let mut child = called.run.as_deref().map(command).transpose()?;
     while !begun.ended.load(Ordering::Acquire) {
         match &mut unixctl {

@@ -38,6 +38,7 @@ pub fn run(called: &Called) -> Result<u8, String> {
         _ => return Err("at most one non-option argument accepted; use --help for usage".to_owned()),
     };
     let begun = Begun::begin(called)?;
+    begun.say_version(called, "vswitchd");
     let directory = Directory::make()?;
     let failed = |error: &dyn std::fmt::Display| error.to_string();
     let mut server = Server::bind(&SwitchSocket::within(&directory.0)).map_err(|error| failed(&error))?;
