@@ -5,7 +5,7 @@
 //!                       every field that is looked at goes into the mask
 //! ```
 //!
-//! What: a [`Context`] walks the tables with two keys: `flow` is the packet as the actions made it, `base` as the program
+//! What: a `Context` walks the tables with two keys: `flow` is the packet as the actions made it, `base` as the program
 //! so far has made it. What differs is written before the packet leaves (`commit`). An action that needs what only the
 //! data path knows (connection tracking, a hash, headers under MPLS) ends the program with a recirculation; what is left
 //! is kept as [`super::Frozen`] and goes on when the packet comes back.
