@@ -335,6 +335,7 @@ impl Machine {
             Ok(Reply::Done) => self.await_end(),
             Ok(_) => {}
             Err(_) => {
+                crate::unixctl::remove_stale(&self.directory, "ovs-vswitchd");
                 // Only what is empty goes.
                 let _ = std::fs::remove_file(self.socket().path());
                 let _ = std::fs::remove_dir(&self.directory);

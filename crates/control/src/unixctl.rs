@@ -27,4 +27,4 @@ pub mod vlog;
 
 pub use commands::{Answer, Call, Commands};
 pub use framing::Framer;
-pub use server::{Unixctl, ask};
+pub use server::{Unixctl, ask, remove_stale};

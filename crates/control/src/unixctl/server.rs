@@ -274,6 +274,18 @@ impl Drop for Unixctl {
     }
 }
 
+/// Removes control sockets of daemons that were killed: `NAME.PID.ctl` on which nobody listens.
+pub fn remove_stale(directory: &Path, name: &str) {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    for path in entries.map(|entry| entry.path()) {
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        let pid = file.strip_prefix(name).and_then(|rest| rest.strip_prefix('.')?.strip_suffix(".ctl"));
+        if pid.is_some_and(|pid| pid.parse::<u32>().is_ok()) && UnixStream::connect(&path).is_err() {
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+}
+
 /// Whether the other side has closed its end.
 fn is_gone(stream: &UnixStream) -> bool {
     let mut one = [PollFd::new(stream, PollFlags::empty())];

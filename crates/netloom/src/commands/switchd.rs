@@ -7,6 +7,7 @@ use netloom_control::realm::{Realm, RealmKind};
 use netloom_control::switch::{
     ControlSocket, Ended, Server, Start, StartSuccessor, Successor, Switch, SwitchSocket, TakeOver,
 };
+use netloom_control::unixctl::remove_stale;
 use netloom_datapath::{Pace, WORKERS};
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::PidfdFlags;
@@ -69,6 +70,7 @@ pub fn run(named: Option<&Path>, arguments: &SwitchdArgs) -> Result<u8, Failure>
         (Switch::start(&start, Box::new(drivers), complain).map_err(Failure::new)?, server)
     };
     // Where `ovs-appctl` looks for it: `ovs-appctl -t DIR/ovs-vswitchd.PID.ctl`.
+    remove_stale(&directory, "ovs-vswitchd");
     let control = directory.join(format!("ovs-vswitchd.{}.ctl", std::process::id()));
     match ControlSocket::bind(&control, "ovs-vswitchd", crate::log::current()) {
         Ok(control) => server.control(control),
@@ -80,6 +82,7 @@ pub fn run(named: Option<&Path>, arguments: &SwitchdArgs) -> Result<u8, Failure>
         return Ok(0);
     }
     if arguments.on_demand {
+        remove_stale(&directory, "ovs-vswitchd");
         // Not empty when it was ended from outside: then somebody starts the next one.
         let _ = std::fs::remove_dir(&directory);
     }
