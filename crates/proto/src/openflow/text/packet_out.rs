@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn packets_are_read_with_what_is_known_beside_them() {
-        let packet = read("in_port=local,reg0=5,packet=505400000007.505400000005 0800,actions=3").unwrap();
+        let packet = read("in_port=local,reg0=5,packet=505400000007.505400000005.0800,actions=3").unwrap();
         assert_eq!(packet.packet.len(), 14);
         assert_eq!(packet.metadata.exact(FieldId::IN_PORT), Some(OfPort::LOCAL.0.into()));
         assert_eq!(packet.metadata.exact(FieldId::REG0), Some(5));
