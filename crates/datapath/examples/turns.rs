@@ -46,7 +46,7 @@ impl Brain for Simple {
         mask.add(Field::ETH_DST);
         mask.add(Field::ETH_SRC);
         let program = Program::new(vec![Action::Output(2)], Reason::NoPorts);
-        Answer { program, mask, rests: vec![7], changed: Vec::new(), token: 0, keep: true }
+        Answer { program, mask, rests: vec![7], changed: Vec::new(), token: 0, counted: false, keep: true }
     }
 }
 

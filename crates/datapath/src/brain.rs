@@ -37,17 +37,48 @@ pub struct Answer {
     pub changed: Vec<Tag>,
     /// A number that [`Brain::used`] gets back while the flow carries packets; zero for none.
     pub token: u64,
+    /// Each packet is reported with the token, and the flow's end as well. Without, packets are reported in a sum for each
+    /// port, which costs nothing for each flow.
+    pub counted: bool,
     /// Whether later packets may follow without asking.
     pub keep: bool,
 }
 
-/// A flow that carried packets since it was asked last.
+/// What packets did since it was told last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Used {
-    /// As in the answer.
-    pub token: u64,
-    /// The port through which the packets came.
-    pub port: PortNumber,
+pub enum Used {
+    /// A flow that is not counted by itself carried some.
+    Lately {
+        /// As in the answer.
+        token: u64,
+        /// The port through which they came.
+        port: PortNumber,
+    },
+    /// All flows of a port that are not counted by themselves carried so many, or packets without a flow did that would
+    /// have had one.
+    Port {
+        /// The port through which they came.
+        port: PortNumber,
+        /// Packets.
+        packets: u64,
+        /// Their octets.
+        octets: u64,
+        /// When the last one came, or a little later.
+        last: u64,
+    },
+    /// A flow that is [counted](Answer::counted) carried so many, which may be none.
+    Flow {
+        /// As in the answer.
+        token: u64,
+        /// Packets.
+        packets: u64,
+        /// Their octets.
+        octets: u64,
+        /// When the last one came.
+        last: u64,
+        /// It is gone: nobody comes with this token any more.
+        ended: bool,
+    },
 }
 
 /// A packet that a program gave to the brain ([`netloom_nf::Action::Punt`]), as it was when the program came to that
@@ -94,7 +125,8 @@ pub trait Brain: Send {
     /// Decides about a packet. Must not block for longer than a translation takes.
     fn translate(&mut self, question: &Question<'_>) -> Answer;
 
-    /// Flows that carried packets lately, at least once a second, so that what they rest on is not forgotten.
+    /// What flows carried lately, at least twice a second, so that what they rest on is not forgotten and all packets are
+    /// counted. Of each packet it is told once.
     fn used(&mut self, used: &[Used], now: u64) {
         let _ = (used, now);
     }

@@ -15,8 +15,11 @@
 //!
 //! Costs: a move leaves one queue unserved for two turns of the slowest worker.
 
+mod handle;
 mod moves;
 mod settings;
+
+pub use handle::CrewHandle;
 
 use crate::changes::Changes;
 use crate::counters::{PortCounters, PortTotals, QueueLoad, WorkerCounters};
@@ -130,8 +133,7 @@ struct Carried {
 
 /// The workers.
 pub struct Crew {
-    handles: Vec<Handle>,
-    changes: Arc<Changes>,
+    shared: CrewHandle,
     ports: BTreeMap<PortNumber, Carried>,
     /// Simulated links of ports, also of those that are not there (yet), with the seeds of their chances.
     links: BTreeMap<PortNumber, (Cable, u64)>,
@@ -145,7 +147,7 @@ pub struct Crew {
 
 impl std::fmt::Debug for Crew {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} workers with {} ports", self.handles.len(), self.ports.len())
+        write!(f, "{} workers with {} ports", self.shared.size(), self.ports.len())
     }
 }
 
@@ -188,8 +190,7 @@ pub fn crew(count: usize) -> std::io::Result<(Crew, Vec<Side>)> {
     }
     let brought = vec![0; count];
     let crew = Crew {
-        handles,
-        changes,
+        shared: CrewHandle::new(handles, changes),
         ports: BTreeMap::new(),
         links: BTreeMap::new(),
         tunnel_counters: BTreeMap::new(),
@@ -209,18 +210,23 @@ impl Crew {
     /// How many workers there are.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.handles.len()
+        self.shared.size()
     }
 
     /// What a worker counts.
     #[must_use]
     pub fn worker(&self, number: usize) -> Option<&WorkerCounters> {
-        Some(&self.handles.get(number)?.counters)
+        Some(&self.shared.worker(number)?.counters)
     }
 
     fn tell(&self, worker: usize, command: Command) -> Result<(), Stuck> {
-        let told = self.handles.get(worker).is_some_and(|handle| handle.tell(command));
-        if told { Ok(()) } else { Err(Stuck(worker)) }
+        self.shared.tell(worker, command)
+    }
+
+    /// What threads may do with the workers that do not have the crew.
+    #[must_use]
+    pub fn handle(&self) -> CrewHandle {
+        self.shared.clone()
     }
 
     fn wait<T>(&mut self, worker: usize, from: &Receiver<T>) -> Result<T, Stuck> {
@@ -237,7 +243,7 @@ impl Crew {
 
     /// How many queues each worker serves, those of one port counted apart.
     fn burden(&self, own: &[usize]) -> Vec<(usize, usize, usize)> {
-        (0..self.handles.len())
+        (0..self.shared.size())
             .map(|worker| {
                 let all = self.ports.values().flat_map(|port| &port.queues);
                 let theirs = all.filter(|queue| queue.worker == worker).count();
@@ -259,7 +265,7 @@ impl Crew {
         for index in 0..receive.len() {
             // As it was, if there was another crew.
             if let Some((worker, ..)) = loads.get(index).filter(|_| !gathered) {
-                places.push(worker % self.handles.len());
+                places.push(worker % self.shared.size());
                 continue;
             }
             let lightest = self.burden(&places).into_iter().min().map_or(0, |(.., worker)| worker);
@@ -268,7 +274,7 @@ impl Crew {
         let home = places.first().copied();
         let home =
             home.or_else(|| self.burden(&[]).into_iter().min().map(|(.., worker)| worker)).unwrap_or(0);
-        let size = self.handles.len();
+        let size = self.shared.size();
         if let Some((cable, seed)) = self.links.get(&number) {
             self.tell_link(number, home, cable, *seed)?;
         }
@@ -299,6 +305,7 @@ impl Crew {
             self.tell(worker, Command::Serve(Serving { port: number, index, queue, load: load.clone() }))?;
             queues.push(Placed { worker, load, seen: nanoseconds });
         }
+        self.shared.place(number, Some(home));
         self.ports.insert(number, Carried { counters, queues, home, together });
         Ok(())
     }
@@ -310,7 +317,7 @@ impl Crew {
     pub fn remove(&mut self, number: PortNumber) -> Result<(PortQueues, PortTotals), Stuck> {
         let mut port = PortQueues::new(number, Vec::new(), Vec::new());
         let mut answers = Vec::new();
-        for worker in 0..self.handles.len() {
+        for worker in 0..self.shared.size() {
             let (to, from) = channel();
             self.tell(worker, Command::Close(number, to))?;
             answers.push(from);
@@ -324,6 +331,7 @@ impl Crew {
         served.sort_by_key(|serving| serving.index);
         port.receive.extend(served.into_iter().map(|serving| serving.queue));
         let totals = self.totals(number).unwrap_or_default();
+        self.shared.place(number, None);
         if let Some(carried) = self.ports.remove(&number) {
             port.together = carried.together;
         }
@@ -364,7 +372,7 @@ impl Crew {
     /// When a worker does not answer.
     pub fn flows(&mut self) -> Result<Vec<Vec<FlowReport>>, Stuck> {
         let mut answers = Vec::new();
-        for worker in 0..self.handles.len() {
+        for worker in 0..self.shared.size() {
             let (to, from) = channel();
             self.tell(worker, Command::Report(to))?;
             answers.push(from);
@@ -372,12 +380,26 @@ impl Crew {
         answers.iter().enumerate().map(|(worker, from)| self.wait(worker, from)).collect()
     }
 
+    /// Has each worker tell its brain what flows carried. Whoever asks must have nothing that the brain waits for.
+    ///
+    /// # Errors
+    /// When a worker does not answer.
+    pub fn count(&mut self) -> Result<(), Stuck> {
+        let mut answers = Vec::new();
+        for worker in 0..self.shared.size() {
+            let (to, from) = channel();
+            self.tell(worker, Command::Count(to))?;
+            answers.push(from);
+        }
+        answers.iter().enumerate().try_for_each(|(worker, from)| self.wait(worker, from))
+    }
+
     /// Gives a worker flows of another crew.
     ///
     /// # Errors
     /// When it does not take them.
     pub fn learn(&self, worker: usize, flows: Vec<FlowReport>) -> Result<(), Stuck> {
-        self.tell(worker % self.handles.len(), Command::Learn(flows))
+        self.tell(worker % self.shared.size(), Command::Learn(flows))
     }
 
     /// Has all workers leave the queues alone, after everything that was received is sent. Nothing but queues stands
@@ -395,7 +417,7 @@ impl Crew {
 
     fn pause_all(&mut self) -> Result<(), Stuck> {
         let mut answers = Vec::new();
-        for worker in 0..self.handles.len() {
+        for worker in 0..self.shared.size() {
             let (to, from) = channel();
             self.tell(worker, Command::Pause(to))?;
             answers.push(from);
@@ -413,12 +435,12 @@ impl Crew {
     /// # Errors
     /// When a worker does not take it.
     pub fn resume(&self) -> Result<(), Stuck> {
-        (0..self.handles.len()).try_for_each(|worker| self.tell(worker, Command::Resume))
+        (0..self.shared.size()).try_for_each(|worker| self.tell(worker, Command::Resume))
     }
 
     /// Ends all workers' loops.
     pub fn stop(&self) {
-        for worker in 0..self.handles.len() {
+        for worker in 0..self.shared.size() {
             // One that does not take it has ended, or never will.
             let _ = self.tell(worker, Command::Stop);
         }

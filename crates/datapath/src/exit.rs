@@ -32,13 +32,12 @@ pub(crate) mod again;
 mod compose;
 mod connect;
 mod members;
+mod meters;
 mod punts;
 mod tunnels;
 
 /// Most ports of a data path.
 const PORTS: usize = 65_536;
-/// Shared meters have lower numbers.
-const METERS: usize = 1 << 20;
 
 struct Output {
     number: PortNumber,
@@ -103,8 +102,8 @@ pub(crate) struct Exit {
     pub(crate) copies: Vec<Vec<u8>>,
     /// Packets that the brain wants to know more about.
     pub(crate) heard: Vec<Heard>,
-    /// Meters that all workers share, by number.
-    police: Vec<Option<Arc<SharedMeter>>>,
+    /// Meters that all workers share, by the upper and the lower half of their numbers: each bridge has its own upper half.
+    police: Vec<Vec<Option<Arc<SharedMeter>>>>,
     /// Who knows all connections.
     tracker: Option<Arc<Tracker>>,
     tunnels: Arc<Tunnels>,
@@ -192,17 +191,6 @@ impl Exit {
             Some((rate, reason)) => self.meters.insert(number, (Bucket::new(rate, now), reason)),
             None => self.meters.remove(&number),
         };
-    }
-
-    /// Makes, changes or takes away a meter that all workers share.
-    pub(crate) fn share_meter(&mut self, number: u32, meter: Option<Arc<SharedMeter>>) {
-        let place = number as usize;
-        if place >= self.police.len() && place < METERS {
-            self.police.resize(place + 1, None);
-        }
-        if let Some(known) = self.police.get_mut(place) {
-            *known = meter;
-        }
     }
 
     /// Limits what goes out of a port.

@@ -3,6 +3,8 @@
 //! Invariants: a flow is in the megaflow cache exactly as long as it is here. Lists of tags may name flows that are gone;
 //! a flow's birth number tells.
 //!
+//! Packets of a flow are told to the brain when ageing comes by, when the flow ends, and when somebody asks: each once.
+//!
 //! Costs: about 200 octets for a flow. Ageing looks at a few flows per turn, so that no turn is long.
 
 use crate::brain::{Answer, Tag, Used};
@@ -50,6 +52,8 @@ pub struct FlowReport {
     pub rests: Vec<Tag>,
     /// As in the answer that made it.
     pub token: u64,
+    /// Likewise.
+    pub counted: bool,
 }
 
 /// What is touched for each packet: one cache line.
@@ -72,7 +76,25 @@ struct Rest {
     program: Program,
     place: Place,
     token: u64,
+    counted: bool,
     tags: Box<[Tag]>,
+    /// Packets and octets that the brain knows of.
+    told: (u64, u64),
+}
+
+/// What is kept for each port through which packets of flows come.
+#[derive(Debug, Default)]
+struct OfPort {
+    flows: u32,
+    /// Packets, octets and the time of flows that are not counted by themselves, which the brain does not know of.
+    sum: (u64, u64, u64),
+}
+
+impl OfPort {
+    fn add(&mut self, packets: u64, octets: u64, last: u64) {
+        let (all, sum, latest) = self.sum;
+        self.sum = (all + packets, sum + octets, latest.max(last));
+    }
 }
 
 #[derive(Debug)]
@@ -82,16 +104,22 @@ pub(crate) struct Flows {
     rests: Vec<Option<Rest>>,
     free: Vec<Flow>,
     by_tag: HashMap<Tag, Vec<(Flow, u32)>>,
-    per_port: HashMap<PortNumber, u32>,
+    per_port: HashMap<PortNumber, OfPort>,
+    /// What the brain is to be told of flows that are gone.
+    ended: Vec<Used>,
     bounds: FlowBounds,
     births: u32,
     /// Where ageing goes on.
     hand: usize,
     last_sweep: u64,
+    /// When sums of ports were told last.
+    last_sums: u64,
 }
 
 /// All flows are looked at within this many nanoseconds.
 const SWEEP: u64 = 500_000_000;
+/// Sums of ports are told so often.
+const SUMS: u64 = 100_000_000;
 /// Nothing is aged more often than this.
 const SWEEP_STEP: u64 = 1_000_000;
 
@@ -104,10 +132,12 @@ impl Flows {
             free: Vec::new(),
             by_tag: HashMap::new(),
             per_port: HashMap::new(),
+            ended: Vec::new(),
             bounds,
             births: 0,
             hand: 0,
             last_sweep: 0,
+            last_sums: 0,
         }
     }
 
@@ -173,14 +203,14 @@ impl Flows {
         answer: &mut Answer,
         now: u64,
     ) -> Option<Flow> {
-        let of_port = self.per_port.entry(port).or_insert(0);
-        if *of_port >= self.bounds.flows_per_port {
+        let of_port = self.per_port.entry(port).or_default();
+        if of_port.flows >= self.bounds.flows_per_port {
             return None;
         }
         let flow = self.free.last().copied().unwrap_or(self.entries.len() as Flow);
         let mask = self.cache.fit(&answer.mask);
         let place = self.cache.insert(key, &mask, flow).ok()?;
-        *of_port += 1;
+        of_port.flows += 1;
         self.births = self.births.wrapping_add(1);
         let entry = Entry {
             shape: answer.program.shape(),
@@ -205,7 +235,8 @@ impl Flows {
         }
         let program = std::mem::replace(&mut answer.program, Program::lose(Reason::Busy));
         let tags = std::mem::take(&mut answer.rests).into();
-        let rest = Rest { program, place, token: answer.token, tags };
+        let (token, counted) = (answer.token, answer.counted);
+        let rest = Rest { program, place, token, counted, tags, told: (0, 0) };
         if self.free.pop().is_some() {
             self.entries[flow as usize] = entry;
             self.rests[flow as usize] = Some(rest);
@@ -218,23 +249,26 @@ impl Flows {
 
     /// Takes over a flow of another worker, with what it counted.
     pub(crate) fn learn(&mut self, report: FlowReport, now: u64) {
-        let FlowReport { key, mask, program, packets, octets, idle, port, rests, token } = report;
-        let mut answer = Answer { program, mask, rests, changed: Vec::new(), token, keep: true };
-        if let Some(entry) = self.insert(&key, port, &mut answer, now).and_then(|flow| self.entry(flow)) {
+        let FlowReport { key, mask, program, packets, octets, idle, port, rests, token, counted } = report;
+        let mut answer = Answer { program, mask, rests, changed: Vec::new(), token, counted, keep: true };
+        let Some(flow) = self.insert(&key, port, &mut answer, now) else { return };
+        if let Some(entry) = self.entry(flow) {
             (entry.packets, entry.octets, entry.used) = (packets, octets, now.saturating_sub(idle));
+        }
+        if let Some(rest) = self.rests.get_mut(flow as usize).and_then(Option::as_mut) {
+            rest.told = (packets, octets);
         }
     }
 
     fn remove(&mut self, flow: Flow) {
         let Some(entry) = self.entries.get_mut(flow as usize).filter(|entry| entry.alive) else { return };
         entry.alive = false;
-        if let Some(count) = self.per_port.get_mut(&entry.port) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.per_port.remove(&entry.port);
-            }
+        let rest = self.rests.get_mut(flow as usize).and_then(Option::take);
+        if let Some(of_port) = self.per_port.get_mut(&entry.port) {
+            of_port.flows = of_port.flows.saturating_sub(1);
+            self.ended.extend(rest.as_ref().and_then(|rest| last_words(entry, rest, of_port)));
         }
-        if let Some(rest) = self.rests.get_mut(flow as usize).and_then(Option::take) {
+        if let Some(rest) = rest {
             self.cache.remove(rest.place);
             for tag in rest.tags {
                 // Long lists are cleared when they grow; short ones at once.
@@ -262,12 +296,17 @@ impl Flows {
 
     /// Takes all flows back.
     pub(crate) fn clear(&mut self) {
+        for (entry, rest) in self.entries.iter().zip(&self.rests).filter(|(entry, _)| entry.alive) {
+            if let (Some(rest), Some(of_port)) = (rest, self.per_port.get_mut(&entry.port)) {
+                self.ended.extend(last_words(entry, rest, of_port));
+            }
+        }
+        self.per_port.values_mut().for_each(|of_port| of_port.flows = 0);
         self.cache.clear();
         self.entries.clear();
         self.rests.clear();
         self.free.clear();
         self.by_tag.clear();
-        self.per_port.clear();
         self.hand = 0;
     }
 
@@ -288,15 +327,70 @@ impl Flows {
             let Some(entry) = self.entries.get_mut(flow).filter(|entry| entry.alive) else { continue };
             if now.saturating_sub(entry.used) > self.bounds.idle {
                 self.remove(flow as Flow);
-            } else if entry.used > entry.reported {
-                entry.reported = now;
-                let port = entry.port;
-                if let Some(rest) =
-                    self.rests.get(flow).and_then(Option::as_ref).filter(|rest| rest.token != 0)
-                {
-                    used.push(Used { token: rest.token, port });
-                }
+            } else {
+                self.tell_of(flow, now, used);
             }
+        }
+        used.append(&mut self.ended);
+        if now.saturating_sub(self.last_sums) >= SUMS {
+            self.last_sums = now;
+            self.tell_sums(used);
+        }
+    }
+
+    /// Tells of a flow that is there what was not told yet.
+    fn tell_of(&mut self, flow: usize, now: u64, used: &mut Vec<Used>) {
+        let Some(entry) = self.entries.get_mut(flow).filter(|entry| entry.alive) else { return };
+        // What came at the moment of the last report came before it.
+        if entry.used < entry.reported {
+            return;
+        }
+        let Some(rest) = self.rests.get_mut(flow).and_then(Option::as_mut) else { return };
+        let (packets, octets) = untold(entry, rest);
+        if packets == 0 {
+            return;
+        }
+        rest.told = (entry.packets, entry.octets);
+        let (token, port, last) = (rest.token, entry.port, entry.used);
+        if rest.counted {
+            used.push(Used::Flow { token, packets, octets, last, ended: false });
+        } else {
+            if let Some(of_port) = self.per_port.get_mut(&port) {
+                of_port.add(packets, octets, last);
+            }
+            // Whoever made the answer knows of its first moment.
+            if token != 0 && last > entry.reported {
+                used.push(Used::Lately { token, port });
+            }
+        }
+        entry.reported = now;
+    }
+
+    /// Tells the sums of ports.
+    fn tell_sums(&mut self, used: &mut Vec<Used>) {
+        self.per_port.retain(|port, of_port| {
+            let (packets, octets, last) = std::mem::take(&mut of_port.sum);
+            if packets > 0 {
+                used.push(Used::Port { port: *port, packets, octets, last });
+            }
+            of_port.flows > 0
+        });
+    }
+
+    /// Tells everything that was not told yet.
+    pub(crate) fn tell_all(&mut self, now: u64, used: &mut Vec<Used>) {
+        (0..self.entries.len()).for_each(|flow| self.tell_of(flow, now, used));
+        used.append(&mut self.ended);
+        self.tell_sums(used);
+    }
+
+    /// Counts a packet whose answer would have been kept if there had been room.
+    pub(crate) fn count_one(&mut self, answer: &Answer, port: PortNumber, octets: u64, now: u64) {
+        if answer.counted {
+            let token = answer.token;
+            self.ended.push(Used::Flow { token, packets: 1, octets, last: now, ended: true });
+        } else {
+            self.per_port.entry(port).or_default().add(1, octets, now);
         }
     }
 
@@ -317,10 +411,26 @@ impl Flows {
                     port: entry.port,
                     rests: rest.tags.to_vec(),
                     token: rest.token,
+                    counted: rest.counted,
                 })
             })
             .collect()
     }
+}
+
+/// What the brain does not know of.
+const fn untold(entry: &Entry, rest: &Rest) -> (u64, u64) {
+    (entry.packets - rest.told.0, entry.octets - rest.told.1)
+}
+
+/// What there is to tell of a flow that goes, at once or in the sum of its port.
+fn last_words(entry: &Entry, rest: &Rest, of_port: &mut OfPort) -> Option<Used> {
+    let (packets, octets) = untold(entry, rest);
+    if rest.counted {
+        return Some(Used::Flow { token: rest.token, packets, octets, last: entry.used, ended: true });
+    }
+    of_port.add(packets, octets, entry.used);
+    None
 }
 
 /// No flow.

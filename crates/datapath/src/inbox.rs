@@ -80,6 +80,8 @@ pub(crate) enum Command {
     Track(Option<Arc<Tracker>>),
     /// Sends a packet through a program.
     Execute(Box<Execution>),
+    /// Tells the brain what flows carried that it does not know of, and says so.
+    Count(Sender<()>),
     /// Lists the flows.
     Report(Sender<Vec<FlowReport>>),
     /// Takes flows over.

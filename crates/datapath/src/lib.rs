@@ -32,7 +32,7 @@ mod worker;
 
 pub use brain::{Answer, Brain, Execution, Heard, Question, Tag, Used, Wishes};
 pub use counters::{PortTotals, WorkerCounters};
-pub use crew::{Before, Crew, Move, PortQueues, QueueStatus, Stuck, WORKERS, crew};
+pub use crew::{Before, Crew, CrewHandle, Move, PortQueues, QueueStatus, Stuck, WORKERS, crew};
 pub use flows::{FlowBounds, FlowReport};
 pub use inbox::Side;
 pub use links::{LinkTotals, TICK};

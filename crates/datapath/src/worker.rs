@@ -154,10 +154,7 @@ impl Worker {
         self.exit.flush();
         self.exit.end_connections(now);
         self.flows.sweep(now, &mut self.used);
-        if !self.used.is_empty() {
-            self.brain.used(&self.used, now);
-            self.used.clear();
-        }
+        self.tell_used(now);
         if now.saturating_sub(self.released) > RELEASE {
             self.released = now;
             self.batch.release();
@@ -170,6 +167,20 @@ impl Worker {
         self.inbox.counters.turns.add(1);
         self.inbox.counters.busy_turns.add(u64::from(packets > 0));
         packets
+    }
+
+    /// Tells the brain what flows carried.
+    fn tell_used(&mut self, now: u64) {
+        if !self.used.is_empty() {
+            self.brain.used(&self.used, now);
+            self.used.clear();
+        }
+    }
+
+    /// Tells the brain everything that flows carried.
+    fn tell_all_used(&mut self, now: u64) {
+        self.flows.tell_all(now, &mut self.used);
+        self.tell_used(now);
     }
 
     /// When the last turn began.

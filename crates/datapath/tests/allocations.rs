@@ -110,7 +110,15 @@ impl Brain for Shapes {
             mask.add(Field::ETH_TYPE);
         }
         let program = Program::new(actions, Reason::Rule);
-        Answer { program, mask, rests: vec![1], changed: Vec::new(), token: source, keep: true }
+        Answer {
+            program,
+            mask,
+            rests: vec![1],
+            changed: Vec::new(),
+            token: source,
+            counted: false,
+            keep: true,
+        }
     }
 }
 

@@ -85,7 +85,15 @@ impl Brain for Learner {
         }
         let tag = Action::PushVlan { tpid: 0x8100, tci: table.version[to] };
         let program = Program::new(vec![tag, Action::Output(table.place[to])], Reason::NoPorts);
-        Answer { program, mask, rests: vec![to as Tag, from as Tag], changed, token: 0, keep: self.keep }
+        Answer {
+            program,
+            mask,
+            rests: vec![to as Tag, from as Tag],
+            changed,
+            token: 0,
+            counted: false,
+            keep: self.keep,
+        }
     }
 }
 

@@ -63,7 +63,7 @@ impl Brain for Slow {
         mask.add(Field::IN_PORT);
         mask.add(Field::ETH_SRC);
         let program = Program::new(vec![Action::Output(SINK)], Reason::NoPorts);
-        Answer { program, mask, rests: Vec::new(), changed: Vec::new(), token: 0, keep: true }
+        Answer { program, mask, rests: Vec::new(), changed: Vec::new(), token: 0, counted: false, keep: true }
     }
 }
 

@@ -20,7 +20,7 @@ impl Brain for Onward {
         let mut mask = Mask::default();
         mask.add_bits(Field::ETH_SRC, 0xff);
         let program = Program::new(vec![Action::Output(2)], Reason::NoPorts);
-        Answer { program, mask, rests: vec![1], changed: Vec::new(), token: 0, keep: true }
+        Answer { program, mask, rests: vec![1], changed: Vec::new(), token: 0, counted: false, keep: true }
     }
 
     fn heard(&mut self, _: PortNumber, _: Vec<u8>, _: u64) -> Wishes {

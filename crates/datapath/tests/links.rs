@@ -50,7 +50,7 @@ impl Brain for Pair {
         mask.add(Field::IN_PORT);
         let to = 3 - question.key.get(Field::IN_PORT) as PortNumber;
         let program = Program::new(vec![Action::Output(to)], Reason::NoPorts);
-        Answer { program, mask, rests: Vec::new(), changed: Vec::new(), token: 0, keep: true }
+        Answer { program, mask, rests: Vec::new(), changed: Vec::new(), token: 0, counted: false, keep: true }
     }
 }
 

@@ -66,7 +66,15 @@ impl Brain for Simple {
         mask.add_bits(Field::ETH_SRC, 0xff);
         let program =
             decide(question.key.get(Field::ETH_DST) & 0xff, question.key.get(Field::ETH_SRC) & 0xff);
-        Answer { program, mask, rests: vec![7], changed: Vec::new(), token: 0, keep: self.keep }
+        Answer {
+            program,
+            mask,
+            rests: vec![7],
+            changed: Vec::new(),
+            token: 0,
+            counted: false,
+            keep: self.keep,
+        }
     }
 }
 
@@ -243,7 +251,7 @@ impl Brain for Protocol {
             _ => vec![Action::Output(2), Action::Lose(Reason::SamePort)],
         };
         let program = Program::new(actions, Reason::NoPorts);
-        Answer { program, mask, rests: vec![7], changed: Vec::new(), token: 0, keep: true }
+        Answer { program, mask, rests: vec![7], changed: Vec::new(), token: 0, counted: false, keep: true }
     }
 
     fn heard(&mut self, port: PortNumber, octets: Vec<u8>, _: u64) -> Wishes {

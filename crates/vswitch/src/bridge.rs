@@ -298,14 +298,8 @@ impl Bridge {
         if !port.forwarding {
             return Err(Reason::PortBlocked);
         }
-        let mut look = Look { key, mask: &mut decision.mask };
-        let mut is_for = |group: MacAddr, kind: u16| {
-            look.at(Field::ETH_DST) == word(group) && look.at(Field::ETH_TYPE) == u64::from(kind)
-        };
         // What is for one cable is heard where it came; everything else through a member came through its bond.
-        if bond.is_some() && is_for(SLOW_PROTOCOLS_ADDRESS, SLOW_PROTOCOLS)
-            || self.options.lldp && port.lldp && is_for(NEAREST_BRIDGE, lldp::ETHER_TYPE)
-        {
+        if self.is_of_cable(port, bond.is_some(), key, &mut decision.mask) {
             return Ok(for_brain(port));
         }
         if let Some((number, bond)) = bond {
@@ -361,6 +355,34 @@ impl Bridge {
             writer.actions.extend([Action::Meter(port.meter(MeterKind::Brain)), Action::Brain]);
         }
         self.write(writer, number, way, decision)
+    }
+
+    /// Whether a packet is of a protocol that is spoken over one cable.
+    fn is_of_cable(&self, port: &Port, in_bond: bool, key: &Key, mask: &mut Mask) -> bool {
+        let mut look = Look { key, mask };
+        let mut is_for = |group: MacAddr, kind: u16| {
+            look.at(Field::ETH_DST) == word(group) && look.at(Field::ETH_TYPE) == u64::from(kind)
+        };
+        in_bond && is_for(SLOW_PROTOCOLS_ADDRESS, SLOW_PROTOCOLS)
+            || self.options.lldp && port.lldp && is_for(NEAREST_BRIDGE, lldp::ETHER_TYPE)
+    }
+
+    /// What a protocol of the bridge (LACP, LLDP, the spanning tree) does with a packet, whatever OpenFlow tables say; what
+    /// was looked at goes into the mask.
+    pub fn special(&self, key: &Key, mask: &mut Mask) -> Option<Program> {
+        let arrived = key.get(Field::IN_PORT) as PortNumber;
+        let port = self.ports.get(&arrived).filter(|port| port.forwarding)?;
+        let bond = self.member_of.get(&arrived).copied();
+        let number = bond.unwrap_or(arrived);
+        if self.is_mirror_output(number) {
+            return None;
+        }
+        if self.is_of_cable(port, bond.is_some(), key, mask) {
+            return Some(for_brain(port));
+        }
+        self.tree_state(number)?;
+        mask.add(Field::ETH_DST);
+        (key.get(Field::ETH_DST) == word(GROUP_ADDRESS)).then(|| for_brain(port))
     }
 
     /// Puts the ways out and those of mirrors together.

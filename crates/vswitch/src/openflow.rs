@@ -26,6 +26,7 @@ pub mod translate;
 mod change;
 mod expire;
 mod modify;
+mod ordinary;
 mod recirculation;
 mod table;
 
@@ -127,6 +128,10 @@ pub struct Pipeline {
     teachers: HashMap<(u64, u8), usize>,
     frozen: FrozenStates,
     monitored: bool,
+    /// The flow that makes it an ordinary switch; none if that is not known.
+    ordinary: Option<Option<FlowId>>,
+    /// Somebody was told that it is one.
+    was_ordinary: bool,
     now: u64,
 }
 
@@ -166,6 +171,8 @@ impl Pipeline {
             teachers: HashMap::new(),
             frozen: FrozenStates::default(),
             monitored: false,
+            ordinary: None,
+            was_ordinary: false,
             now,
         }
     }
@@ -185,7 +192,7 @@ impl Pipeline {
     /// Tells it something else.
     pub fn set_options(&mut self, options: PipelineOptions) {
         self.options = options;
-        self.changed.insert(bridge_tag(self.number));
+        self.touch(bridge_tag(self.number));
     }
 
     /// Which options of Geneve are fields.
@@ -198,7 +205,13 @@ impl Pipeline {
     /// control must refuse it while there are some.
     pub fn set_tlv_map(&mut self, map: TlvMap) {
         self.tlv = map;
-        self.changed.insert(bridge_tag(self.number));
+        self.touch(bridge_tag(self.number));
+    }
+
+    /// Notes that answers which rest on a tag are to be taken back.
+    fn touch(&mut self, tag: Tag) {
+        self.ordinary = None;
+        self.changed.insert(tag);
     }
 
     /// What happened since this was asked last.

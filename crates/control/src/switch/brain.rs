@@ -1,68 +1,175 @@
 //! The bridges behind one lock, as workers ask them.
+//!
+//! What: a packet without a flow is decided by its bridge's tables (`super::tables`), or by the bridge itself where the
+//! tables do nothing but ask it. What workers count comes back here and is credited to flows, groups, tables and stations.
 
-use netloom_datapath::{Answer, Brain, Question, Used, Wishes};
-use netloom_nf::{Program, Reason};
+use super::credits::Credits;
+use super::news::{News, Outbox, PacketIn};
+use netloom_datapath::{Answer, Brain, Heard, Question, Used, Wishes};
+use netloom_nf::{Program, Reason, SharedMeter};
 use netloom_table::{Field, Mask};
 use netloom_vswitch::Bridge;
-use std::collections::{BTreeMap, HashMap};
+use netloom_vswitch::openflow::translate::{self, Request, Start};
+use netloom_vswitch::openflow::{BridgeNumber, FlowId, Pipeline};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// All bridges, and which port belongs to which.
+/// Where a port is.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    /// The bridge's number and name.
+    pub(super) bridge: BridgeNumber,
+    pub(super) name: String,
+}
+
+/// All bridges with their tables, and which port belongs to which.
 #[derive(Debug, Default)]
 pub(super) struct Bridges {
     pub(super) by_name: BTreeMap<String, Bridge>,
-    pub(super) of_port: HashMap<u32, String>,
+    pub(super) of_port: HashMap<u32, Place>,
+    /// The tables of each bridge, by its number.
+    pub(super) pipelines: BTreeMap<BridgeNumber, Pipeline>,
+    pub(super) names: BTreeMap<BridgeNumber, String>,
+    pub(super) numbers: HashMap<String, BridgeNumber>,
+    /// What connections are to be told, by bridge; nothing is kept while nobody listens.
+    pub(super) outboxes: BTreeMap<BridgeNumber, Outbox>,
+    pub(super) listener: Option<Arc<OwnedFd>>,
+    /// Who is credited for packets of flows that are counted.
+    pub(super) credits: Credits,
+    /// The flow that makes a bridge an ordinary switch, or did so last.
+    pub(super) ordinary: BTreeMap<BridgeNumber, FlowId>,
+    /// Bridges for which controllers are configured.
+    pub(super) controlled: BTreeSet<BridgeNumber>,
+    /// Meters that workers have, by their numbers in programs.
+    pub(super) meters: HashMap<u32, Arc<SharedMeter>>,
+    /// Those of which they have not been told.
+    pub(super) fresh_meters: BTreeSet<u32>,
+    /// Packets and octets that went through cables between tables, in and out, by port.
+    pub(super) cables: HashMap<u32, [u64; 4]>,
     /// Rung when a bridge has put something off that concerns all workers.
     pub(super) bell: Option<Arc<OwnedFd>>,
 }
 
 impl Bridges {
     pub(super) fn of(&mut self, port: u32) -> Option<&mut Bridge> {
-        self.by_name.get_mut(self.of_port.get(&port)?)
+        self.by_name.get_mut(&self.of_port.get(&port)?.name)
+    }
+
+    /// Rings for those who listen to what happens in tables.
+    pub(super) fn ring_listener(&self) {
+        if let Some(bell) = &self.listener {
+            // A bell that can't be rung was rung often enough.
+            let _ = rustix::io::write(bell, &1_u64.to_ne_bytes());
+        }
+    }
+
+    fn nobody(&self) -> Answer {
+        let mut mask = Mask::default();
+        mask.add(Field::IN_PORT);
+        let program = Program::lose(Reason::PortGone);
+        Answer {
+            program,
+            mask,
+            rests: Vec::new(),
+            changed: Vec::new(),
+            token: 0,
+            counted: false,
+            keep: false,
+        }
+    }
+
+    /// Lets the tables decide.
+    fn walk(&mut self, bridge: BridgeNumber, question: &Question<'_>) -> Answer {
+        let (key, now) = (question.key, question.now);
+        let request =
+            Request { bridge, key, in_port: None, start: Start::Tables, effects: true, trace: false, now };
+        let translation = translate::translate(self, &request);
+        let (mut changed, mut keep) = (translation.changed, translation.keep);
+        // What the packet taught may concern the next one like it.
+        for learned in translation.credit.learned.iter().map(|(bridge, _)| *bridge) {
+            let tags = self.pipelines.get_mut(&learned).map(Pipeline::take_changed).unwrap_or_default();
+            keep &= tags.is_empty();
+            changed.extend(tags);
+            self.gather_events(learned);
+        }
+        let mut token = 0;
+        if keep {
+            token = self.credits.add(translation.credit);
+        } else {
+            self.credit(&translation.credit, 1, question.length as u64, now);
+        }
+        Answer {
+            program: translation.program,
+            mask: translation.mask,
+            rests: translation.rests,
+            changed,
+            token,
+            counted: keep,
+            keep,
+        }
     }
 }
 
 /// The bridges, shared.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Shared(Arc<Mutex<Bridges>>);
+pub(super) struct Shared(Arc<(Mutex<Bridges>, Mutex<()>)>);
 
 impl Shared {
     pub(super) fn lock(&self) -> MutexGuard<'_, Bridges> {
         // A bridge is consistent between any two of its operations.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Held while workers are told what changed, so that they hear it in order. Taken before the bridges.
+    pub(super) fn order(&self) -> MutexGuard<'_, ()> {
+        self.0.1.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Brain for Shared {
     fn translate(&mut self, question: &Question<'_>) -> Answer {
         let mut bridges = self.lock();
-        match bridges.of(question.key.get(Field::IN_PORT) as u32) {
-            Some(bridge) => {
-                let decision = bridge.decide(question.key, question.now);
-                Answer {
-                    program: decision.program,
-                    mask: decision.mask,
-                    rests: decision.rests,
-                    changed: decision.changed,
-                    token: decision.sender,
-                    keep: decision.keep,
-                }
-            }
-            None => {
-                let mut mask = Mask::default();
-                mask.add(Field::IN_PORT);
-                let program = Program::lose(Reason::PortGone);
-                Answer { program, mask, rests: Vec::new(), changed: Vec::new(), token: 0, keep: false }
-            }
+        let bridges = &mut *bridges;
+        let Some(place) = bridges.of_port.get(&(question.key.get(Field::IN_PORT) as u32)) else {
+            return bridges.nobody();
+        };
+        let number = place.bridge;
+        let ordinary = bridges.pipelines.get_mut(&number).and_then(Pipeline::ordinary);
+        let (Some(flow), 0) = (ordinary, question.key.get(Field::RECIRCULATION)) else {
+            return bridges.walk(number, question);
+        };
+        let Some(bridge) = bridges.by_name.get_mut(&place.name) else { return bridges.nobody() };
+        let decision = bridge.decide(question.key, question.now);
+        if !decision.keep {
+            bridges.credit_ordinary(number, flow, 1, question.length as u64, question.now);
+        }
+        Answer {
+            program: decision.program,
+            mask: decision.mask,
+            rests: decision.rests,
+            changed: decision.changed,
+            token: decision.sender,
+            counted: false,
+            keep: decision.keep,
         }
     }
 
     fn used(&mut self, used: &[Used], now: u64) {
         let mut bridges = self.lock();
         for used in used {
-            if let Some(bridge) = bridges.of(used.port) {
-                bridge.refresh(used.token, used.port, now);
+            match *used {
+                Used::Lately { token, port } => {
+                    if let Some(bridge) = bridges.of(port) {
+                        bridge.refresh(token, port, now);
+                    }
+                }
+                Used::Port { port, packets, octets, last } => {
+                    bridges.credit_port(port, packets, octets, last);
+                }
+                Used::Flow { token, packets, octets, last, ended } => {
+                    bridges.credit_token(token, packets, octets, last, ended);
+                }
             }
         }
     }
@@ -72,15 +179,28 @@ impl Brain for Shared {
         let Some(bridge) = bridges.of(port) else { return Wishes::default() };
         let effects = bridge.heard(port, &octets, now);
         let is_late = bridge.is_late();
+        let has_tree = bridge.tree_state(port).is_some();
         if let (true, Some(bell)) = (is_late, &bridges.bell) {
             // A bell that can't be rung was rung often enough.
             let _ = rustix::io::write(bell, &1_u64.to_ne_bytes());
         }
-        Wishes {
-            changed: effects.changed,
-            changed_all: effects.changed_all,
-            send: effects.send,
-            ..Wishes::default()
+        let mut changed = effects.changed;
+        if has_tree && let Some(number) = bridges.of_port.get(&port).map(|place| place.bridge) {
+            bridges.follow_tree(number);
+            changed
+                .extend(bridges.pipelines.get_mut(&number).map(Pipeline::take_changed).into_iter().flatten());
         }
+        Wishes { changed, changed_all: effects.changed_all, send: effects.send, ..Wishes::default() }
+    }
+
+    fn punted(&mut self, heard: Vec<Heard>, _: u64) -> Wishes {
+        let mut bridges = self.lock();
+        for heard in heard.into_iter().filter(|heard| heard.punt.kind == translate::PUNT_CONTROLLER) {
+            let Some(packet) = PacketIn::of(heard, &bridges) else { continue };
+            let bridge = packet.bridge;
+            bridges.tell(bridge, News::Packet(Box::new(packet)));
+        }
+        bridges.ring_listener();
+        Wishes::default()
     }
 }

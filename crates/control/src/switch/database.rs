@@ -18,6 +18,7 @@
 mod keep;
 mod read;
 mod report;
+mod tables;
 mod wants;
 mod write;
 

@@ -67,6 +67,7 @@ impl Switch {
         let mut neighbours = BTreeMap::new();
         // Whether a member works, and all members, by the bond's number.
         let mut bonds: BTreeMap<u32, (bool, Vec<u32>)> = BTreeMap::new();
+        let cables = self.bridges.lock().cables.clone();
         for bridge in self.bridges.lock().by_name.values() {
             bonds.extend(
                 bridge
@@ -93,6 +94,12 @@ impl Switch {
                 totals.sent += member.sent;
                 totals.sent_octets += member.sent_octets;
                 totals.unsent += member.unsent;
+            }
+            if let Some([received, received_octets, sent, sent_octets]) = cables.get(&port.number) {
+                totals.received += received;
+                totals.received_octets += received_octets;
+                totals.sent += sent;
+                totals.sent_octets += sent_octets;
             }
             let dropped = Reason::ALL.iter().zip(&totals.dropped);
             all.push(PortStatus {

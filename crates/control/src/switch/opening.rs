@@ -3,6 +3,7 @@
 //! A port comes from a driver alone, or with what a predecessor passed on (see [`super::succession`]).
 
 use super::bonds::is_bond;
+use super::brain::Place;
 use super::configuration::{self, Options, PortConfiguration, is_drivers};
 use super::links;
 use super::state::{Carried, OpenPort, Switch, SwitchError};
@@ -51,7 +52,9 @@ impl Switch {
         if let Some(bridge) = bridges.by_name.get_mut(&port.switch) {
             bridge.add(bridged).map_err(|error| wrong(error.to_string()))?;
         }
-        bridges.of_port.insert(port.number, port.switch.clone());
+        if let Some(bridge) = bridges.number_of(&port.switch) {
+            bridges.of_port.insert(port.number, Place { bridge, name: port.switch.clone() });
+        }
         Ok(())
     }
 
@@ -131,6 +134,7 @@ impl Switch {
         let mut ended = None;
         let mut bridges = self.bridges.lock();
         bridges.of_port.remove(&number);
+        bridges.cables.remove(&number);
         if let Some(bridge) = bridges.by_name.get_mut(&port.switch) {
             // Its members are ports of their own again.
             ended = is_bond(&port.options).then(|| bridge.set_bond(number, None, now));

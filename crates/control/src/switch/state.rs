@@ -204,6 +204,8 @@ pub struct Switch {
     pub(super) warping: Option<Warping>,
     /// Nothing is kept.
     pub(super) transient: bool,
+    /// When tables heard of the time last.
+    pub(super) tables_ticked: u64,
 }
 
 impl std::fmt::Debug for Switch {
@@ -254,7 +256,8 @@ impl Switch {
                 complain(&SwitchError::Bridge(name.clone(), text));
                 BridgeOptions::default()
             });
-            switch.bridges.lock().by_name.insert(name.clone(), Bridge::new(options));
+            let now = switch.now();
+            switch.bridges.lock().add_bridge(name, Bridge::new(options), now);
         }
         switch.configuration.switches = configuration.switches;
         switch.configuration.mirrors = configuration.mirrors;
@@ -268,8 +271,10 @@ impl Switch {
         for name in names {
             switch.apply_bonds(&name);
             switch.apply_mirrors(&name);
+            switch.apply_tables(&name);
         }
         switch.kept = records(&switch.configuration);
+        switch.apply_wishes();
         switch.report(&Problems::default());
         switch.crew.resume()?;
         Ok(switch)
@@ -304,6 +309,7 @@ impl Switch {
             cleared: Vec::new(),
             warping: None,
             transient: start.transient,
+            tables_ticked: 0,
         })
     }
 
@@ -424,7 +430,8 @@ impl Switch {
         configuration::address(&mut options, &name, self.address_seed());
         let bridge =
             configuration::bridge(&options).map_err(|text| SwitchError::Bridge(name.clone(), text))?;
-        self.bridges.lock().by_name.insert(name.clone(), Bridge::new(bridge));
+        let now = self.now();
+        self.bridges.lock().add_bridge(&name, Bridge::new(bridge), now);
         self.configuration.switches.insert(name, options);
         self.keep()?;
         Ok(Reply::Done)
@@ -440,6 +447,7 @@ impl Switch {
         if let Some(bridge) = self.bridges.lock().by_name.get_mut(&name) {
             bridge.set_options(options);
         }
+        self.apply_tables(&name);
         self.crew.changed_all();
         self.configuration.switches.insert(name, whole);
         self.keep()?;
@@ -453,7 +461,7 @@ impl Switch {
             self.close(&port)?;
             self.configuration.ports.remove(&port);
         }
-        self.bridges.lock().by_name.remove(name);
+        self.bridges.lock().remove_bridge(name);
         self.configuration.switches.remove(name);
         for mirror in self.configuration.mirrors.remove(name).unwrap_or_default().into_keys() {
             self.end_stream(name, &mirror);
@@ -487,6 +495,7 @@ impl Switch {
         self.configuration.ports.insert(name, port);
         self.apply_bonds(&switch);
         self.apply_mirrors(&switch);
+        self.apply_tables(&switch);
         self.keep()?;
         Ok(Reply::Done)
     }
@@ -497,6 +506,7 @@ impl Switch {
         if let Some(port) = self.configuration.ports.remove(name) {
             self.apply_bonds(&port.switch);
             self.apply_mirrors(&port.switch);
+            self.apply_tables(&port.switch);
         }
         self.keep()?;
         Ok(Reply::Done)
@@ -529,6 +539,7 @@ impl Switch {
         if is_bond {
             self.apply_bonds(&switch);
         }
+        self.apply_tables(&switch);
         self.keep()?;
         Ok(Reply::Done)
     }

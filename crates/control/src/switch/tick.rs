@@ -8,6 +8,9 @@ use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+/// How often tables hear of the time if nothing is due, in nanoseconds.
+const SECOND: u64 = 1_000_000_000;
+
 impl Switch {
     /// Lets the bridges know that time has passed; to be called ten times a second or so.
     pub fn tick(&mut self) {
@@ -46,7 +49,38 @@ impl Switch {
         for effects in all {
             self.follow(effects);
         }
+        self.tick_tables(now);
         self.tell_changes();
+    }
+
+    /// What time brings to OpenFlow tables: flows that end, links that come and go.
+    fn tick_tables(&mut self, now: u64) {
+        let (mut due, mut eager) = (false, false);
+        for pipeline in self.bridges.lock().pipelines.values() {
+            due |= pipeline.next_tick().is_some_and(|next| next <= now);
+            // What a group does depends on links.
+            eager |= pipeline.groups().next().is_some();
+        }
+        // Whether a flow was idle is known when all its packets are counted.
+        if due && let Err(error) = self.crew.count() {
+            tracing::error!(%error, "packets are not counted");
+        }
+        let whole = now.saturating_sub(self.tables_ticked) >= SECOND;
+        if whole || eager {
+            self.follow_links();
+        }
+        if whole || due {
+            self.tables_ticked = now;
+            let mut bridges = self.bridges.lock();
+            let numbers: Vec<_> = bridges.pipelines.keys().copied().collect();
+            for number in numbers {
+                bridges.follow_tree(number);
+                if let Some(pipeline) = bridges.pipelines.get_mut(&number) {
+                    pipeline.tick(now);
+                }
+            }
+        }
+        self.desk().publish();
     }
 
     /// Does what bridges have put off, so that what is told about them is what the workers do.

@@ -45,7 +45,7 @@ impl Crew {
         else {
             return Ok(false);
         };
-        if from == to || to >= self.handles.len() {
+        if from == to || to >= self.shared.size() {
             return Ok(false);
         }
         let (sender, answer) = channel();
@@ -74,7 +74,7 @@ impl Crew {
     /// Waits until all workers but one (or none) have sent what was brought to them before.
     pub(super) fn drain(&mut self, but: usize) -> Result<(), Stuck> {
         let mut answers = Vec::new();
-        for worker in (0..self.handles.len()).filter(|worker| *worker != but) {
+        for worker in (0..self.shared.size()).filter(|worker| *worker != but) {
             let (to, from) = channel();
             self.tell(worker, Command::Drain(to))?;
             answers.push((worker, from));
@@ -88,13 +88,13 @@ impl Crew {
     /// When a worker does not answer.
     pub fn balance(&mut self, now: u64) -> Result<Vec<Move>, Stuck> {
         let span = now.saturating_sub(self.looked);
-        if self.handles.len() < 2 || span < INTERVAL {
+        if self.shared.size() < 2 || span < INTERVAL {
             return Ok(Vec::new());
         }
         self.looked = now;
         let (mut loads, mut queues) = (Vec::new(), Vec::new());
         let mut others: Vec<u64> = Vec::new();
-        for (handle, seen) in self.handles.iter().zip(&mut self.brought) {
+        for (handle, seen) in self.shared.workers().iter().zip(&mut self.brought) {
             let total = handle.counters.brought.get();
             others.push(total - std::mem::replace(seen, total));
         }
@@ -111,7 +111,7 @@ impl Crew {
             }
         }
         let mut moves = Vec::new();
-        for _ in 0..self.handles.len() {
+        for _ in 0..self.shared.size() {
             let Some((place, to)) = improve(&loads, &others, span) else { break };
             let (Some(load), Some((port, index))) = (loads.get_mut(place), queues.get(place)) else { break };
             let from = std::mem::replace(&mut load.worker, to);

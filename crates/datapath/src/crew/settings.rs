@@ -1,8 +1,7 @@
 //! What all workers are told.
 
-use super::{Crew, MANY, Stuck};
+use super::{Crew, Stuck};
 use crate::brain::{Execution, Tag};
-use crate::changes::NOBODY;
 use crate::counters::PortCounters;
 use crate::inbox::Command;
 use crate::watch::Watch;
@@ -12,7 +11,6 @@ use netloom_nf::link::Cable;
 use netloom_nf::remote::Remote;
 use netloom_nf::tunnel::Tunnels;
 use netloom_nf::{HashBy, Rate, Reason, SharedMeter};
-use netloom_table::Field;
 use std::sync::Arc;
 
 impl Crew {
@@ -21,18 +19,18 @@ impl Crew {
     /// # Errors
     /// When a worker does not take it.
     pub fn watch(&self, number: u32, watch: Option<&Watch>) -> Result<(), Stuck> {
-        (0..self.handles.len())
+        (0..self.shared.size())
             .try_for_each(|worker| self.tell(worker, Command::Watch(number, watch.cloned().map(Box::new))))
     }
 
     /// Flows that rest on these are taken back.
     pub fn changed(&self, tags: &[Tag]) {
-        if tags.len() > MANY { self.changes.tell_all() } else { self.changes.tell(NOBODY, tags) }
+        self.shared.changed(tags);
     }
 
     /// All flows are taken back.
     pub fn changed_all(&self) {
-        self.changes.tell_all();
+        self.shared.changed_all();
     }
 
     /// Sends a frame out of a port.
@@ -40,8 +38,7 @@ impl Crew {
     /// # Errors
     /// When the port's worker does not take it.
     pub fn inject(&self, port: PortNumber, frame: Vec<u8>) -> Result<(), Stuck> {
-        let home = self.ports.get(&port).map_or(0, |carried| carried.home);
-        self.tell(home, Command::Inject(port, frame))
+        self.shared.inject(port, frame)
     }
 
     /// Makes, changes or takes away the token bucket of [`netloom_nf::Action::Meter`] with this number; the reason is
@@ -50,16 +47,7 @@ impl Crew {
     /// # Errors
     /// When a worker does not take it.
     pub fn meter(&self, number: u32, rate: Option<(Rate, Reason)>) -> Result<(), Stuck> {
-        (0..self.handles.len()).try_for_each(|worker| self.tell(worker, Command::Meter(number, rate)))
-    }
-
-    /// Makes, changes or takes away the meter of [`netloom_nf::Action::Police`] with this number, which all workers share.
-    ///
-    /// # Errors
-    /// When a worker does not take it.
-    pub fn share_meter(&self, number: u32, meter: Option<&Arc<SharedMeter>>) -> Result<(), Stuck> {
-        (0..self.handles.len())
-            .try_for_each(|worker| self.tell(worker, Command::Police(number, meter.cloned())))
+        (0..self.shared.size()).try_for_each(|worker| self.tell(worker, Command::Meter(number, rate)))
     }
 
     /// Makes these the tunnel ports. What was counted of those that stay goes on.
@@ -67,7 +55,7 @@ impl Crew {
     /// # Errors
     /// When a worker does not take it.
     pub fn tunnels(&mut self, tunnels: &Arc<Tunnels>) -> Result<(), Stuck> {
-        let size = self.handles.len();
+        let size = self.shared.size();
         self.tunnel_counters.retain(|number, _| tunnels.get(*number).is_some());
         for number in tunnels.numbers() {
             let new = || (0..size).map(|_| Arc::default()).collect();
@@ -88,7 +76,7 @@ impl Crew {
     /// # Errors
     /// When a worker does not take it.
     pub fn track(&self, tracker: Option<&Arc<Tracker>>) -> Result<(), Stuck> {
-        (0..self.handles.len()).try_for_each(|worker| self.tell(worker, Command::Track(tracker.cloned())))
+        (0..self.shared.size()).try_for_each(|worker| self.tell(worker, Command::Track(tracker.cloned())))
     }
 
     /// Sends a packet through a program, at the worker that has the port through which it counts as having come.
@@ -96,9 +84,15 @@ impl Crew {
     /// # Errors
     /// When that worker does not take it.
     pub fn execute(&self, execution: Execution) -> Result<(), Stuck> {
-        let port = execution.key.get(Field::IN_PORT) as PortNumber;
-        let home = self.ports.get(&port).map_or(0, |carried| carried.home);
-        self.tell(home, Command::Execute(Box::new(execution)))
+        self.shared.execute(execution)
+    }
+
+    /// As [`CrewHandle::share_meter`].
+    ///
+    /// # Errors
+    /// When a worker does not take it.
+    pub fn share_meter(&self, number: u32, meter: Option<&Arc<SharedMeter>>) -> Result<(), Stuck> {
+        self.shared.share_meter(number, meter)
     }
 
     /// Limits what goes out of a port, through all workers together.
@@ -106,7 +100,7 @@ impl Crew {
     /// # Errors
     /// When a worker does not take it.
     pub fn limit(&self, port: PortNumber, rate: Option<Rate>) -> Result<(), Stuck> {
-        (0..self.handles.len()).try_for_each(|worker| self.tell(worker, Command::Limit(port, rate)))
+        (0..self.shared.size()).try_for_each(|worker| self.tell(worker, Command::Limit(port, rate)))
     }
 
     /// Makes, changes or ends a bond: what programs send to this number, which is no port's, leaves by one of these ports.
@@ -114,7 +108,7 @@ impl Crew {
     /// # Errors
     /// When a worker does not take it.
     pub fn bond(&self, number: PortNumber, members: Option<(HashBy, Vec<PortNumber>)>) -> Result<(), Stuck> {
-        (0..self.handles.len())
+        (0..self.shared.size())
             .try_for_each(|worker| self.tell(worker, Command::Bond(number, members.clone())))
     }
 
@@ -123,7 +117,7 @@ impl Crew {
     /// # Errors
     /// When a worker does not take it.
     pub fn remote(&self, number: u32, remote: Option<Remote>) -> Result<(), Stuck> {
-        (0..self.handles.len())
+        (0..self.shared.size())
             .try_for_each(|worker| self.tell(worker, Command::Remote(number, remote.clone())))
     }
 
@@ -144,7 +138,7 @@ impl Crew {
                 self.tell_link(port, home, &cable, seed)
             }
             // Nobody knows who had it; nobody needs to know before it comes.
-            None => (0..self.handles.len()).try_for_each(|worker| {
+            None => (0..self.shared.size()).try_for_each(|worker| {
                 let cable = Box::default();
                 self.tell(worker, Command::Link { port, cable, seed, here: true })
             }),
@@ -158,7 +152,7 @@ impl Crew {
         cable: &Cable,
         seed: u64,
     ) -> Result<(), Stuck> {
-        (0..self.handles.len()).try_for_each(|worker| {
+        (0..self.shared.size()).try_for_each(|worker| {
             let (cable, here) = (Box::new(*cable), worker == home);
             self.tell(worker, Command::Link { port, cable, seed, here })
         })

@@ -282,7 +282,7 @@ impl Exit {
     }
 
     fn police(&mut self, batch: &mut Batch, index: usize, number: u32, walk: &mut Walk, now: u64) -> Step {
-        let Some(Some(meter)) = self.police.get(number as usize) else { return Step::On };
+        let Some(meter) = self.shared_meter(number) else { return Step::On };
         match meter.ask(batch.length(index) as u64, now) {
             Verdict::Pass => Step::On,
             Verdict::Drop => walk.drop(Reason::Metered),

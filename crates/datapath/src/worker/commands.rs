@@ -60,6 +60,10 @@ impl Worker {
                     self.mark_linked(port);
                 }
                 Command::Watch(number, watch) => self.exit.watches.set(number, watch.map(|watch| *watch)),
+                Command::Count(done) => {
+                    self.tell_all_used(now);
+                    let _ = done.send(());
+                }
                 Command::Report(to) => {
                     let _ = to.send(self.flows.report(now));
                 }
@@ -70,11 +74,13 @@ impl Worker {
                 }
                 Command::Pause(done) => {
                     self.paused = true;
+                    self.tell_all_used(now);
                     self.publish();
                     let _ = done.send(());
                 }
                 Command::Resume => self.paused = false,
                 Command::Stop => {
+                    self.tell_all_used(now);
                     self.publish();
                     self.stop = true;
                 }

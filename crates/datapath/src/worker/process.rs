@@ -199,7 +199,12 @@ impl Worker {
             let kept = answer.keep.then(|| self.flows.insert(key, port, &mut answer, now)).flatten();
             match kept {
                 Some(new) => *flow = new,
-                None => self.once(place, this, &answer.program, now),
+                None => {
+                    if answer.keep {
+                        self.flows.count_one(&answer, port, length as u64, now);
+                    }
+                    self.once(place, this, &answer.program, now);
+                }
             }
             if lost {
                 // Flows that were found for other packets may be gone: those are asked about again.

@@ -59,6 +59,7 @@ impl Brain for Told {
             rests: Vec::new(),
             changed: Vec::new(),
             token: 0,
+            counted: false,
             keep: false,
         }
     }

@@ -174,7 +174,7 @@ impl Pipeline {
         for step in done {
             match step {
                 Done::Insert { flow, replaced, added, origin } => {
-                    self.changed.insert(table_tag(self.number, flow.table));
+                    self.touch(table_tag(self.number, flow.table));
                     if let Some(replaced) = replaced {
                         self.heirs.insert(replaced, (flow, self.now));
                         self.take_out(replaced, None, origin, &mut orphans);
@@ -190,12 +190,12 @@ impl Pipeline {
                     self.watch_vacancy(flow.table);
                 }
                 Done::Remove { flow, reason, origin } => {
-                    self.changed.insert(table_tag(self.number, flow.table));
+                    self.touch(table_tag(self.number, flow.table));
                     self.take_out(flow, Some(reason), origin, &mut orphans);
                     self.watch_vacancy(flow.table);
                 }
                 Done::Group { number, .. } => {
-                    self.changed.insert(group_tag(self.number, number));
+                    self.touch(group_tag(self.number, number));
                 }
             }
         }

@@ -100,7 +100,7 @@ impl Pipeline {
                 }
             }
             self.commit(done, version);
-            self.changed.insert(bridge_tag(self.number));
+            self.touch(bridge_tag(self.number));
             return Ok(());
         }
         let virtual_meter = matches!(number, SLOW_PATH_METER | CONTROLLER_METER);
@@ -126,7 +126,7 @@ impl Pipeline {
         };
         self.events.push(Event::Meter { number: slot, meter: Some(Box::new(meter.clone())) });
         self.meters.insert(number, meter);
-        self.changed.insert(bridge_tag(self.number));
+        self.touch(bridge_tag(self.number));
         Ok(())
     }
 

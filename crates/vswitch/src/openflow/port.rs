@@ -106,14 +106,14 @@ impl Pipeline {
         }
         self.by_number.insert(entry.port, entry.number);
         self.ports.insert(entry.number, entry);
-        self.changed.insert(bridge_tag(self.number));
+        self.touch(bridge_tag(self.number));
     }
 
     /// Takes a port away.
     pub fn remove_port(&mut self, number: OfPort) -> Option<OfPortEntry> {
         let entry = self.ports.remove(&number)?;
         self.by_number.remove(&entry.port);
-        self.changed.insert(bridge_tag(self.number));
+        self.touch(bridge_tag(self.number));
         Some(entry)
     }
 

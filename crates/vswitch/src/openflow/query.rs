@@ -127,8 +127,8 @@ impl Pipeline {
             table.rules.set_prefixes(settings.prefixes.as_ref().unwrap_or(&usual));
         }
         table.settings = settings;
-        self.changed.insert(table_tag(self.number, number));
-        self.changed.insert(bridge_tag(self.number));
+        self.touch(table_tag(self.number, number));
+        self.touch(bridge_tag(self.number));
     }
 
     /// The number of a table of a name.

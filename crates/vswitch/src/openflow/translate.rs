@@ -185,7 +185,7 @@ impl Context<'_> {
             self.out.extend(actions);
             return;
         }
-        if entry.is(super::OfPortEntry::NO_RECEIVE) {
+        if entry.is(super::OfPortEntry::NO_RECEIVE | super::OfPortEntry::DOWN) {
             return;
         }
         if entry.forwards {

@@ -30,13 +30,13 @@ impl Switch {
     fn view(&self, name: &str) -> Option<PortView> {
         let port = self.configuration.ports.get(name)?;
         let option = |option: &str| port.options.get(option).map(String::as_str);
-        let given = option("ofport").and_then(|text| text.parse().ok());
-        let openflow = given.unwrap_or(if name == port.switch { LOCAL } else { port.number });
+        // A port that is not open has no number; bonds never have one.
+        let own = if name == port.switch { LOCAL } else { port.number };
+        let openflow = self.ofport(name).map_or(own, u32::from);
         let kind = option("type").unwrap_or("system");
         let peer = option("peer").filter(|_| kind == "patch");
         Some(PortView {
             name: name.to_owned(),
-
             openflow,
             number: port.number,
             kind: kind.to_owned(),

@@ -5,14 +5,9 @@ use super::super::state::{Switch, SwitchError};
 use super::read::Reader;
 use super::write::update;
 use super::{Joint, NAME};
-use netloom_proto::ovsdb::{Datum, Json, Uuid};
-use std::collections::{BTreeMap, BTreeSet};
+use netloom_proto::ovsdb::{Json, Uuid};
+use std::collections::BTreeMap;
 
-/// Numbers that OpenFlow has for other things begin here; the bridge's own port has the last before it that is not used
-/// (OFPP_LOCAL).
-const MOST_PORTS: i64 = 0xff00;
-/// The number of the bridge's own port (OFPP_LOCAL of OpenFlow 1.0).
-const LOCAL: i64 = 65_534;
 /// The version that clients compare with what they know.
 const OVS_VERSION: &str = "3.1.0";
 
@@ -81,48 +76,6 @@ impl Joint {
         };
         columns.into_iter().filter(differs).collect()
     }
-
-    /// The OpenFlow numbers of a bridge's interfaces: those that they have, those that they ask for, or free ones.
-    fn numbers(&self, bridge: &str) -> BTreeMap<String, i64> {
-        let tables = (Reader::of(self, "Bridge"), Reader::of(self, "Port"), Reader::of(self, "Interface"));
-        let (Some(bridges), Some(ports), Some(interfaces)) = tables else { return BTreeMap::new() };
-        let Some((_, row)) = bridges.named(bridge) else { return BTreeMap::new() };
-        let (mut numbers, mut taken, mut open) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
-        let rows = bridges.references(row, "ports").filter_map(|uuid| ports.row(uuid));
-        for row in
-            rows.flat_map(|row| ports.references(row, "interfaces")).filter_map(|uuid| interfaces.row(uuid))
-        {
-            let name = interfaces.text(row, "name").to_owned();
-            let number = |column| match interfaces.field(row, column).map(Datum::atoms) {
-                Some([netloom_proto::ovsdb::Atom::Integer(number)]) if (1..MOST_PORTS).contains(number) => {
-                    Some(*number)
-                }
-                _ => None,
-            };
-            if name == bridge {
-                numbers.insert(name, LOCAL);
-                continue;
-            }
-            let (asked, known) = (number("ofport_request"), number("ofport"));
-            open.push((name, asked, known));
-        }
-        // Who asks for a number comes before who has it.
-        open.sort_by_key(|(_, asked, known)| (asked.is_none(), known.is_none()));
-        let mut next = 1;
-        for (name, asked, known) in open {
-            let wished = asked
-                .filter(|number| taken.insert(*number))
-                .or_else(|| known.filter(|number| taken.insert(*number)));
-            let number = wished.unwrap_or_else(|| {
-                while !taken.insert(next) {
-                    next += 1;
-                }
-                next
-            });
-            numbers.insert(name, number);
-        }
-        numbers
-    }
 }
 
 impl Switch {
@@ -132,17 +85,13 @@ impl Switch {
         let Some(joint) = &self.joint else { return };
         let Some(interfaces) = Reader::of(joint, "Interface") else { return };
         let mut operations = Vec::new();
-        let mut numbers = BTreeMap::new();
-        for name in self.configuration.switches.keys() {
-            numbers.extend(joint.numbers(name));
-        }
         let by_name: BTreeMap<&str, &PortStatus> =
             ports.iter().map(|port| (port.name.as_str(), port)).collect();
         for (uuid, row) in interfaces.all() {
             let name = interfaces.text(row, "name");
             let error = problems.get("Interface", name).or_else(|| problems.get("Port", name));
             let status = by_name.get(name).filter(|_| error.is_none());
-            let number = if status.is_some() { numbers.get(name).copied().unwrap_or(-1) } else { -1 };
+            let number = status.and_then(|_| self.ofport(name)).map_or(-1, i64::from);
             // An error stays until the interface is there.
             let is_open = self.ports.contains_key(name);
             let mut columns = vec![("ofport", Json::Integer(if is_open { number } else { -1 }))];

@@ -54,6 +54,7 @@ impl Switch {
         self.following = true;
         self.become_wanted(&wanted, &mut problems);
         self.following = false;
+        self.apply_wishes();
         self.report(&problems);
     }
 
@@ -126,6 +127,7 @@ impl Switch {
         let switch = port.switch.clone();
         self.apply_bonds(&switch);
         self.apply_mirrors(&switch);
+        self.apply_tables(&switch);
         opened
     }
 }

@@ -208,7 +208,8 @@ impl Switch {
                 complain(&SwitchError::Bridge(name.clone(), text));
                 BridgeOptions::default()
             });
-            switch.bridges.lock().by_name.insert(name.clone(), Bridge::new(options));
+            let now = switch.now();
+            switch.bridges.lock().add_bridge(name, Bridge::new(options), now);
         }
         let mut files = files.into_iter();
         for (name, port) in switch.configuration.ports.clone() {
@@ -240,6 +241,7 @@ impl Switch {
         for name in names {
             switch.apply_bonds(&name);
             switch.apply_mirrors(&name);
+            switch.apply_tables(&name);
             let mut senders = Vec::new();
             if let (Some(bridge), Some(state)) =
                 (switch.bridges.lock().by_name.get_mut(&name), bridges.remove(&name))

@@ -56,13 +56,16 @@ impl Brain for Learning {
             rests: decision.rests,
             changed: decision.changed,
             token: decision.sender,
+            counted: false,
             keep: true,
         }
     }
 
     fn used(&mut self, used: &[Used], now: u64) {
         for used in used {
-            self.0.refresh(used.token, used.port, now);
+            if let Used::Lately { token, port } = used {
+                self.0.refresh(*token, *port, now);
+            }
         }
     }
 }
@@ -113,7 +116,7 @@ impl Brain for Rules {
         let found = self.0.find(question.key, &mut mask, 0).and_then(|found| self.0.get(found.rule));
         let otherwise = || Program::new(vec![Action::Output(OUT)], Reason::Rule);
         let program = found.cloned().unwrap_or_else(otherwise);
-        Answer { program, mask, rests: Vec::new(), changed: Vec::new(), token: 0, keep: true }
+        Answer { program, mask, rests: Vec::new(), changed: Vec::new(), token: 0, counted: false, keep: true }
     }
 }
 

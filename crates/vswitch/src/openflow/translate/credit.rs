@@ -20,6 +20,8 @@ pub struct Credit {
     pub learned: Vec<(BridgeNumber, Box<FlowMod>)>,
     /// States that must be kept.
     pub states: Vec<(BridgeNumber, u32)>,
+    /// Cables to other bridges that were gone through: out of a port, into another.
+    pub cables: Vec<(PortNumber, PortNumber)>,
     /// Stations that were heard: tag and port, as [`crate::Bridge::refresh`] wants them.
     pub stations: Vec<(BridgeNumber, Tag, PortNumber)>,
 }

@@ -74,8 +74,12 @@ impl Context<'_> {
             self.detail(|| "STP not in forwarding state, skipping output".into());
             return;
         }
+        if entry.is(OfPortEntry::DOWN) {
+            self.detail(|| "port is down, skipping output".into());
+            return;
+        }
         match entry.form {
-            PortForm::Patch { bridge, port } => self.cross(bridge, port, truncate),
+            PortForm::Patch { bridge, port } => self.cross(entry.port, bridge, port, truncate),
             PortForm::Tunnel(form) => self.tunnel(&form, entry.port, truncate),
             PortForm::Plain | PortForm::Internal => self.send(entry.port, truncate),
         }
@@ -88,7 +92,7 @@ impl Context<'_> {
     }
 
     /// Goes on in the bridge at the other end of a cable.
-    fn cross(&mut self, bridge: u32, port: OfPort, truncate: Option<u32>) {
+    fn cross(&mut self, through: PortNumber, bridge: u32, port: OfPort, truncate: Option<u32>) {
         if truncate.is_some() {
             self.warn(|| "output_trunc does not support patch output action".into());
         }
@@ -122,8 +126,9 @@ impl Context<'_> {
         self.flow.set(Field::ACTSET_OUTPUT, u64::from(OfPort::UNSET.0));
         self.flow.set(Field::IN_PORT, u64::from(port.0));
         if let Some(entry) = self.entry(port)
-            && !entry.is(OfPortEntry::NO_RECEIVE)
+            && !entry.is(OfPortEntry::NO_RECEIVE | OfPortEntry::DOWN)
         {
+            self.credit.cables.push((through, entry.port));
             if entry.forwards {
                 self.deeper(true, |context| {
                     context.table(port, 0, true, true, false);

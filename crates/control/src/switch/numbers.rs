@@ -1,0 +1,92 @@
+//! OpenFlow's numbers of ports: the one place that gives them.
+//!
+//! Invariants: two ports of a bridge have different numbers. Who asks for a number (`ofport_request`) comes before who has it;
+//! all others keep theirs as long as they are there, and over a restart.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Numbers that OpenFlow has for other things begin here; the bridge's own port has the last before it that is not used
+/// (OFPP_LOCAL).
+const MOST_PORTS: u16 = 0xff00;
+/// The number of the bridge's own port (OFPP_LOCAL of OpenFlow 1.0).
+pub(super) const LOCAL: u16 = 65_534;
+
+/// What a port wishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Wish {
+    /// The number that somebody asks for.
+    pub(super) asked: Option<u16>,
+    /// The number that it has, or had.
+    pub(super) known: Option<u16>,
+}
+
+/// The numbers of a bridge's ports.
+pub(super) fn numbers(bridge: &str, ports: &BTreeMap<String, Wish>) -> BTreeMap<String, u16> {
+    let legal = |number: Option<u16>| number.filter(|number| (1..MOST_PORTS).contains(number));
+    let (mut numbers, mut taken) = (BTreeMap::new(), BTreeSet::new());
+    let mut open: Vec<(&String, Option<u16>, Option<u16>)> = Vec::new();
+    for (name, wish) in ports {
+        if name == bridge {
+            numbers.insert(name.clone(), LOCAL);
+        } else {
+            open.push((name, legal(wish.asked), legal(wish.known)));
+        }
+    }
+    open.sort_by_key(|(_, asked, known)| (asked.is_none(), known.is_none()));
+    let mut next = 1;
+    for (name, asked, known) in open {
+        let wished = asked
+            .filter(|number| taken.insert(*number))
+            .or_else(|| known.filter(|number| taken.insert(*number)));
+        let number = wished.unwrap_or_else(|| {
+            // There are fewer ports than numbers.
+            while !taken.insert(next) {
+                next += 1;
+            }
+            next
+        });
+        numbers.insert(name.clone(), number);
+    }
+    numbers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn wishes_are_granted_in_order() {
+        let wish = |asked, known| Wish { asked, known };
+        let ports = BTreeMap::from([
+            ("br0".to_owned(), wish(Some(3), None)),
+            ("a".to_owned(), wish(None, Some(7))),
+            ("b".to_owned(), wish(Some(7), None)),
+            ("c".to_owned(), wish(None, None)),
+            ("d".to_owned(), wish(Some(0), Some(1))),
+            ("e".to_owned(), wish(Some(0xff00), None)),
+        ]);
+        let numbers = numbers("br0", &ports);
+        let of = |name: &str| numbers[name];
+        assert_eq!((of("br0"), of("b"), of("d")), (LOCAL, 7, 1));
+        assert_eq!((of("a"), of("c"), of("e")), (2, 3, 4));
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_differ(wishes in proptest::collection::btree_map("[a-e]{1,2}",
+            (proptest::option::of(0_u16..9), proptest::option::of(0_u16..9)), 0..20)) {
+            let ports: BTreeMap<String, Wish> =
+                wishes.into_iter().map(|(name, (asked, known))| (name, Wish { asked, known })).collect();
+            let given = numbers("a", &ports);
+            prop_assert!(given.keys().eq(ports.keys()));
+            let different: BTreeSet<u16> = given.values().copied().collect();
+            prop_assert_eq!(different.len(), given.len());
+            // Once given, they stay.
+            let again: BTreeMap<String, Wish> = ports.iter().map(|(name, wish)| {
+                (name.clone(), Wish { known: Some(given[name]), ..*wish })
+            }).collect();
+            prop_assert_eq!(numbers("a", &again), given);
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Ports as OpenFlow tables see them: made of the configuration, the drivers and the spanning tree.
+//!
+//! What: every open interface is a port of its bridge's tables, members of bonds as well; bonds are none. A change becomes
+//! news for connections.
+//!
+//! A patch port whose cable does nothing to packets leads straight into the other bridge's tables; one with a simulated link or a
+//! rate is an ordinary port, so that packets go through the cable.
+
+use super::bonds::is_bond;
+use super::brain::Bridges;
+use super::configuration::PortConfiguration;
+use super::links::is_link;
+use super::news::{News, PortChange};
+use super::numbers::{Wish, numbers};
+use super::state::Switch;
+use super::tables::{Desk, tree_of};
+use netloom_proto::openflow::OfPort;
+use netloom_vswitch::openflow::{BridgeNumber, OfPortEntry, PortForm};
+use netloom_wire::MacAddr;
+use std::collections::BTreeMap;
+
+impl Bridges {
+    /// Adds a port to the tables of a bridge, or changes it.
+    pub(super) fn set_port(&mut self, bridge: BridgeNumber, entry: OfPortEntry) {
+        let Some(pipeline) = self.pipelines.get_mut(&bridge) else { return };
+        let change = match pipeline.port(entry.number) {
+            Some(known) if *known == entry => return,
+            Some(known) if known.port == entry.port => PortChange::Modified,
+            Some(known) => {
+                let gone = known.clone();
+                self.tell(bridge, News::Port(PortChange::Deleted, Box::new(gone)));
+                PortChange::Added
+            }
+            None => PortChange::Added,
+        };
+        if let Some(pipeline) = self.pipelines.get_mut(&bridge) {
+            pipeline.set_port(entry.clone());
+        }
+        self.tell(bridge, News::Port(change, Box::new(entry)));
+        self.ring_listener();
+    }
+
+    /// Takes a port out of the tables of a bridge.
+    pub(super) fn remove_port(&mut self, bridge: BridgeNumber, number: OfPort) {
+        let gone = self.pipelines.get_mut(&bridge).and_then(|pipeline| pipeline.remove_port(number));
+        if let Some(gone) = gone {
+            self.tell(bridge, News::Port(PortChange::Deleted, Box::new(gone)));
+            self.ring_listener();
+        }
+    }
+
+    /// Changes settings of a port (`OFPT_PORT_MOD`): those under the mask. False if there is no such port.
+    pub(super) fn configure_port(
+        &mut self,
+        bridge: BridgeNumber,
+        number: OfPort,
+        config: u32,
+        mask: u32,
+    ) -> bool {
+        let known = self.pipelines.get(&bridge).and_then(|pipeline| pipeline.port(number));
+        let Some(known) = known else { return false };
+        let config = known.config & !mask | config & mask;
+        let entry = OfPortEntry { config, ..known.clone() };
+        self.set_port(bridge, entry);
+        true
+    }
+}
+
+impl Switch {
+    /// What a thread needs that changes tables or listens to them.
+    pub(super) fn desk(&self) -> Desk {
+        Desk::new(self.bridges.clone(), self.crew.handle(), self.clock.clone())
+    }
+
+    /// OpenFlow's number of a port; none if it is not open, or a bond.
+    pub(super) fn ofport(&self, name: &str) -> Option<u16> {
+        let port = self.configuration.ports.get(name)?;
+        let bridges = self.bridges.lock();
+        let pipeline = bridges.pipelines.get(&bridges.number_of(&port.switch)?)?;
+        pipeline.port_of(port.number).map(|number| number.0)
+    }
+
+    /// Has the tables of a bridge have the ports that it has, and those of its neighbours lead to them.
+    pub(super) fn apply_tables(&self, switch: &str) {
+        self.apply_ports(switch);
+        let mut others: Vec<&str> = Vec::new();
+        for (_, port) in self.ports_of(switch) {
+            if let Some((_, peer)) = self.peer(port)
+                && peer.switch != switch
+                && !others.contains(&peer.switch.as_str())
+            {
+                others.push(&peer.switch);
+            }
+        }
+        // Numbers may have changed, and others lead to them.
+        others.into_iter().for_each(|other| self.apply_ports(other));
+        self.desk().publish();
+    }
+
+    fn apply_ports(&self, switch: &str) {
+        let wanted = self.wanted_ports(switch);
+        let mut bridges = self.bridges.lock();
+        let Some(number) = bridges.number_of(switch) else { return };
+        let Some(pipeline) = bridges.pipelines.get(&number) else { return };
+        let gone = pipeline.ports().filter(|known| {
+            !wanted.iter().any(|entry| (entry.number, entry.port) == (known.number, known.port))
+        });
+        let gone: Vec<OfPort> = gone.map(|known| known.number).collect();
+        gone.into_iter().for_each(|port| bridges.remove_port(number, port));
+        for entry in wanted {
+            bridges.set_port(number, entry);
+        }
+    }
+
+    /// The ports of a bridge's tables as they should be.
+    fn wanted_ports(&self, switch: &str) -> Vec<OfPortEntry> {
+        let open = self
+            .ports_of(switch)
+            .filter(|(name, port)| !is_bond(&port.options) && self.ports.contains_key(name.as_str()));
+        let open: BTreeMap<&String, &PortConfiguration> = open.collect();
+        let known: BTreeMap<u32, OfPortEntry> = {
+            let bridges = self.bridges.lock();
+            let pipeline = bridges.number_of(switch).and_then(|number| bridges.pipelines.get(&number));
+            pipeline
+                .map(|pipeline| pipeline.ports().map(|entry| (entry.port, entry.clone())).collect())
+                .unwrap_or_default()
+        };
+        let rows = self.joint.as_ref().map(|joint| joint.number_wishes(switch)).unwrap_or_default();
+        let wishes = open.iter().map(|(name, port)| {
+            // Who is not in the database yet will ask there for the data path's number.
+            let own = Wish { asked: u16::try_from(port.number).ok(), known: None };
+            let mut wish = rows.get(*name).copied().unwrap_or(own);
+            wish.known = known.get(&port.number).map(|entry| entry.number.0).or(wish.known);
+            ((*name).clone(), wish)
+        });
+        let numbers = numbers(switch, &wishes.collect());
+        let entry = |(name, port): (&&String, &&PortConfiguration)| {
+            let number = OfPort(*numbers.get(*name)?);
+            let known = known.get(&port.number);
+            Some(OfPortEntry {
+                address: known.map_or_else(|| self.address_of(name, port), |entry| entry.address),
+                form: self.form(switch, name, port),
+                config: known.map_or(0, |entry| entry.config),
+                live: self.ports.get(*name).is_some_and(|carried| (carried.state)() == "up"),
+                ..OfPortEntry::new(number, port.number, (*name).clone())
+            })
+        };
+        let mut entries: Vec<OfPortEntry> = open.iter().filter_map(entry).collect();
+        let bridges = self.bridges.lock();
+        if let Some(bridge) = bridges.by_name.get(switch) {
+            for entry in &mut entries {
+                (entry.forwards, entry.learns) = tree_of(bridge, entry.port);
+            }
+        }
+        entries
+    }
+
+    /// The port at the other end of a cable between two switches, if that leads back.
+    fn peer(&self, port: &PortConfiguration) -> Option<(&String, &PortConfiguration)> {
+        let option = |port: &PortConfiguration, name| port.options.get(name).cloned();
+        if option(port, "type").as_deref() != Some("patch") {
+            return None;
+        }
+        self.configuration.ports.get_key_value(&option(port, "peer")?)
+    }
+
+    fn form(&self, switch: &str, name: &str, port: &PortConfiguration) -> PortForm {
+        if name == switch {
+            return PortForm::Internal;
+        }
+        let cable = || {
+            let (peer, other) = self.peer(port)?;
+            let plain = |port: &PortConfiguration| {
+                !port
+                    .options
+                    .keys()
+                    .any(|option| is_link(option) || ["rate", "rate-out", "storm"].contains(&option.as_str()))
+            };
+            let leads_back = other.options.get("type").is_some_and(|kind| kind == "patch")
+                && other.options.get("peer").is_some_and(|back| back == name);
+            if !leads_back || other.switch == switch || !plain(port) || !plain(other) {
+                return None;
+            }
+            let bridges = self.bridges.lock();
+            let bridge = bridges.number_of(&other.switch)?;
+            let entry = bridges.pipelines.get(&bridge)?.ports().find(|entry| entry.name == *peer)?;
+            Some(PortForm::Patch { bridge, port: entry.number })
+        };
+        match port.options.get("type").map(String::as_str) {
+            Some("internal" | "dummy-internal") => PortForm::Internal,
+            _ => cable().unwrap_or_default(),
+        }
+    }
+
+    /// The Ethernet address of what is behind a port, or one that nobody else has.
+    fn address_of(&self, name: &str, port: &PortConfiguration) -> MacAddr {
+        let told = self.doors.details(port.number).remove("mac");
+        let device = port.options.get("dev").map_or(name, String::as_str);
+        let system = || std::fs::read_to_string(format!("/sys/class/net/{device}/address")).ok();
+        let read = |text: String| text.trim().parse().ok();
+        told.and_then(read)
+            .or_else(|| system().and_then(read))
+            .unwrap_or_else(|| MacAddr::local_from_hash(self.seed ^ u64::from(port.number).rotate_left(17)))
+    }
+
+    /// Has tables know how the links of their ports are.
+    pub(super) fn follow_links(&self) {
+        let mut states = Vec::new();
+        for (name, carried) in &self.ports {
+            if let Some(port) = self.configuration.ports.get(name) {
+                states.push((port.number, (carried.state)() == "up"));
+            }
+        }
+        let mut bridges = self.bridges.lock();
+        for (port, live) in states {
+            let Some(bridge) = bridges.of_port.get(&port).map(|place| place.bridge) else { continue };
+            let Some(pipeline) = bridges.pipelines.get(&bridge) else { continue };
+            let known = pipeline.port_of(port).and_then(|number| pipeline.port(number));
+            let entry = known.filter(|known| known.live != live).cloned();
+            if let Some(entry) = entry {
+                bridges.set_port(bridge, OfPortEntry { live, ..entry });
+            }
+        }
+    }
+}
