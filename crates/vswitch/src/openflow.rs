@@ -28,6 +28,7 @@ mod expire;
 mod modify;
 mod ordinary;
 mod recirculation;
+mod state;
 mod table;
 
 #[cfg(test)]
@@ -41,6 +42,7 @@ pub use meter::{Band, Meter, MeterCommand, MeterMod};
 pub use modify::Failure;
 pub use port::{OfPortEntry, PortForm};
 pub use recirculation::Frozen;
+pub use state::{PipelineState, StateError};
 pub use table::{Miss, Overflow, TableSettings};
 
 use crate::fdb::Tag;

@@ -7,10 +7,12 @@
 //! Others add commands before the server serves: [`ControlSocket::commands`], [`Commands::add`].
 
 mod bonds;
+mod connections;
 mod dummies;
 mod paths;
 mod ports;
 mod stations;
+mod trace;
 mod trees;
 mod view;
 mod workers;
@@ -58,6 +60,8 @@ impl ControlSocket {
         trees::add(&mut commands);
         workers::add(&mut commands);
         ports::add(&mut commands);
+        trace::add(&mut commands);
+        connections::add(&mut commands);
         Ok(Self { unixctl: Unixctl::bind(path)?, commands, coverage })
     }
 

@@ -10,7 +10,7 @@ use netloom_nf::{Program, Reason, SharedMeter};
 use netloom_table::{Field, Mask};
 use netloom_vswitch::Bridge;
 use netloom_vswitch::openflow::translate::{self, Request, Start};
-use netloom_vswitch::openflow::{BridgeNumber, FlowId, Pipeline};
+use netloom_vswitch::openflow::{BridgeNumber, FlowId, Meter, Pipeline};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +21,14 @@ pub(super) struct Place {
     /// The bridge's number and name.
     pub(super) bridge: BridgeNumber,
     pub(super) name: String,
+}
+
+/// A meter that workers have.
+#[derive(Debug)]
+pub(super) struct MeterAtWork {
+    pub(super) shared: Arc<SharedMeter>,
+    /// As it was when they got it, with what had been counted then.
+    pub(super) before: Meter,
 }
 
 /// All bridges with their tables, and which port belongs to which.
@@ -42,7 +50,7 @@ pub(super) struct Bridges {
     /// Bridges for which controllers are configured.
     pub(super) controlled: BTreeSet<BridgeNumber>,
     /// Meters that workers have, by their numbers in programs.
-    pub(super) meters: HashMap<u32, Arc<SharedMeter>>,
+    pub(super) meters: HashMap<u32, MeterAtWork>,
     /// Those of which they have not been told.
     pub(super) fresh_meters: BTreeSet<u32>,
     /// Packets and octets that went through cables between tables, in and out, by port.

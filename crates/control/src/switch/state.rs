@@ -16,6 +16,7 @@ use super::succession::Passed;
 use super::warp::Warping;
 use netloom_datapath::{Before, Crew, Stuck};
 use netloom_mem::{ReceiveQueue, SendQueue};
+use netloom_nf::conntrack::Tracker;
 use netloom_vswitch::{Bridge, BridgeOptions};
 use netloom_wire::MacAddr;
 use std::collections::BTreeMap;
@@ -204,6 +205,8 @@ pub struct Switch {
     pub(super) warping: Option<Warping>,
     /// Nothing is kept.
     pub(super) transient: bool,
+    /// Who knows all connections.
+    pub(super) tracker: Arc<Tracker>,
     /// When tables heard of the time last.
     pub(super) tables_ticked: u64,
 }
@@ -284,6 +287,9 @@ impl Switch {
     pub(super) fn begin(start: &Start, doors: Box<dyn Doors>, clock: Clock) -> Result<Self, SwitchError> {
         let bridges = Shared::default();
         let (crew, threads) = start::workers(start, &bridges, &clock)?;
+        let secret = start.seed.rotate_left(23) ^ 0x6a09_e667_f3bc_c909;
+        let tracker = Arc::new(Tracker::new(crew.size(), secret, clock.now()));
+        crew.track(Some(&tracker))?;
         Ok(Self {
             directory: start.directory.clone(),
             configuration: SwitchConfiguration::default(),
@@ -309,6 +315,7 @@ impl Switch {
             cleared: Vec::new(),
             warping: None,
             transient: start.transient,
+            tracker,
             tables_ticked: 0,
         })
     }

@@ -12,7 +12,7 @@
 //! Invariants: who changed a pipeline calls [`Desk::publish`] before it says that the change is made. A bridge has a number that
 //! no other bridge has while it is there, from 1 to 4,095: numbers of recirculations and meters begin with it.
 
-use super::brain::{Bridges, Shared};
+use super::brain::{Bridges, MeterAtWork, Shared};
 use super::start::Clock;
 use netloom_datapath::{CrewHandle, Execution, Stuck, Tag};
 use netloom_nf::police::BandKind;
@@ -136,7 +136,10 @@ impl Bridges {
     pub(super) fn note_meter(&mut self, number: u32, meter: Option<&Meter>) {
         self.fresh_meters.insert(number);
         match meter {
-            Some(meter) => self.meters.insert(number, Arc::new(shared_meter(meter))),
+            Some(meter) => {
+                let shared = Arc::new(shared_meter(meter));
+                self.meters.insert(number, MeterAtWork { shared, before: meter.clone() })
+            }
             None => self.meters.remove(&number),
         };
     }
@@ -147,8 +150,14 @@ impl Bridges {
         let slots: Vec<u32> = pipeline.meters().map(|meter| meter.slot).collect();
         for slot in slots {
             if let Some(meter) = self.meters.get(&slot) {
-                let ((packets, octets), bands) = meter.counts();
-                pipeline.count_meter(slot, packets, octets, &bands);
+                let MeterAtWork { shared, before } = meter;
+                let ((packets, octets), bands) = shared.counts();
+                let bands: Vec<(u64, u64)> = bands
+                    .iter()
+                    .zip(&before.bands)
+                    .map(|((packets, octets), before)| (packets + before.packets, octets + before.octets))
+                    .collect();
+                pipeline.count_meter(slot, packets + before.packets, octets + before.octets, &bands);
             }
         }
     }
@@ -168,7 +177,7 @@ impl Bridges {
             changes.everything |= pipeline.ceased_to_be_ordinary();
         }
         for number in std::mem::take(&mut self.fresh_meters) {
-            changes.meters.push((number, self.meters.get(&number).cloned()));
+            changes.meters.push((number, self.meters.get(&number).map(|meter| meter.shared.clone())));
         }
         changes
     }

@@ -101,6 +101,11 @@ impl TlvMap {
         Ok(())
     }
 
+    /// Maps a field to where it was mapped before.
+    pub(super) fn put(&mut self, field: u8, entry: TlvEntry) {
+        self.entries.insert(field, entry);
+    }
+
     /// Maps a field no more.
     ///
     /// # Errors
@@ -495,6 +500,11 @@ pub(crate) fn normalise(key: &mut Key, port: OfPort) {
         let value = if key.get(tpid) == 0 { 0 } else { key.get(tci) | PRESENT };
         key.set(tci, value);
     }
+}
+
+/// Brings a key of the data path into the form that tables see, for a packet that came through a port of OpenFlow's number.
+pub fn into_normal_form(key: &mut Key, port: OfPort) {
+    normalise(key, port);
 }
 
 /// Brings a mask of normal form into the data path's: the presence of a tag is its EtherType.

@@ -171,7 +171,7 @@ impl Pipeline {
         Ok(())
     }
 
-    fn put(
+    pub(super) fn put(
         &mut self,
         number: u8,
         rule: Rule<Box<Flow>>,

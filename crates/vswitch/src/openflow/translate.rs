@@ -31,7 +31,7 @@ mod set;
 mod trace;
 
 pub use credit::{Credit, credit};
-pub use print::{megaflow, print_program, print_trace};
+pub use print::{megaflow, print_flow, print_program, print_trace};
 pub use trace::{FoundRule, Note, Trace};
 
 use super::recirculation::Frozen;

@@ -8,6 +8,7 @@ use super::VERSION;
 use super::flows;
 use netloom_datapath::{FlowReport, LinkTotals, PortTotals};
 use netloom_nf::Reason;
+use netloom_vswitch::openflow::{Pipeline, PipelineState};
 use netloom_vswitch::{Bond, Bridge, BridgeOptions, BridgeState};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -37,6 +38,17 @@ pub(super) struct State {
     /// Those that are open.
     ports: BTreeMap<String, PortFacts>,
     workers: Vec<WorkerStatus>,
+    /// What is in OpenFlow tables, by switch.
+    #[serde(default)]
+    tables: BTreeMap<String, Tables>,
+}
+
+/// The tables of a switch.
+#[derive(Debug, Serialize, Deserialize)]
+struct Tables {
+    pipeline: PipelineState,
+    /// Controllers are configured.
+    controlled: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -151,6 +163,7 @@ impl Switch {
         let bridges = self.bridges.lock();
         let states = bridges.by_name.iter().map(|(name, bridge)| (name.clone(), bridge.state())).collect();
         drop(bridges);
+        let tables = self.tables_offered();
         let streams = self.streams.iter().map(|((switch, mirror), (number, next))| {
             (switch.clone(), mirror.clone(), *number, next.load(Ordering::Relaxed))
         });
@@ -163,8 +176,39 @@ impl Switch {
             streams: streams.collect(),
             ports,
             workers: self.workers(),
+            tables,
         };
         Ok(Offer { state, flows, files })
+    }
+
+    /// What is in tables. The workers have told what they counted.
+    fn tables_offered(&self) -> BTreeMap<String, Tables> {
+        let mut bridges = self.bridges.lock();
+        let numbers: Vec<_> = bridges.pipelines.keys().copied().collect();
+        numbers.iter().for_each(|number| bridges.count_meters(*number));
+        let of = |(number, pipeline): (&u32, &Pipeline)| {
+            let controlled = bridges.controlled.contains(number);
+            let name = bridges.name_of(*number)?.to_owned();
+            Some((name, Tables { pipeline: pipeline.state(), controlled }))
+        };
+        bridges.pipelines.iter().filter_map(of).collect()
+    }
+
+    /// Goes on with the tables of a predecessor.
+    fn adopt_tables(&self, name: &str, tables: Tables) -> Result<(), SwitchError> {
+        let now = self.now();
+        let mut bridges = self.bridges.lock();
+        let Some(number) = bridges.number_of(name) else { return Ok(()) };
+        if tables.controlled {
+            bridges.controlled.insert(number);
+        }
+        if let Some(pipeline) = bridges.pipelines.get_mut(&number) {
+            let restored = pipeline.restore(tables.pipeline, now);
+            restored.map_err(|error| SwitchError::Bridge(name.to_owned(), error.to_string()))?;
+        }
+        drop(bridges);
+        self.desk().publish();
+        Ok(())
     }
 
     /// Goes on after nobody took over what was offered, or at last. With `anew` another process may have begun with it.
@@ -193,7 +237,9 @@ impl Switch {
         files: Vec<OwnedFd>,
         complain: &mut dyn FnMut(&SwitchError),
     ) -> Result<Self, SwitchError> {
-        let State { configuration, clock, seed, mut bridges, streams, mut ports, workers, .. } = state;
+        let State {
+            configuration, clock, seed, mut bridges, streams, mut ports, workers, mut tables, ..
+        } = state;
         let start = Start { seed, ..start.clone() };
         let mut switch = Self::begin(&start, doors, Clock::since(clock))?;
         switch.crew.pause()?;
@@ -242,6 +288,9 @@ impl Switch {
             switch.apply_bonds(&name);
             switch.apply_mirrors(&name);
             switch.apply_tables(&name);
+            if let Some(tables) = tables.remove(&name) {
+                switch.adopt_tables(&name, tables)?;
+            }
             let mut senders = Vec::new();
             if let (Some(bridge), Some(state)) =
                 (switch.bridges.lock().by_name.get_mut(&name), bridges.remove(&name))

@@ -97,7 +97,9 @@ pub(super) fn write(workers: &[Vec<FlowReport>]) -> Vec<u8> {
         into.extend(name);
     }
     for (worker, flows) in workers.iter().enumerate() {
-        for flow in flows.iter().filter(|flow| flow.program.actions().iter().all(Action::is_plain)) {
+        // What is counted for others is asked about again.
+        let plain = |flow: &&FlowReport| !flow.counted && flow.program.actions().iter().all(Action::is_plain);
+        for flow in flows.iter().filter(plain) {
             let began = into.len();
             into.extend([0; 4]);
             into.extend((worker as u16).to_le_bytes());
@@ -146,7 +148,8 @@ fn read_flow(octets: &[u8], reasons: &[Option<Reason>]) -> Option<(usize, FlowRe
     };
     let count = reader.u16()?;
     let rests: Option<Vec<u64>> = (0..count).map(|_| reader.u64()).collect();
-    let flow = FlowReport { key, mask, program, packets, octets, idle, port, rests: rests?, token };
+    let (rests, counted) = (rests?, false);
+    let flow = FlowReport { key, mask, program, packets, octets, idle, port, rests, token, counted };
     Some((worker, flow))
 }
 
@@ -208,7 +211,7 @@ mod tests {
             let key = key.masked(&mask);
             let program = Program::new(actions, Reason::ALL[lost]);
             let [packets, octets, idle, token] = numbers;
-            FlowReport { key, mask, program, packets, octets, idle, port, rests, token }
+            FlowReport { key, mask, program, packets, octets, idle, port, rests, token, counted: false }
         }
     }
 

@@ -4,7 +4,7 @@ use super::super::field::{self, TlvMap};
 use super::trace::{Note, Trace};
 use netloom_mem::PortNumber;
 use netloom_nf::{Action as Step, Nat, NatRange, Program, Rewrite};
-use netloom_proto::openflow::text::{Names, print_action, print_match};
+use netloom_proto::openflow::text::{Inner, Names, print_action, print_match, print_packet};
 use netloom_proto::openflow::{Match, OfPort};
 use netloom_table::{Field, Key, Mask};
 use std::fmt::Write;
@@ -101,6 +101,22 @@ fn note(note: &Note, names: &Names) -> String {
 pub fn print_program(program: &Program, key: &Key, port: &dyn Fn(PortNumber) -> String) -> String {
     let steps: Vec<String> = program.actions().iter().map(|step| self::step(step, key, port)).collect();
     if steps.is_empty() { "drop".into() } else { steps.join(",") }
+}
+
+/// Prints what is known of one packet, whose key is in normal form as in [`super::Translation::flow`].
+#[must_use]
+pub fn print_flow(flow: &Key, map: &TlvMap, names: &Names) -> String {
+    let mut all = Mask::default();
+    // The recirculation number, the conjunction and the port of the action set are nobody's business.
+    for word in (0..netloom_table::key::WORDS).filter(|word| !matches!(word, 47)) {
+        all.add_word(word, u64::MAX);
+    }
+    let inner = Inner {
+        vlan: (flow.get(Field::INNER_TCI) as u16, u16::MAX),
+        labels: [Field::MPLS_SECOND, Field::MPLS_THIRD].map(|label| (flow.get(label) as u32, u32::MAX)),
+        tunnel_flags: (flow.get(Field::TUN_FLAGS) as u8 & 0xe, 0xe),
+    };
+    print_packet(&field::to_match(flow, &all, map), &inner, names)
 }
 
 fn tag(tpid: u16, tci: u16) -> String {

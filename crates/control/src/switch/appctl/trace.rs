@@ -1,0 +1,263 @@
+//! `ofproto/trace` and `ofproto/trace-packet-out`: what tables do with a packet, step by step.
+
+use super::super::odp;
+use super::super::state::Switch;
+use super::super::tables::packet_key;
+use crate::unixctl::Commands;
+use netloom_nf::{Action as Step, Program};
+use netloom_proto::openflow::text::{Names, parse_actions, parse_packet, print_match};
+use netloom_proto::openflow::{Action, OfPort};
+use netloom_table::{Field, Key};
+use netloom_vswitch::openflow::translate::{
+    Request, Start, Translation, megaflow, print_flow, print_program, print_trace, translate,
+};
+use netloom_vswitch::openflow::{BridgeNumber, TlvMap, field};
+use std::collections::VecDeque;
+use std::fmt::Write;
+use std::sync::Arc;
+
+/// The priority that matches are printed without.
+const DEFAULT: u16 = 0x8000;
+/// The presence of a VLAN tag, in keys of tables.
+const PRESENT: u64 = 0x1000;
+/// Most packets that come back of one that is traced.
+const MOST: usize = 4096;
+/// State of a connection: new, established, related, reply, invalid, tracked, and whether it is translated.
+const CT_STATE: [&str; 8] = ["new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat"];
+
+const USAGE: &str = "{[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet]";
+const USAGE_OUT: &str =
+    "[-consistent] {[dp_name] odp_flow | bridge br_flow} [OPTIONS...] [-generate|packet] actions";
+
+pub(super) fn add(commands: &mut Commands<Switch>) {
+    commands.add("ofproto/trace", USAGE, 1, usize::MAX, |switch, arguments| trace(switch, arguments, None));
+    commands.add("ofproto/trace-packet-out", USAGE_OUT, 2, usize::MAX, |switch, arguments| {
+        let (last, rest) = arguments.split_last().ok_or("Must specify actions")?;
+        let actions =
+            parse_actions(last, &Names::default()).map_err(|error| format!("Bad action syntax: {error}"))?.0;
+        trace(switch, rest, Some(actions.into()))
+    });
+}
+
+/// What is asked.
+struct Asked {
+    bridge: BridgeNumber,
+    /// The packet, in the data path's form.
+    key: Box<Key>,
+    in_port: OfPort,
+    /// It is a whole packet, so that bridges learn from it.
+    effects: bool,
+    /// States of connections that trackers are to find, in turn.
+    states: VecDeque<u64>,
+}
+
+/// Octets written as hexadecimal digits, with spaces or without.
+fn octets(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u8> = text
+        .chars()
+        .filter(|letter| !letter.is_whitespace())
+        .map(|letter| letter.to_digit(16).map(|digit| digit as u8))
+        .collect::<Option<_>>()?;
+    let whole = digits.len() >= 28 && digits.len().is_multiple_of(2);
+    whole.then(|| {
+        digits.chunks(2).map(|pair| pair.iter().fold(0, |octet, digit| octet << 4 | digit)).collect()
+    })
+}
+
+/// A state of a connection: `trk|est,rpl`.
+fn state(text: &str) -> Result<u64, String> {
+    let mut bits = 0;
+    for word in text.split(['|', ',']).map(str::trim).filter(|word| !word.is_empty()) {
+        let place = CT_STATE.iter().position(|known| *known == word);
+        bits |= 1 << place.ok_or_else(|| format!("{word}: unknown connection tracking state flag"))?;
+    }
+    if bits == 0 {
+        return Err("invalid connection state".to_owned());
+    }
+    if bits & 1 << 5 == 0 {
+        return Err("invalid connection state: trk is not set".to_owned());
+    }
+    Ok(bits)
+}
+
+fn asked(switch: &Switch, arguments: &[String]) -> Result<Asked, String> {
+    let (mut words, mut states, mut generate) = (Vec::new(), VecDeque::new(), false);
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        match argument.as_str() {
+            "-generate" | "--generate" => generate = true,
+            "-consistent" | "--consistent" | "--names" | "--no-names" => {}
+            "--ct-next" => {
+                states.push_back(state(rest.next().ok_or("Missing argument for option --ct-next")?)?)
+            }
+            "--l7" | "--l7-len" => drop(rest.next()),
+            _ => words.push(argument.as_str()),
+        }
+    }
+    let packet = match words.as_slice() {
+        [_, .., last] => octets(last),
+        _ => None,
+    };
+    if packet.is_some() {
+        words.pop();
+    }
+    let bridge_named = |name: &str| switch.bridges.lock().number_of(name);
+    let (bridge, key, in_port) = match words.as_slice() {
+        [name, flow] if bridge_named(name).is_some() => {
+            let bridge = bridge_named(name).ok_or("unknown bridge")?;
+            let (key, in_port) = of_bridge(switch, bridge, flow)?;
+            (bridge, key, in_port)
+        }
+        [flow] | [_, flow] if flow.contains('(') => of_path(switch, flow)?,
+        [_] => return Err("Must specify bridge name".to_owned()),
+        [name, _] => return Err(format!("{name}: unknown bridge")),
+        [_, _, ..] => return Err("Trailing garbage in packet specification".to_owned()),
+        [] => return Err("Must specify bridge name".to_owned()),
+    };
+    let key = match &packet {
+        Some(octets) => packet_key(&key, key.get(Field::IN_PORT) as u32, octets),
+        None => key,
+    };
+    Ok(Asked { bridge, key, in_port, effects: packet.is_some() || generate, states })
+}
+
+/// A packet in OpenFlow's words.
+fn of_bridge(switch: &Switch, bridge: BridgeNumber, text: &str) -> Result<(Box<Key>, OfPort), String> {
+    let mut names = Names::default();
+    let bridges = switch.bridges.lock();
+    let pipeline = bridges.pipelines.get(&bridge).ok_or("unknown bridge")?;
+    for port in pipeline.ports() {
+        names.port(port.number, &port.name);
+    }
+    let bad = |error: &dyn std::fmt::Display| format!("Bad openflow flow syntax: {text}: {error}");
+    let matching = parse_packet(text, &names).map_err(|error| bad(&error))?;
+    let (mut key, _) = field::to_key(&matching, pipeline.tlv_map())
+        .map_err(|field| bad(&format!("{}: no such field here", field.get().name)))?;
+    let in_port = OfPort(key.get(Field::IN_PORT) as u16);
+    for (tpid, tci) in [(Field::VLAN_TPID, Field::VLAN_TCI), (Field::INNER_TPID, Field::INNER_TCI)] {
+        if key.get(tci) & PRESENT != 0 {
+            key.set(tpid, 0x8100);
+            key.set(tci, key.get(tci) & !PRESENT);
+        }
+    }
+    let port = pipeline.port(in_port).map_or(u32::from(u16::MAX), |entry| entry.port);
+    key.set(Field::IN_PORT, u64::from(port));
+    Ok((Box::new(key), in_port))
+}
+
+/// A packet in the data path's words.
+fn of_path(switch: &Switch, text: &str) -> Result<(BridgeNumber, Box<Key>, OfPort), String> {
+    let numbers = |name: &str| switch.configuration.ports.get(name).map(|port| port.number);
+    let key = odp::parse(text, &numbers)?;
+    let port = key.get(Field::IN_PORT) as u32;
+    let bridges = switch.bridges.lock();
+    let bridge = bridges.of_port.get(&port).map(|place| place.bridge).ok_or("Invalid datapath flow")?;
+    let pipeline = bridges.pipelines.get(&bridge).ok_or("Invalid datapath flow")?;
+    Ok((bridge, Box::new(key), pipeline.port_of(port).unwrap_or(OfPort::NONE)))
+}
+
+/// The key of a packet as actions made it, in the data path's form.
+fn made(flow: &Key, port: u64) -> Box<Key> {
+    let mut key = flow.clone();
+    key.set(Field::IN_PORT, port);
+    for tci in [Field::VLAN_TCI, Field::INNER_TCI] {
+        key.set(tci, key.get(tci) & !PRESENT);
+    }
+    Box::new(key)
+}
+
+/// The numbers under which a program has packets looked up again, with whether they come from a connection tracker.
+fn comes_back(program: &Program, found: &mut Vec<(u32, bool)>) {
+    let mut tracked = false;
+    for action in program.actions() {
+        match action {
+            Step::Connect(_) => tracked = true,
+            Step::Recirculate(number) => found.push((*number, tracked)),
+            Step::Clone(program) => comes_back(program, found),
+            Step::Sample(sample) => comes_back(&sample.program, found),
+            Step::Branch(branch) => {
+                comes_back(&branch.longer, found);
+                comes_back(&branch.otherwise, found);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn trace(
+    switch: &mut Switch,
+    arguments: &[String],
+    actions: Option<Arc<[Action]>>,
+) -> Result<String, String> {
+    let Asked { bridge, key, in_port, effects, mut states } = asked(switch, arguments)?;
+    let now = switch.now();
+    let start = actions.map_or(Start::Tables, Start::Actions);
+    let (mut text, mut waiting) = (String::new(), VecDeque::from([(bridge, key, Some(in_port), start)]));
+    let mut count = 0;
+    while let Some((bridge, key, in_port, start)) = waiting.pop_front() {
+        let mut bridges = switch.bridges.lock();
+        let map =
+            bridges.pipelines.get(&bridge).map(|pipeline| pipeline.tlv_map().clone()).unwrap_or_default();
+        let request = Request { bridge, key: &key, in_port, start, effects, trace: true, now };
+        let translation = translate(&mut *bridges, &request);
+        drop(bridges);
+        let port = in_port.unwrap_or(OfPort(translation.flow.get(Field::IN_PORT) as u16));
+        show(&mut text, &key, port, &translation, &map);
+        switch.crew.changed(&translation.changed);
+        let mut found = Vec::new();
+        comes_back(&translation.program, &mut found);
+        for (number, tracked) in found {
+            count += 1;
+            if count > MOST {
+                break;
+            }
+            let mut next = made(&translation.flow, key.get(Field::IN_PORT));
+            next.set(Field::RECIRCULATION, u64::from(number));
+            let line = "=".repeat(79);
+            // A string takes whatever is written.
+            let _ = write!(text, "\n\n{line}\nrecirc({number:#x})");
+            if tracked {
+                let bits = states.pop_front();
+                let default =
+                    " - resume conntrack with default ct_state=trk|new (use --ct-next to customize)";
+                match bits {
+                    Some(bits) => {
+                        let set = (0..CT_STATE.len()).filter(|bit| bits >> bit & 1 == 1);
+                        let words: Vec<&str> = set.filter_map(|bit| CT_STATE.get(bit).copied()).collect();
+                        let _ = write!(text, " - resume conntrack with ct_state={}", words.join("|"));
+                    }
+                    None => text.push_str(default),
+                }
+                next.set(Field::CT_STATE, bits.unwrap_or(0x21));
+            }
+            let _ = write!(text, "\n{line}\n\n");
+            waiting.push_back((bridge, next, None, Start::Tables));
+        }
+    }
+    switch.desk().publish();
+    text.push('\n');
+    Ok(text)
+}
+
+fn show(text: &mut String, key: &Key, port: OfPort, translation: &Translation, map: &TlvMap) {
+    let names = Names::default();
+    let mut before = key.clone();
+    field::into_normal_form(&mut before, port);
+    // A string takes whatever is written.
+    let _ = writeln!(text, "Flow: {}", print_flow(&before, map, &names));
+    text.push_str(&print_trace(&translation.trace, &names));
+    let mut after = translation.flow.clone();
+    after.set(Field::ACTSET_OUTPUT, before.get(Field::ACTSET_OUTPUT));
+    let last = if after == before { "unchanged".to_owned() } else { print_flow(&after, map, &names) };
+    let _ = writeln!(text, "\nFinal flow: {last}");
+    let megaflow = megaflow(key, &translation.looked, port, map);
+    let _ = writeln!(text, "Megaflow: {}", print_match(&megaflow, DEFAULT, &names));
+    let program = print_program(&translation.program, key, &|port| port.to_string());
+    let _ = write!(text, "Datapath actions: {program}");
+    if let Some(problem) = translation.problem {
+        let _ = write!(text, "\nTranslation failed ({problem}), packet is dropped.");
+    }
+    if translation.program.actions().iter().any(|step| matches!(step, Step::Brain)) {
+        text.push_str("\nThis flow is handled by the userspace slow path because it:\n  - Consists of a protocol's packets.");
+    }
+}
