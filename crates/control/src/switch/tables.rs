@@ -362,3 +362,6 @@ pub(super) fn packet_key(beside: &Key, port: u32, octets: &[u8]) -> Box<Key> {
     extract_beside(octets, octets.len(), &beside, &mut key);
     key
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ pub const CONTROLLER_METER: u32 = 0xffff_fffe;
 /// All meters.
 pub const ALL_METERS: u32 = 0xffff_ffff;
 /// Most meters of a bridge.
-const MOST_METERS: u32 = 1 << 16;
+pub(super) const MOST_METERS: u32 = 1 << 16;
 
 /// A band of a meter.
 #[derive(Debug, Clone, PartialEq, Eq)]

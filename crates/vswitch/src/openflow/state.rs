@@ -11,7 +11,7 @@ use super::change::Done;
 use super::field::TlvEntry;
 use super::flow::{Flags, Flow};
 use super::group::{Bucket, Group, GroupKind, Selection, SelectionMethod};
-use super::meter::{Band, Meter};
+use super::meter::{Band, MOST_METERS, Meter};
 use super::table::Miss;
 use super::{Event, FailMode, FlowId, Fragments, Pipeline, bridge_tag};
 use netloom_proto::openflow::text::{Names, parse_instructions, print_actions};
@@ -209,7 +209,9 @@ impl Pipeline {
         }
         let groups: Result<Vec<Group>, StateError> = groups.into_iter().map(GroupState::group).collect();
         self.groups = groups?.into_iter().map(|group| (group.number, group)).collect();
-        for meter in meters.into_iter().map(MeterState::meter) {
+        for mut meter in meters.into_iter().map(MeterState::meter) {
+            // Numbers of programs begin with the bridge's.
+            meter.slot = self.number.wrapping_mul(MOST_METERS) | meter.slot % MOST_METERS;
             self.events.push(Event::Meter { number: meter.slot, meter: Some(Box::new(meter.clone())) });
             self.meters.insert(meter.number, meter);
         }
@@ -371,3 +373,6 @@ impl MeterState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
