@@ -15,6 +15,7 @@ use crate::links::{Links, Side};
 use crate::watch::Watches;
 use netloom_mem::{BATCH, Batch, Label, PortError, PortNumber, Segmentation, SendQueue};
 use netloom_nf::conntrack::Tracker;
+use netloom_nf::fragments::Fragments;
 use netloom_nf::link::Cable;
 use netloom_nf::remote::Remote;
 use netloom_nf::rewrite::Layout;
@@ -106,6 +107,8 @@ pub(crate) struct Exit {
     police: Vec<Vec<Option<Arc<SharedMeter>>>>,
     /// Who knows all connections.
     tracker: Option<Arc<Tracker>>,
+    /// Fragments that wait for others; none yet if nobody asked.
+    fragments: Option<Box<Fragments>>,
     tunnels: Arc<Tunnels>,
     tunnel_counters: HashMap<PortNumber, Arc<PortCounters>>,
     templates: HashMap<PortNumber, Templates>,

@@ -153,6 +153,7 @@ impl Worker {
         }
         self.exit.flush();
         self.exit.end_connections(now);
+        self.inbox.counters.lost.add(self.exit.expire_fragments(now) as u64);
         self.flows.sweep(now, &mut self.used);
         self.tell_used(now);
         if now.saturating_sub(self.released) > RELEASE {

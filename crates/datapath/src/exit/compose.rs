@@ -11,6 +11,7 @@
 //! Costs: a key is copied for each packet (576 octets), in memory that is used again.
 
 mod copies;
+mod fragments;
 mod headers;
 
 use super::connect::Tracked;
@@ -188,6 +189,9 @@ impl Exit {
             }
             Action::Connect(connect) => {
                 self.refresh(batch, index, walk);
+                if walk.key.get(Field::IP_FRAG) != 0 {
+                    return self.connect_fragment(batch, index, walk, connect, rest);
+                }
                 let verdict = self.connect(batch, index, walk, connect, now);
                 if let Err(reason) = verdict {
                     return walk.drop(reason);

@@ -8,6 +8,7 @@ use crate::unixctl::Commands;
 use netloom_datapath::FlowReport;
 use netloom_mem::PortNumber;
 use netloom_table::Field;
+use netloom_vswitch::openflow::translate::print_program;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -210,7 +211,7 @@ fn flows(
             odp::flow(&flow.key, &flow.mask, &style),
             flow.packets,
             flow.octets,
-            odp::actions(&flow.program, &label),
+            print_program(&flow.program, &flow.key, &label),
         )
     };
     Ok(all.into_iter().map(|flows| flows.into_iter().filter(&chosen).map(line).collect()).collect())

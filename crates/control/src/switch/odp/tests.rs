@@ -5,6 +5,7 @@ use netloom_mem::PortNumber;
 use netloom_nf::{Action, Program, Reason};
 use netloom_table::key::extract;
 use netloom_table::{Field, Key, Mask};
+use netloom_vswitch::openflow::translate::print_program;
 use proptest::prelude::*;
 
 fn read(text: &str) -> Key {
@@ -85,7 +86,8 @@ fn what_matters_is_printed_and_nothing_else() {
 
 #[test]
 fn actions_in_the_words_of_the_data_path() {
-    let program = |steps: Vec<Action>| actions(&Program::new(steps, Reason::NoPorts), &number);
+    let program =
+        |steps: Vec<Action>| print_program(&Program::new(steps, Reason::NoPorts), &Key::default(), &number);
     assert_eq!(program(vec![]), "drop");
     assert_eq!(
         program(vec![

@@ -3,12 +3,12 @@
 use super::super::field::{self, TlvMap};
 use super::trace::{Note, Trace};
 use netloom_mem::PortNumber;
-use netloom_nf::{Action as Step, Nat, NatRange, Program, Rewrite};
+use netloom_nf::{Action as Step, HashBy, Nat, NatRange, Program, Rewrite};
 use netloom_proto::openflow::text::{Inner, Names, print_action, print_match, print_packet};
 use netloom_proto::openflow::{Match, OfPort};
 use netloom_table::{Field, Key, Mask};
 use std::fmt::Write;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The priority that matches are printed without.
 const DEFAULT: u16 = 0x8000;
@@ -167,17 +167,22 @@ fn step(step: &Step, key: &Key, port: &dyn Fn(PortNumber) -> String) -> String {
         Step::Connect(connect) => connection(connect),
         Step::Disconnect => "ct_clear".into(),
         Step::Recirculate(number) => format!("recirc({number:#x})"),
-        Step::Hash(hashing) => {
-            format!("hash({}({}))", if hashing.symmetric { "sym_l4" } else { "l4" }, hashing.basis)
-        }
+        Step::Hash(hashing) => match (hashing.by, hashing.symmetric) {
+            (HashBy::Source, _) => format!("hash(l2({}))", hashing.basis),
+            (_, true) => format!("hash(sym_l4({}))", hashing.basis),
+            (_, false) => format!("hash(l4({}))", hashing.basis),
+        },
         Step::Sample(sample) => format!(
             "sample(sample={:.1}%,actions({}))",
             f64::from(sample.probability) * 100.0 / f64::from(u32::MAX),
             print_program(&sample.program, key, port)
         ),
-        Step::Drop { .. } => "drop".into(),
-        Step::Lose(_) => "drop".into(),
-        other => format!("{other:?}"),
+        Step::Brain => "userspace(pid=0,slow_path(controller))".into(),
+        Step::Remote { number, .. } => format!("userspace(pid=0,collector({number}))"),
+        Step::Decapsulate(number) => format!("tnl_pop({})", port(*number)),
+        // Headers have many parts: their own words will do.
+        Step::Encapsulate(headers) => format!("tnl_push({headers:?})"),
+        Step::Drop { .. } | Step::Lose(_) => "drop".into(),
     }
 }
 
@@ -210,9 +215,12 @@ fn connection(connect: &netloom_nf::Connect) -> String {
 fn range(range: &NatRange) -> String {
     let mut text = String::new();
     if let Some((first, last)) = range.addresses {
-        let _ = write!(text, "={first}");
+        // Between the colons of an address a port would be lost.
+        let wraps = first.is_ipv6() && range.ports.is_some();
+        let address = |address: IpAddr| if wraps { format!("[{address}]") } else { address.to_string() };
+        let _ = write!(text, "={}", address(first));
         if last != first {
-            let _ = write!(text, "-{last}");
+            let _ = write!(text, "-{}", address(last));
         }
     }
     if let Some((first, last)) = range.ports {
@@ -220,6 +228,12 @@ fn range(range: &NatRange) -> String {
         if last != first {
             let _ = write!(text, "-{last}");
         }
+    }
+    if range.persistent {
+        text += ",persistent";
+    }
+    if range.random {
+        text += ",random";
     }
     text
 }
