@@ -128,8 +128,11 @@ impl Switch {
         let rows = self.joint.as_ref().map(|joint| joint.number_wishes(switch)).unwrap_or_default();
         let wishes = open.iter().map(|(name, port)| {
             // Who is not in the database yet will ask there for the data path's number.
-            let own = Wish { asked: u16::try_from(port.number).ok(), known: None };
-            let mut wish = rows.get(*name).copied().unwrap_or(own);
+            let own = || match self.inherited_numbers.get(*name) {
+                Some(number) => Wish { asked: None, known: Some(*number) },
+                None => Wish { asked: u16::try_from(port.number).ok(), known: None },
+            };
+            let mut wish = rows.get(*name).copied().unwrap_or_else(own);
             wish.known = known.get(&port.number).map(|entry| entry.number.0).or(wish.known);
             ((*name).clone(), wish)
         });

@@ -205,6 +205,8 @@ pub struct Switch {
     pub(super) warping: Option<Warping>,
     /// Nothing is kept.
     pub(super) transient: bool,
+    /// OpenFlow's numbers of ports as a predecessor gave them.
+    pub(super) inherited_numbers: BTreeMap<String, u16>,
     /// Who knows all connections.
     pub(super) tracker: Arc<Tracker>,
     /// When tables heard of the time last.
@@ -315,6 +317,7 @@ impl Switch {
             cleared: Vec::new(),
             warping: None,
             transient: start.transient,
+            inherited_numbers: BTreeMap::new(),
             tracker,
             tables_ticked: 0,
         })

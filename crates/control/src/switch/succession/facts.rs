@@ -41,6 +41,9 @@ pub(super) struct State {
     /// What is in OpenFlow tables, by switch.
     #[serde(default)]
     tables: BTreeMap<String, Tables>,
+    /// OpenFlow's numbers of ports.
+    #[serde(default)]
+    ofports: BTreeMap<String, u16>,
 }
 
 /// The tables of a switch.
@@ -164,6 +167,8 @@ impl Switch {
         let states = bridges.by_name.iter().map(|(name, bridge)| (name.clone(), bridge.state())).collect();
         drop(bridges);
         let tables = self.tables_offered();
+        let number = |name: &String| Some((name.clone(), self.ofport(name)?));
+        let ofports = self.configuration.ports.keys().filter_map(number).collect();
         let streams = self.streams.iter().map(|((switch, mirror), (number, next))| {
             (switch.clone(), mirror.clone(), *number, next.load(Ordering::Relaxed))
         });
@@ -177,6 +182,7 @@ impl Switch {
             ports,
             workers: self.workers(),
             tables,
+            ofports,
         };
         Ok(Offer { state, flows, files })
     }
@@ -238,7 +244,16 @@ impl Switch {
         complain: &mut dyn FnMut(&SwitchError),
     ) -> Result<Self, SwitchError> {
         let State {
-            configuration, clock, seed, mut bridges, streams, mut ports, workers, mut tables, ..
+            configuration,
+            clock,
+            seed,
+            mut bridges,
+            streams,
+            mut ports,
+            workers,
+            mut tables,
+            ofports,
+            ..
         } = state;
         let start = Start { seed, ..start.clone() };
         let mut switch = Self::begin(&start, doors, Clock::since(clock))?;
@@ -249,6 +264,7 @@ impl Switch {
             |(switch, mirror, number, next)| ((switch, mirror), (number, Arc::new(AtomicU32::new(next))));
         switch.streams = streams.into_iter().map(stream).collect();
         switch.configuration = configuration;
+        switch.inherited_numbers = ofports;
         for (name, options) in &switch.configuration.switches {
             let options = configuration::bridge(options).unwrap_or_else(|text| {
                 complain(&SwitchError::Bridge(name.clone(), text));
