@@ -32,8 +32,10 @@ mod rule;
 mod sys;
 mod sysctl;
 pub mod tc;
+mod way;
 pub mod wireguard;
 
 pub use error::KernelError;
 pub use kernel::{Kernel, KernelConfig};
 pub use observe::Ahead;
+pub use way::{Way, way};

@@ -134,6 +134,8 @@ pub struct Pipeline {
     ordinary: Option<Option<FlowId>>,
     /// Somebody was told that it is one.
     was_ordinary: bool,
+    /// Tunnels may end at its own interface.
+    terminates: bool,
     now: u64,
 }
 
@@ -175,6 +177,7 @@ impl Pipeline {
             monitored: false,
             ordinary: None,
             was_ordinary: false,
+            terminates: false,
             now,
         }
     }
@@ -207,6 +210,12 @@ impl Pipeline {
     /// control must refuse it while there are some.
     pub fn set_tlv_map(&mut self, map: TlvMap) {
         self.tlv = map;
+        self.touch(bridge_tag(self.number));
+    }
+
+    /// Whether tunnels may end at its own interface.
+    pub fn set_terminates(&mut self, terminates: bool) {
+        self.terminates = terminates;
         self.touch(bridge_tag(self.number));
     }
 

@@ -6,6 +6,7 @@
 use super::credits::Credits;
 use super::news::{News, Outbox, PacketIn};
 use netloom_datapath::{Answer, Brain, Heard, Question, Used, Wishes};
+use netloom_nf::tunnel::Tunnels;
 use netloom_nf::{Program, Reason, SharedMeter};
 use netloom_table::{Field, Mask};
 use netloom_vswitch::Bridge;
@@ -55,6 +56,8 @@ pub(super) struct Bridges {
     pub(super) fresh_meters: BTreeSet<u32>,
     /// Packets and octets that went through cables between tables, in and out, by port.
     pub(super) cables: HashMap<u32, [u64; 4]>,
+    /// Tunnels that end here.
+    pub(super) tunnels: Arc<Tunnels>,
     /// Rung when a bridge has put something off that concerns all workers.
     pub(super) bell: Option<Arc<OwnedFd>>,
 }

@@ -37,6 +37,7 @@ mod state;
 mod succession;
 mod tables;
 mod tick;
+mod tunnels;
 mod warp;
 mod words;
 

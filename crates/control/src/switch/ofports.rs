@@ -14,6 +14,7 @@ use super::news::{News, PortChange};
 use super::numbers::{Wish, numbers};
 use super::state::Switch;
 use super::tables::{Desk, tree_of};
+use super::tunnels::{is_tunnel, tunnel};
 use netloom_proto::openflow::OfPort;
 use netloom_vswitch::openflow::{BridgeNumber, OfPortEntry, PortForm};
 use netloom_wire::MacAddr;
@@ -81,19 +82,20 @@ impl Switch {
     }
 
     /// Has the tables of a bridge have the ports that it has, and those of its neighbours lead to them.
-    pub(super) fn apply_tables(&self, switch: &str) {
+    pub(super) fn apply_tables(&mut self, switch: &str) {
+        self.apply_tunnels();
         self.apply_ports(switch);
-        let mut others: Vec<&str> = Vec::new();
+        let mut others: Vec<String> = Vec::new();
         for (_, port) in self.ports_of(switch) {
             if let Some((_, peer)) = self.peer(port)
                 && peer.switch != switch
-                && !others.contains(&peer.switch.as_str())
+                && !others.contains(&peer.switch)
             {
-                others.push(&peer.switch);
+                others.push(peer.switch.clone());
             }
         }
         // Numbers may have changed, and others lead to them.
-        others.into_iter().for_each(|other| self.apply_ports(other));
+        others.into_iter().for_each(|other| self.apply_ports(&other));
         self.desk().publish();
     }
 
@@ -189,6 +191,11 @@ impl Switch {
             let entry = bridges.pipelines.get(&bridge)?.ports().find(|entry| entry.name == *peer)?;
             Some(PortForm::Patch { bridge, port: entry.number })
         };
+        if is_tunnel(&port.options)
+            && let Ok((_, form)) = tunnel(&port.options)
+        {
+            return PortForm::Tunnel(form);
+        }
         match port.options.get("type").map(String::as_str) {
             Some("internal" | "dummy-internal") => PortForm::Internal,
             _ => cable().unwrap_or_default(),

@@ -8,6 +8,7 @@ use super::configuration::{self, Options, PortConfiguration, is_drivers};
 use super::links;
 use super::state::{Carried, OpenPort, Switch, SwitchError};
 use super::succession::Passed;
+use super::tunnels::is_tunnel;
 use netloom_datapath::{Before, PortQueues};
 use netloom_nf::link::Cable;
 use netloom_nf::{Rate, Reason, Unit};
@@ -34,7 +35,7 @@ impl Switch {
         configuration::port(port.number, name, &port.options).map_err(wrong)?;
         links::cable(&port.options).map_err(wrong)?;
         let own: Options = port.options.iter().filter(|(name, _)| is_drivers(name)).map(owned).collect();
-        if is_bond(&port.options) {
+        if is_bond(&port.options) || is_tunnel(&port.options) {
             return Ok(None);
         }
         let opened = match passed {
@@ -92,6 +93,9 @@ impl Switch {
         let cable = links::cable(&port.options).map_err(wrong)?;
         self.apply_rates(&bridged)?;
         self.apply_link(port.number, cable, &port.options)?;
+        if is_tunnel(&port.options) {
+            return self.carry_tunnel(name, &port.options);
+        }
         // A bond has no queues.
         let Some(OpenPort { receive, send, state, keep }) = open else { return Ok(()) };
         let together = is_metered(&bridged);

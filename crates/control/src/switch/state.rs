@@ -13,6 +13,7 @@ use super::protocol::{Reply, Request};
 use super::records::{Records, records};
 use super::start::{self, Clock, Start};
 use super::succession::Passed;
+use super::tunnels::Known;
 use super::warp::Warping;
 use netloom_datapath::{Before, Crew, Stuck};
 use netloom_mem::{ReceiveQueue, SendQueue};
@@ -207,6 +208,8 @@ pub struct Switch {
     pub(super) transient: bool,
     /// OpenFlow's numbers of ports as a predecessor gave them.
     pub(super) inherited_numbers: BTreeMap<String, u16>,
+    /// Tunnels and the ways to their ends, as workers have them.
+    pub(super) tunnels: Known,
     /// Who knows all connections.
     pub(super) tracker: Arc<Tracker>,
     /// When tables heard of the time last.
@@ -318,6 +321,7 @@ impl Switch {
             warping: None,
             transient: start.transient,
             inherited_numbers: BTreeMap::new(),
+            tunnels: Known::default(),
             tracker,
             tables_ticked: 0,
         })

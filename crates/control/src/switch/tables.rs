@@ -53,7 +53,9 @@ impl Bridges {
         // Beyond the last number bridges have no tables: nobody has so many.
         let Some(number) = (1..BRIDGES).find(|number| !self.names.contains_key(number)) else { return };
         let options = PipelineOptions { name: name.to_owned(), ..PipelineOptions::default() };
-        self.pipelines.insert(number, Pipeline::new(number, options, now));
+        let mut pipeline = Pipeline::new(number, options, now);
+        pipeline.set_terminates(!self.tunnels.is_empty());
+        self.pipelines.insert(number, pipeline);
         self.names.insert(number, name.to_owned());
         self.numbers.insert(name.to_owned(), number);
         self.flush(number, true, now);
@@ -233,6 +235,10 @@ impl World for Bridges {
     ) -> Option<Vec<netloom_nf::Action>> {
         let bridge = self.by_name.get(self.names.get(&bridge)?)?;
         bridge.special(key, mask).map(|program| program.actions().to_vec())
+    }
+
+    fn arrival(&mut self, key: &Key, mask: &mut Mask) -> Option<u32> {
+        self.tunnels.arrival(key, mask)
     }
 }
 

@@ -69,6 +69,9 @@ impl Switch {
         if whole || eager {
             self.follow_links();
         }
+        if whole {
+            self.apply_tunnels();
+        }
         if whole || due {
             self.tables_ticked = now;
             let mut bridges = self.bridges.lock();

@@ -27,10 +27,14 @@ impl Pipeline {
         self.ordinary().is_none() && std::mem::take(&mut self.was_ordinary)
     }
 
+    /// Whether packets of such a port are not what they seem.
+    const fn matters(&self, form: &PortForm) -> bool {
+        matches!(form, PortForm::Tunnel(_)) || self.terminates && matches!(form, PortForm::Internal)
+    }
+
     fn find_ordinary(&self) -> Option<FlowId> {
         let table = self.tables.first().filter(|table| table.flows == 1)?;
-        let plain =
-            |port: &OfPortEntry| port.config & MATTERS == 0 && !matches!(port.form, PortForm::Tunnel(_));
+        let plain = |port: &OfPortEntry| port.config & MATTERS == 0 && !self.matters(&port.form);
         if self.options.fragments == Fragments::Drop || !self.ports.values().all(plain) {
             return None;
         }

@@ -66,6 +66,13 @@ pub trait World {
         let _ = (bridge, key, mask);
         None
     }
+
+    /// For a packet that leaves by a bridge's own interface: the number to take a tunnel's headers off with, if it has some
+    /// that are this switch's. The key is in the data path's form; what is looked at goes into the mask.
+    fn arrival(&mut self, key: &Key, mask: &mut Mask) -> Option<netloom_mem::PortNumber> {
+        let _ = (key, mask);
+        None
+    }
 }
 
 /// Where a translation begins.

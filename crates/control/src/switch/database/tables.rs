@@ -49,14 +49,15 @@ impl Switch {
     pub(in super::super) fn apply_wishes(&mut self) {
         let Some(joint) = &self.joint else { return };
         let now = self.now();
-        for name in self.configuration.switches.keys() {
+        let names: Vec<String> = self.configuration.switches.keys().cloned().collect();
+        for name in &names {
             let (mode, controllers) = joint.mode(name);
             let mut bridges = self.bridges.lock();
             if let Some(number) = bridges.number_of(name) {
                 bridges.set_mode(number, mode, controllers, now);
             }
         }
-        for name in self.configuration.switches.keys() {
+        for name in &names {
             self.apply_tables(name);
         }
     }

@@ -81,7 +81,8 @@ impl Context<'_> {
         match entry.form {
             PortForm::Patch { bridge, port } => self.cross(entry.port, bridge, port, truncate),
             PortForm::Tunnel(form) => self.tunnel(&form, entry.port, truncate),
-            PortForm::Plain | PortForm::Internal => self.send(entry.port, truncate),
+            PortForm::Internal => self.arrive(entry.port, truncate),
+            PortForm::Plain => self.send(entry.port, truncate),
         }
     }
 
@@ -89,6 +90,22 @@ impl Context<'_> {
         self.commit();
         self.out.extend(truncate.map(Step::Truncate));
         self.out.push(Step::Output(port));
+    }
+
+    /// Sends the packet to the bridge's own interface, or takes the headers of a tunnel off it that ends here.
+    fn arrive(&mut self, port: PortNumber, truncate: Option<u32>) {
+        let key = self.data_path_key();
+        let mut mask = self.mask.clone();
+        let tunnel = self.world.arrival(&key, &mut mask);
+        self.mask = mask;
+        match tunnel {
+            Some(number) => {
+                self.detail(|| "terminating native tunnel".into());
+                self.commit();
+                self.out.push(Step::Decapsulate(number));
+            }
+            None => self.send(port, truncate),
+        }
     }
 
     /// Goes on in the bridge at the other end of a cable.
