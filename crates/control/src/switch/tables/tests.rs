@@ -169,19 +169,28 @@ impl Rig {
     }
 }
 
-/// An UDP packet between two stations: 60 octets.
-fn udp(from: u8, to: u8, port: u16) -> Vec<u8> {
-    let mut frame = vec![2, 0, 0, 0, 0, to, 2, 0, 0, 0, 0, from, 8, 0];
-    let mut header = vec![0x45, 0, 0, 46, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, from, 10, 0, 0, to];
+/// An IPv4 packet of UDP between two stations, or a fragment of one: identification, flags and offset as in the header.
+fn packet(from: u8, to: u8, fragment: [u8; 4], carried: &[u8]) -> Vec<u8> {
+    let [high, low] = (20 + carried.len() as u16).to_be_bytes();
+    let mut header = vec![0x45, 0, high, low];
+    header.extend(fragment);
+    header.extend([64, 17, 0, 0, 10, 0, 0, from, 10, 0, 0, to]);
     let sum: u32 = header.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
     let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
     header[10..12].copy_from_slice(&sum.to_be_bytes());
+    let mut frame = vec![2, 0, 0, 0, 0, to, 2, 0, 0, 0, 0, from, 8, 0];
     frame.extend(header);
-    frame.extend([0x10, 0]);
-    frame.extend(port.to_be_bytes());
-    frame.extend([0, 26, 0, 0]);
-    frame.resize(60, 0);
+    frame.extend(carried);
     frame
+}
+
+/// An UDP packet between two stations: 60 octets.
+fn udp(from: u8, to: u8, port: u16) -> Vec<u8> {
+    let mut carried = vec![0x10, 0];
+    carried.extend(port.to_be_bytes());
+    carried.extend([0, 26, 0, 0]);
+    carried.resize(26, 0);
+    packet(from, to, [0; 4], &carried)
 }
 
 #[test]
@@ -385,6 +394,34 @@ fn connections_are_tracked() {
     let counts: Vec<u64> = (1..=4).map(|cookie| rig.counts(cookie).unwrap().0).collect();
     assert_eq!(counts, [1, 1, 1, 1]);
     assert_eq!(rig.switch.tracker.dump(None, rig.switch.now()).count(), 1);
+}
+
+#[test]
+fn fragments_belong_to_the_connection_of_their_packet() {
+    let mut rig = Rig::new();
+    rig.clear();
+    rig.flow("table=0,udp,actions=ct(table=1)");
+    rig.flow("cookie=1,table=1,in_port=1,ct_state=+trk+new,udp,actions=ct(commit),output:2");
+    rig.flow("cookie=2,table=1,in_port=1,ct_state=+trk+est,udp,actions=output:2");
+    rig.flow("cookie=3,table=1,ct_state=+inv,actions=drop");
+    rig.send("p1", &[udp(1, 2, 7)]);
+    let mut back = udp(2, 1, 0x1000);
+    back[34..36].copy_from_slice(&7_u16.to_be_bytes());
+    rig.flow("table=1,in_port=2,ct_state=+trk+est,udp,actions=output:1");
+    rig.send("p2", &[back]);
+    assert_eq!((rig.sent("p1").len(), rig.sent("p2").len()), (1, 1));
+    // 1,608 octets of UDP in two fragments, the last one first.
+    let mut whole = vec![0x10, 0, 0, 7];
+    whole.extend(1608_u16.to_be_bytes());
+    whole.extend([0, 0]);
+    whole.extend((0..1600).map(|octet| octet as u8));
+    let first = packet(1, 2, [0, 9, 0x20, 0], &whole[..1400]);
+    let last = packet(1, 2, [0, 9, 0, 175], &whole[1400..]);
+    rig.send("p1", &[last.clone()]);
+    assert!(rig.sent("p2").is_empty());
+    rig.send("p1", &[first.clone()]);
+    assert_eq!(rig.sent("p2"), [first, last]);
+    assert_eq!((rig.counts(2).map(|(packets, _)| packets), rig.counts(3)), (Some(2), Some((0, 0))));
 }
 
 #[test]
