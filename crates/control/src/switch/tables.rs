@@ -237,6 +237,10 @@ impl World for Bridges {
         bridge.special(key, mask).map(|program| program.actions().to_vec())
     }
 
+    fn policing(&mut self, bridge: BridgeNumber, port: u32) -> Option<u32> {
+        self.by_name.get(self.names.get(&bridge)?)?.policing(port)
+    }
+
     fn arrival(&mut self, key: &Key, mask: &mut Mask) -> Option<u32> {
         self.tunnels.arrival(key, mask)
     }

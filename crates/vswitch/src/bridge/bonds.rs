@@ -4,6 +4,7 @@ use super::Bridge;
 use crate::bond::{Bond, BondEffects, BondOptions, Mode};
 use crate::decision::{Decision, Effects};
 use crate::fdb::{Tag, tag};
+use crate::port::MeterKind;
 use netloom_mem::PortNumber;
 use netloom_nf::Reason;
 use netloom_table::key::extract;
@@ -131,6 +132,13 @@ impl Bridge {
     /// The port that stations are behind which are heard through this one.
     pub(super) fn logical(&self, port: PortNumber) -> PortNumber {
         self.bond_of(port).unwrap_or(port)
+    }
+
+    /// The token bucket of everything that comes in through a port, if it has one.
+    #[must_use]
+    pub fn policing(&self, port: PortNumber) -> Option<u32> {
+        let port = self.ports.get(&self.logical(port))?;
+        port.rate.is_some().then(|| port.meter(MeterKind::Rate))
     }
 
     /// The link of a member is up or down.

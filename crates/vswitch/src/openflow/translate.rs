@@ -67,6 +67,12 @@ pub trait World {
         None
     }
 
+    /// The token bucket that every packet is asked of that comes in through a port of the data path.
+    fn policing(&mut self, bridge: BridgeNumber, port: netloom_mem::PortNumber) -> Option<u32> {
+        let _ = (bridge, port);
+        None
+    }
+
     /// For a packet that leaves by a bridge's own interface: the number to take a tunnel's headers off with, if it has some
     /// that are this switch's. The key is in the data path's form; what is looked at goes into the mask.
     fn arrival(&mut self, key: &Key, mask: &mut Mask) -> Option<netloom_mem::PortNumber> {
@@ -195,6 +201,8 @@ impl Context<'_> {
         if entry.is(super::OfPortEntry::NO_RECEIVE | super::OfPortEntry::DOWN) {
             return;
         }
+        self.policed = self.world.policing(self.bridge, entry.port);
+        self.out.extend(self.policed.map(netloom_nf::Action::Meter));
         if entry.forwards {
             self.table(self.in_port(), 0, true, true, false);
             self.end();

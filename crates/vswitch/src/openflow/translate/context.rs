@@ -68,6 +68,8 @@ pub(super) struct Context<'a> {
     pub(super) credit: Credit,
     pub(super) trace: Recorder,
     pub(super) queue: Option<u32>,
+    /// The token bucket that the packet was asked of when it came in.
+    pub(super) policed: Option<u32>,
 }
 
 /// What a table has for a packet.
@@ -134,6 +136,7 @@ impl<'a> Context<'a> {
             credit: Credit::default(),
             trace,
             queue: None,
+            policed: None,
         }
     }
 
