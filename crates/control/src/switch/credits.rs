@@ -45,11 +45,6 @@ impl Credits {
         }
         *list = credit;
     }
-
-    /// How many flows are counted.
-    pub(super) const fn len(&self) -> usize {
-        self.lists.len() - self.free.len()
-    }
 }
 
 fn place(token: u64) -> Option<usize> {

@@ -24,9 +24,11 @@ mod flow_words;
 mod links;
 mod lists;
 mod mirrors;
+#[allow(dead_code, reason = "for connections to controllers")]
 mod news;
 mod numbers;
 mod odp;
+#[allow(dead_code, reason = "for connections to controllers")]
 mod ofports;
 mod opening;
 mod protocol;
@@ -35,6 +37,7 @@ mod server;
 mod start;
 mod state;
 mod succession;
+#[allow(dead_code, reason = "for connections to controllers")]
 mod tables;
 mod tick;
 mod tunnels;

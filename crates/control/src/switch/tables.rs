@@ -15,8 +15,8 @@
 use super::brain::{Bridges, MeterAtWork, Shared};
 use super::start::Clock;
 use netloom_datapath::{CrewHandle, Execution, Stuck, Tag};
-use netloom_nf::police::BandKind;
-use netloom_nf::{Program, Rate, SharedMeter, Unit};
+
+use netloom_nf::{BandKind, Program, Rate, SharedMeter, Unit};
 use netloom_proto::openflow::{Action, OfPort};
 use netloom_table::key::extract_beside;
 use netloom_table::{Field, Key, Mask};

@@ -33,8 +33,7 @@ pub(super) fn add(commands: &mut Commands<Switch>) {
     commands.add("ofproto/trace", USAGE, 1, usize::MAX, |switch, arguments| trace(switch, arguments, None));
     commands.add("ofproto/trace-packet-out", USAGE_OUT, 2, usize::MAX, |switch, arguments| {
         let (last, rest) = arguments.split_last().ok_or("Must specify actions")?;
-        let actions =
-            parse_actions(last, &Names::default()).map_err(|error| format!("Bad action syntax: {error}"))?.0;
+        let actions = parse_actions(last, &Names::default()).map_err(|error| error.to_string())?.0;
         trace(switch, rest, Some(actions.into()))
     });
 }
@@ -109,9 +108,9 @@ fn asked(switch: &Switch, arguments: &[String]) -> Result<Asked, String> {
             (bridge, key, in_port)
         }
         [flow] | [_, flow] if flow.contains('(') => of_path(switch, flow)?,
-        [_] => return Err("Must specify bridge name".to_owned()),
+        [flow] => return Err(format!("syntax error at {flow} (or the bridge name was omitted)")),
         [name, _] => return Err(format!("{name}: unknown bridge")),
-        [_, _, ..] => return Err("Trailing garbage in packet specification".to_owned()),
+        [_, _, ..] => return Err("Trailing garbage in packet data".to_owned()),
         [] => return Err("Must specify bridge name".to_owned()),
     };
     let key = match &packet {
