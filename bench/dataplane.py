@@ -8,13 +8,15 @@
 Processor 0 has the generator (bench/generator, DPDK with two virtio-user ports), processor 1 the switch's one worker.
 Needs root, two processors, 2 MiB hugepages, Debian's `openvswitch-switch-dpdk`, `dpdk`, `dpdk-dev` and a C compiler, and
 a release build of Netloom. Everything is made in a directory of its own and taken away again. Rates are millions of
-frames received a second; ratios are medians of the ratios of neighbouring runs.
+frames received a second; ratios are medians of the ratios of neighbouring runs. Where the generator is the slowest of the three, a rate says
+what it can do; so what the workers say of themselves is printed too: the time that they spend on a frame while they have any.
 """
 
 import argparse
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import statistics
@@ -57,6 +59,9 @@ class Bench:
         flags = subprocess.run(["pkg-config", "--cflags", "--libs", "libdpdk"], check=True, capture_output=True, text=True)
         source = ROOT / "bench/generator/generator.c"
         subprocess.run(["cc", "-O3", "-march=native", "-o", self.generator, source, *flags.stdout.split()], check=True)
+        clock = subprocess.run(["dmesg"], capture_output=True, text=True).stdout
+        found = re.search(r"tsc: Detected ([0-9.]+) MHz", clock) or re.search(r"cpu MHz\s*: ([0-9.]+)", pathlib.Path("/proc/cpuinfo").read_text())
+        self.ghz = float(found[1]) / 1000
         return self
 
     def __exit__(self, *_):
@@ -131,6 +136,20 @@ class Bench:
         program = pathlib.Path(NETLOOM).parent / "examples/vhost_forward"
         self.spawn("forward", *self.urgent, program, *self.sockets, processor=1)
 
+    def counted(self, program):
+        """What the worker says of itself since it was started: (packets, nanoseconds that were spent on them)."""
+        at = {"ovs": self.directory / "ovs/ovs.ctl"}.get(program)
+        if program == "netloom":
+            at = next((self.directory / "netloom").glob("ovs-vswitchd.*.ctl"))
+        if at is None:
+            return None
+        text = self.run("ovs-appctl", "-t", at, "dpif-netdev/pmd-stats-show").stdout
+        worker = text[text.index("core_id 1"):]
+        number = lambda name: int(re.search(rf"(?<=\b{name}: )\d+", worker)[0])
+        cycles = number("processing cycles")
+        # Netloom counts nanoseconds; Open vSwitch counts the processor's time stamp counter.
+        return number("packets received"), cycles if program == "netloom" else cycles / self.ghz
+
     def measure(self, program, flows, size, kind):
         getattr(self, program)()
         try:
@@ -144,6 +163,8 @@ class Bench:
                 logs = "".join(f"--- {log.name}\n{log.read_text()[-1500:]}" for log in self.directory.glob("*.log"))
                 sys.exit(f"{program}: the generator failed:\n{done.stderr[-2000:]}\n{logs}")
             result = json.loads(done.stdout.strip().splitlines()[-1])
+            packets, nanoseconds = self.counted(program) or (0, 0)
+            result["ns"] = nanoseconds / packets if packets else None
             result["MiB"] = self.memory(self.processes[-1])
             return result
         finally:
@@ -173,12 +194,15 @@ def main():
     with Bench(options.seconds, options.urgent) as bench:
         for case in options.cases:
             rates = {program: [] for program in options.programs}
+            spent = {program: [] for program in options.programs}
             for _ in range(options.pairs):
                 for program in options.programs:
                     result = bench.measure(program, *CASES[case])
                     rates[program].append(result["mpps"])
-                    print(f"  {case:>8} {program:<8} {result['mpps']:.3f} Mpps of {result['offered']:.3f} offered, {result['MiB']:.0f} MiB", flush=True)
-            results[case] = rates
+                    spent[program].append(result["ns"])
+                    cost = f", {result['ns']:.0f} ns a frame" if result["ns"] else ""
+                    print(f"  {case:>8} {program:<8} {result['mpps']:.3f} Mpps of {result['offered']:.3f} offered, {result['MiB']:.0f} MiB{cost}", flush=True)
+            results[case] = {"mpps": rates, "ns": spent}
             line = ", ".join(f"{program} {min(values):.2f} / {statistics.median(values):.2f} / {max(values):.2f}" for program, values in rates.items())
             print(f"{case}: {line}")
             for other in options.programs:
@@ -186,6 +210,9 @@ def main():
                     ratios = [a / b for a, b in zip(rates["netloom"], rates[other]) if b]
                     if ratios:
                         print(f"{case}: netloom / {other} = {statistics.median(ratios):.2f} ({min(ratios):.2f} - {max(ratios):.2f})", flush=True)
+                    costs = [b / a for a, b in zip(spent["netloom"], spent[other]) if a and b]
+                    if costs:
+                        print(f"{case}: {other} spends {statistics.median(costs):.2f} times as long on a frame ({min(costs):.2f} - {max(costs):.2f})", flush=True)
     if options.json:
         pathlib.Path(options.json).write_text(json.dumps(results, indent=1))
 

@@ -7,6 +7,7 @@
 
 mod binaries;
 mod cargo_sets;
+mod fuzz;
 mod ovs_suite;
 mod peers;
 mod process;
@@ -22,12 +23,15 @@ const USAGE: &str = "\
 cargo xtask test [--no-install] [SET...]   run the tests; SET is ordinary, doc, rootless or vm (default: all)
 cargo xtask peers                          install the programs that the tests use, where possible
 cargo xtask ovs-suite [--reference] [--ladder] [--jobs N] [--program FILE] [FILE|NUMBER...]
-                                           run Open vSwitch's own tests against netloom, or against its own daemons";
+                                           run Open vSwitch's own tests against netloom, or against its own daemons
+cargo xtask fuzz [--minutes N] [--jobs N] [TARGET...]
+                                           fuzz each target for so much processor time (default: 10 minutes, all)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.split_first().map(|(chore, rest)| (chore.as_str(), rest)) {
         Some(("test", rest)) => suite::run(rest),
+        Some(("fuzz", rest)) => fuzz::run(rest),
         Some(("ovs-suite", rest)) => ovs_suite::run(rest),
         Some(("peers", [])) => {
             peers::install();

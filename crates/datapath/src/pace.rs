@@ -23,7 +23,7 @@ pub struct Pace {
 impl Default for Pace {
     fn default() -> Self {
         // Longer than the gaps of a busy sender, and than an answer takes.
-        Self { patience: 300_000, alone: 8, longest: 100_000_000, busy: false }
+        Self { patience: 300_000, alone: 8, longest: 250_000_000, busy: false }
     }
 }
 

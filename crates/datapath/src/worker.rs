@@ -50,6 +50,8 @@ struct Receiver {
     full: bool,
     /// What new flows may still cost.
     share: Share,
+    /// It told of nothing while the worker slept: the next turn need not ask it.
+    silent: bool,
 }
 
 /// The packet path of one thread.
@@ -229,21 +231,29 @@ impl Worker {
             return self.inbox.bell.wake_up();
         }
         let mut wait = vec![PollFd::new(&*self.inbox.bell, PollFlags::IN)];
+        let mut places = Vec::new();
         let mut polled = false;
         let receivers = if self.paused { &mut [][..] } else { &mut self.receivers[..] };
-        for receiver in receivers {
+        for (place, receiver) in receivers.iter_mut().enumerate() {
             match receiver.queue.wake(true) {
-                Wake::Readable(descriptor) => wait.push(PollFd::from_borrowed_fd(descriptor, PollFlags::IN)),
+                Wake::Readable(descriptor) => {
+                    wait.push(PollFd::from_borrowed_fd(descriptor, PollFlags::IN));
+                    places.push(place);
+                }
                 Wake::Poll => polled = true,
                 Wake::Never => {}
             }
         }
-        // What came between the last look and the asking for a wake-up is found by a queue's own look.
         let most = if polled { most.min(50_000) } else { most };
         let timeout =
             Timespec { tv_sec: (most / 1_000_000_000) as i64, tv_nsec: (most % 1_000_000_000) as i64 };
-        let _ = rustix::event::poll(&mut wait, Some(&timeout));
+        let looked = rustix::event::poll(&mut wait, Some(&timeout)).is_ok();
+        let events = wait.iter().skip(1).map(PollFd::revents);
+        let silent: Vec<bool> = events.map(|events| looked && events.is_empty()).collect();
         drop(wait);
+        for (place, silent) in places.into_iter().zip(silent) {
+            self.receivers[place].silent = silent;
+        }
         self.inbox.bell.wake_up();
         if !self.paused {
             for receiver in &mut self.receivers {
@@ -322,6 +332,9 @@ impl Worker {
         }
         let began = if spent { self.now() } else { now };
         let Some(receiver) = self.receivers.get_mut(place) else { return 0 };
+        if std::mem::take(&mut receiver.silent) {
+            return 0;
+        }
         // A peer that is gone has left what it sent before in the batch; it comes back by itself.
         let count = receiver.queue.receive(&mut self.batch).unwrap_or(self.batch.len());
         receiver.full = count == BATCH;

@@ -48,8 +48,9 @@ pub trait ReceiveQueue: Send {
     /// with and before it is cleared.
     fn complete(&mut self) {}
 
-    /// Asks to be woken when frames come (`true`), or not to (`false`), and says what to wait for. After
-    /// asking, the caller looks once more before it sleeps.
+    /// Asks to be woken when frames come (`true`), or not to (`false`), and says what to wait for. A queue that has frames
+    /// by then says [`Wake::Poll`] or has its descriptor be readable: as long as the descriptor is not readable there is
+    /// nothing to be received.
     fn wake(&mut self, wanted: bool) -> Wake<'_> {
         let _ = wanted;
         Wake::Poll

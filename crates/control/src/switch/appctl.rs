@@ -23,15 +23,17 @@ use crate::unixctl::coverage::Coverage;
 use crate::unixctl::standard::{self, Standard};
 use crate::unixctl::vlog::Log;
 use crate::unixctl::{Commands, Unixctl};
+use netloom_nf::Reason;
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long the thread waits at most until it looks whether the daemon ends.
-const LOOK: Duration = Duration::from_millis(50);
+/// How long the thread waits at most until it counts what happened; it is woken when the daemon ends.
+const LOOK: Duration = Duration::from_secs(1);
 /// How long the last answers may take.
 const LAST: Duration = Duration::from_secs(1);
 
@@ -81,6 +83,11 @@ impl ControlSocket {
         self.unixctl.path()
     }
 
+    /// Rung, it has the thread look whether the daemon ends.
+    pub(super) fn bell(&self) -> Arc<OwnedFd> {
+        self.unixctl.bell()
+    }
+
     /// Serves until the daemon ends.
     pub(super) fn serve(mut self, common: &Arc<Common>) {
         let ending = common.clone();
@@ -114,9 +121,11 @@ impl ControlSocket {
 /// Events that the switch counts: packets by the reason for which they were dropped, and what the workers did.
 fn events(switch: &mut Switch) -> BTreeMap<String, u64> {
     let mut all = BTreeMap::new();
-    for port in switch.port_list(None) {
-        for (reason, count) in port.dropped {
-            *all.entry(format!("drop_{}", reason.replace('-', "_"))).or_default() += count;
+    // Not the list of ports: that asks every driver how it is.
+    for port in switch.configuration.ports.values() {
+        let Some(totals) = switch.crew.totals(port.number) else { continue };
+        for (reason, count) in Reason::ALL.iter().zip(&totals.dropped).filter(|(_, count)| **count > 0) {
+            *all.entry(format!("drop_{}", reason.name().replace('-', "_"))).or_default() += *count;
         }
     }
     for worker in switch.workers() {

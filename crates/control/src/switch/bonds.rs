@@ -251,9 +251,9 @@ fn member_status(name: &str, state: String, bond: Option<MemberState>) -> Member
     }
 }
 
-/// The flags of a state as letters, as `bonding` of Linux and `ovs-appctl` name them.
-fn flags(state: Flags) -> String {
-    let letters = [
+/// The names of the flags that are set, as `ovs-appctl` writes them.
+pub(super) fn flags(state: Flags) -> Vec<&'static str> {
+    let names = [
         (Flags::ACTIVITY, "activity"),
         (Flags::SHORT_TIMEOUT, "timeout"),
         (Flags::AGGREGATION, "aggregation"),
@@ -263,9 +263,7 @@ fn flags(state: Flags) -> String {
         (Flags::DEFAULTED, "defaulted"),
         (Flags::EXPIRED, "expired"),
     ];
-    let set: Vec<&str> =
-        letters.iter().filter(|(flag, _)| state.contains(*flag)).map(|(_, name)| *name).collect();
-    set.join(" ")
+    names.iter().filter(|(flag, _)| state.contains(*flag)).map(|(_, name)| *name).collect()
 }
 
 fn end(of: &Partner) -> String {
@@ -291,9 +289,9 @@ fn lacp_status(state: PortState) -> LacpStatus {
         receive: receive.to_owned(),
         mux: mux.to_owned(),
         actor: end(&state.actor),
-        actor_state: flags(state.actor.state),
+        actor_state: flags(state.actor.state).join(" "),
         partner: end(&state.partner),
-        partner_state: flags(state.partner.state),
+        partner_state: flags(state.partner.state).join(" "),
     }
 }
 

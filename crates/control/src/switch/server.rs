@@ -193,8 +193,8 @@ impl Server {
             start_successor,
         });
         let control = self.control.take().map(|control| {
-            let common = common.clone();
-            std::thread::spawn(move || control.serve(&common))
+            let (common, bell) = (common.clone(), control.bell());
+            (std::thread::spawn(move || control.serve(&common)), bell)
         });
         let began = Instant::now();
         let mut ticked = Instant::now();
@@ -258,7 +258,8 @@ impl Server {
             }
         }
         common.stop.store(true, Ordering::Release);
-        if let Some(control) = control {
+        if let Some((control, bell)) = control {
+            ring(&bell);
             // One that panicked has ended, too.
             let _ = control.join();
         }
@@ -275,6 +276,11 @@ impl Server {
         std::mem::forget(common);
         Ok(Ended::HandedOver)
     }
+}
+
+fn ring(bell: &OwnedFd) {
+    // A bell that can't be rung was rung often enough.
+    let _ = rustix::io::write(bell, &1_u64.to_ne_bytes());
 }
 
 impl Drop for Server {
@@ -294,8 +300,7 @@ impl Common {
 
     /// Wakes the server.
     pub(super) fn ring(&self) {
-        // A bell that can't be rung was rung often enough.
-        let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
+        ring(&self.bell);
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Switch> {

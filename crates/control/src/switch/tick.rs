@@ -29,13 +29,16 @@ impl Switch {
             let bonds = bridges.by_name.values().flat_map(|bridge| bridge.bonds());
             bonds.flat_map(|(_, bond)| bond.members()).collect()
         };
+        let switches = &self.configuration.switches;
         let mut links = Vec::new();
-        for (name, carried) in &self.ports {
-            let Some(port) = self.configuration.ports.get(name) else { continue };
-            let tree =
-                self.configuration.switches.get(&port.switch).is_some_and(|on| on.contains_key("rstp"));
-            if tree || in_bonds.contains(&port.number) {
-                links.push((port.number, (carried.state)() == "up"));
+        // Most switches have neither, and a hundred names ten times a second are most of what rest costs.
+        if !in_bonds.is_empty() || switches.values().any(|on| on.contains_key("rstp")) {
+            for (name, carried) in &self.ports {
+                let Some(port) = self.configuration.ports.get(name) else { continue };
+                let tree = switches.get(&port.switch).is_some_and(|on| on.contains_key("rstp"));
+                if tree || in_bonds.contains(&port.number) {
+                    links.push((port.number, (carried.state)() == "up"));
+                }
             }
         }
         let mut all: Vec<Effects> = Vec::new();

@@ -161,6 +161,12 @@ impl Unixctl {
         &self.path
     }
 
+    /// Rung, it ends a [`Unixctl::wait`].
+    #[must_use]
+    pub fn bell(&self) -> Arc<OwnedFd> {
+        self.way.bell.clone()
+    }
+
     /// What to wait for, for those who wait for other things as well; then comes [`Unixctl::take`].
     #[must_use]
     pub fn descriptors(&self) -> Vec<PollFd<'_>> {

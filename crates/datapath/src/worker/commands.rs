@@ -110,6 +110,7 @@ impl Worker {
             active: 0,
             full: false,
             share: Share::default(),
+            silent: false,
         });
     }
 

@@ -132,8 +132,8 @@ impl ReceiveQueue for FromGuest {
         let (port, counters) = (self.port, &self.exchange.counters);
         let taken = match &mut self.state {
             State::Idle => Ok(0),
-            State::Split(receiver) => receiver.receive(batch, port, counters, self.armed),
-            State::Packed(receiver) => receiver.receive(batch, port, counters, self.armed),
+            State::Split(receiver) => receiver.receive(batch, port, counters),
+            State::Packed(receiver) => receiver.receive(batch, port, counters),
         };
         match taken {
             // Chains were taken, even if all their frames were dropped.
@@ -170,15 +170,16 @@ impl ReceiveQueue for FromGuest {
         if self.exchange.enter(self.version) {
             self.change();
         }
-        self.armed = wanted;
-        match &mut self.state {
-            State::Idle => {}
-            State::Split(receiver) => receiver.ring.ask_for_kicks(&receiver.ahead, wanted),
-            State::Packed(receiver) => receiver.ring.ask_for_kicks(&receiver.ahead, wanted),
-        }
+        let waiting = match &mut self.state {
+            State::Idle => false,
+            State::Split(receiver) => receiver.wake(wanted),
+            State::Packed(receiver) => receiver.wake(wanted),
+        };
         self.exchange.leave();
         if !wanted {
             self.exchange.clear();
+        } else if waiting {
+            return Wake::Poll;
         }
         Wake::Readable(self.exchange.poll.as_fd())
     }
@@ -213,6 +214,16 @@ impl<R: Ring> Receiver<R> {
         Some(Self { setup, ring, ahead: Ahead::new(), header, parse, parts: Parts::new() })
     }
 
+    /// Asks for kicks, or not; true if chains wait already, which came before that and did not kick.
+    fn wake(&mut self, wanted: bool) -> bool {
+        self.ring.ask_for_kicks(&self.ahead, wanted);
+        if wanted && self.ahead.waiting() == 0 && self.ring.fault().is_none() {
+            self.ring.fetch::<false>(&mut self.ahead, BATCH, true);
+        }
+        // A broken ring is found by the next look.
+        self.ahead.waiting() > 0 || self.ring.fault().is_some()
+    }
+
     /// Takes chains, and gives how many.
     #[inline(always)]
     fn receive(
@@ -220,7 +231,6 @@ impl<R: Ring> Receiver<R> {
         batch: &mut Batch,
         port: PortNumber,
         counters: &QueueCounters,
-        armed: bool,
     ) -> Result<usize, Broken> {
         if let Some(broken) = self.ring.fault() {
             return Err(broken);
@@ -231,12 +241,6 @@ impl<R: Ring> Receiver<R> {
             self.ring.fetch::<false>(&mut self.ahead, room - waiting, true);
         }
         let mut count = self.ahead.waiting().min(room);
-        if count == 0 && armed {
-            // Kicks are asked for where the ring is now; what came just before that did not kick.
-            self.ring.ask_for_kicks(&self.ahead, true);
-            self.ring.fetch::<false>(&mut self.ahead, room, true);
-            count = self.ahead.waiting().min(room);
-        }
         if count == 0 {
             return Ok(0);
         }

@@ -1,6 +1,6 @@
 //! `bond/...` and `lacp/...`: ports that are several.
 
-use super::super::bonds::is_bond;
+use super::super::bonds::{flags, is_bond};
 use super::super::state::Switch;
 use super::argument;
 use crate::unixctl::Commands;
@@ -8,7 +8,7 @@ use netloom_vswitch::Bond;
 use netloom_vswitch::bond::{BondEffects, Mode};
 use netloom_vswitch::lacp::{Mux, PortState, Receive};
 use netloom_wire::MacAddr;
-use netloom_wire::header::lacp::{Partner, State as Flags};
+use netloom_wire::header::lacp::Partner;
 use std::fmt::Write;
 
 const NO_BOND: &str = "no such bond";
@@ -196,20 +196,6 @@ fn show(switch: &Switch, name: &str) -> Option<String> {
     })
 }
 
-fn flags(state: Flags) -> String {
-    let names = [
-        (Flags::ACTIVITY, "activity"),
-        (Flags::SHORT_TIMEOUT, "timeout"),
-        (Flags::AGGREGATION, "aggregation"),
-        (Flags::SYNCHRONIZATION, "synchronized"),
-        (Flags::COLLECTING, "collecting"),
-        (Flags::DISTRIBUTING, "distributing"),
-        (Flags::DEFAULTED, "defaulted"),
-        (Flags::EXPIRED, "expired"),
-    ];
-    names.iter().filter(|(flag, _)| state.contains(*flag)).map(|(_, name)| format!(" {name}")).collect()
-}
-
 fn party(text: &mut String, who: &str, party: &Partner) {
     // A string takes whatever is written.
     let _ = write!(
@@ -221,7 +207,7 @@ fn party(text: &mut String, who: &str, party: &Partner) {
         party.port,
         party.port_priority,
         party.key,
-        flags(party.state),
+        flags(party.state).iter().map(|flag| format!(" {flag}")).collect::<String>(),
     );
 }
 
