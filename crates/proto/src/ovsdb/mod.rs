@@ -44,7 +44,9 @@ pub use symbols::Names;
 pub use types::{AtomicType, BaseType, ColumnType, Limits, Reference};
 pub use uuid::{NotUuid, Uuid, UuidSource};
 
-/// The schema of the database `Open_vSwitch`, version 8.3.1.
+/// The schema of the database `Open_vSwitch`, version 8.3.1: the facts of ovs-vswitchd.conf.db(5) (tables, columns, types,
+/// bounds) in a layout of our own, defaults left out. `cksum` is that of this file, as `cksum(1)` counts the lines without
+/// that one; clients compare names and types only.
 pub const OPEN_VSWITCH: &str = include_str!("vswitch.ovsschema");
 /// The schema of the database `_Server`, in which a server describes itself.
 pub const SERVER: &str = include_str!("server.ovsschema");

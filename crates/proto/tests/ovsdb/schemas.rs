@@ -29,7 +29,26 @@ fn ours_is_the_one_that_is_installed() {
         }
         assert_eq!(a, b);
     }
-    assert_eq!(installed, ours);
+    assert_eq!((installed.name, installed.version), (ours.name, ours.version));
+}
+
+/// The checksum of cksum(1): a CRC with the polynomial of Ethernet, most significant bit first, the length behind it.
+fn cksum(octets: &[u8]) -> u32 {
+    let length = octets.len().to_le_bytes();
+    let used = length.len() - length.iter().rev().take_while(|octet| **octet == 0).count();
+    !octets.iter().chain(&length[..used]).fold(0_u32, |crc, octet| {
+        (0..8).fold(crc ^ u32::from(*octet) << 24, |crc, _| {
+            if crc >> 31 == 1 { crc << 1 ^ 0x04c1_1db7 } else { crc << 1 }
+        })
+    })
+}
+
+#[test]
+fn the_checksum_is_that_of_our_own_file() {
+    let rest: String =
+        OPEN_VSWITCH.lines().filter(|line| !line.contains("\"cksum\"")).map(|line| format!("{line}\n")).collect();
+    let schema = Schema::parse(OPEN_VSWITCH).unwrap();
+    assert_eq!(*schema.cksum, format!("{} {}", cksum(rest.as_bytes()), rest.len()));
 }
 
 #[test]
