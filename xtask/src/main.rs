@@ -22,8 +22,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask test [--no-install] [SET...]   run the tests; SET is ordinary, doc, rootless or vm (default: all)
 cargo xtask peers                          install the programs that the tests use, where possible
-cargo xtask ovs-suite [--reference] [--ladder] [--jobs N] [--program FILE] [FILE|NUMBER...]
-                                           run Open vSwitch's own tests against netloom, or against its own daemons
+cargo xtask ovs-suite [--reference] [--ladder] [--again] [--write] [--jobs N] [--limit SECONDS] [--program FILE]
+                      [FILE|NUMBER...]     run Open vSwitch's own tests against netloom, or against its own daemons
 cargo xtask fuzz [--minutes N] [--jobs N] [TARGET...]
                                            fuzz each target for so much processor time (default: 10 minutes, all)";
 

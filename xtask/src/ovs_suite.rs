@@ -4,30 +4,57 @@
 //! ```text
 //! Debian's openvswitch-source ──▶ unpacked once in the directory for temporary files ──▶ its generated `tests/testsuite`
 //! PATH of the tests: links to netloom (or the real daemons), then the real tools (ovs-vsctl, ovs-ofctl, ovs-appctl, ...)
+//! results ──▶ --write ──▶ docs/ovs-suite/{netloom,openvswitch}.txt and the tables of docs/ovs-suite.md
 //! ```
 //!
 //! What: [`rig`] unpacks and prepares, [`outcome`] runs groups and reads what became of each, [`classes`] says why they
-//! failed. Only groups count that need no helper that was compiled for the suite. The results of each side are kept beside
-//! the unpacked sources, so that a ladder can be printed for what was run at different times.
+//! failed, [`figures`] counts. Only groups count that need no helper that was compiled for the suite. The results of each
+//! side are kept beside the unpacked sources, so that a ladder can be printed for what was run at different times; those of
+//! Open vSwitch are in the repository, too.
 
 mod classes;
+mod figures;
 mod outcome;
 mod rig;
 
-use outcome::{Outcome, Results};
+use figures::Ladder;
+#[cfg(test)]
+use outcome::Outcome;
 use rig::{Group, Rig};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where figures and tables are kept, in the repository.
+const KEPT: [(&str, &str, &str); 2] = [
+    (
+        "netloom",
+        "docs/ovs-suite/netloom.txt",
+        "Groups of Open vSwitch's test suite (3.1.0) that Netloom passes: cargo xtask ovs-suite --write",
+    ),
+    (
+        "reference",
+        "docs/ovs-suite/openvswitch.txt",
+        "Groups of its own test suite that Open vSwitch 3.1.0 passes in the same rig: cargo xtask ovs-suite --reference --write",
+    ),
+];
+const PAGE: &str = "docs/ovs-suite.md";
 
 /// What can be said on the command line.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Wishes {
     /// Run against Open vSwitch's own daemons.
     reference: bool,
     /// Run nothing: print the ladder of what was run before.
     ladder: bool,
+    /// Run what failed before only.
+    again: bool,
+    /// Write the figures into the repository.
+    write: bool,
     /// Groups at the same time.
     jobs: usize,
+    /// Seconds that a group may take.
+    limit: u64,
     /// The program in the place of the daemons.
     program: Option<PathBuf>,
     /// Files, or numbers of groups.
@@ -35,18 +62,31 @@ struct Wishes {
 }
 
 fn wishes(arguments: &[String]) -> Result<Wishes, String> {
-    let mut wishes = Wishes { jobs: 2, ..Wishes::default() };
+    let mut wishes = Wishes {
+        reference: false,
+        ladder: false,
+        again: false,
+        write: false,
+        jobs: 2,
+        limit: 120,
+        program: None,
+        chosen: Vec::new(),
+    };
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
             "--reference" => wishes.reference = true,
             "--ladder" => wishes.ladder = true,
+            "--again" => wishes.again = true,
+            "--write" => wishes.write = true,
             "--jobs" => wishes.jobs = value()?.parse().map_err(|_| "--jobs needs a number")?,
+            "--limit" => wishes.limit = value()?.parse().map_err(|_| "--limit needs a number of seconds")?,
             "--program" => wishes.program = Some(value()?.into()),
             option if option.starts_with('-') => {
                 return Err(format!(
-                    "unknown option {option}: there are --reference, --ladder, --jobs N, --program FILE"
+                    "unknown option {option}: there are --reference, --ladder, --again, --write, --jobs N, \
+                     --limit SECONDS, --program FILE"
                 ));
             }
             chosen => wishes.chosen.push(chosen.to_owned()),
@@ -68,32 +108,80 @@ pub(crate) fn run(arguments: &[String]) -> Result<bool, String> {
         let files: Vec<&str> = files.into_iter().collect();
         return Err(format!("there is no such group; files: {}", files.join(" ")));
     }
-    let runnable: Vec<&Group> = chosen.iter().copied().filter(|group| !group.needs_helper).collect();
     let side = if wishes.reference { "reference" } else { "netloom" };
+    let before = rig.kept(side);
+    let failed_before = |group: &&Group| before.get(&group.number).is_none_or(|outcome| outcome.is_bad());
+    let runnable: Vec<&Group> = chosen
+        .iter()
+        .copied()
+        .filter(|group| !group.needs_helper && (!wishes.again || failed_before(group)))
+        .collect();
     if !wishes.ladder {
         let program = match (wishes.reference, wishes.program) {
             (true, _) => None,
             (false, Some(program)) => Some(program),
             (false, None) => Some(rig::built_program()?),
         };
-        println!("{} of {} groups need no compiled helper; {side}:", runnable.len(), chosen.len());
-        let results = rig.run(side, program.as_deref(), &runnable, wishes.jobs)?;
-        rig.keep(side, &results)?;
+        println!("{} of {} groups; {side}:", runnable.len(), chosen.len());
+        rig.run(side, program.as_deref(), &runnable, (wishes.jobs, Duration::from_secs(wishes.limit)))?;
     }
-    let (here, there) = (rig.kept("netloom"), rig.kept("reference"));
-    print_ladder(&chosen, &here, &there);
-    if wishes.reference {
-        return Ok(true);
+    let all: Vec<&Group> = groups.iter().collect();
+    let (here, there) = (rig.kept("netloom"), figures::ladder(&all, &rig.kept("reference")));
+    let there = if there.is_empty() { kept("reference") } else { there };
+    print_ladder(&chosen, &figures::ladder(&chosen, &here), &there);
+    let failed: Vec<&Group> = chosen
+        .iter()
+        .copied()
+        .filter(|group| {
+            !group.needs_helper && here.get(&group.number).is_some_and(|outcome| outcome.is_bad())
+        })
+        .collect();
+    let classes = rig.classes("netloom", &failed, &here);
+    if !wishes.reference {
+        print_classes(&classes);
     }
-    let failed: Vec<&Group> =
-        runnable.iter().copied().filter(|group| here.get(&group.number) == Some(&Outcome::Failed)).collect();
-    let classes = rig.classes(side, &failed);
-    for (class, numbers) in &classes {
-        let some: Vec<String> = numbers.iter().take(12).map(u32::to_string).collect();
-        let more = if numbers.len() > some.len() { ", ..." } else { "" };
-        println!("{:5}  {class}: {}{more}", numbers.len(), some.join(", "));
+    if wishes.write {
+        write(side, &all, &rig, &there)?;
     }
-    Ok(failed.iter().all(|group| there.get(&group.number) != Some(&Outcome::Passed)))
+    let also_there = |group: &&Group| {
+        there
+            .get(&group.file)
+            .is_some_and(|rung| rung.failed.contains(&group.number) || rung.hung.contains(&group.number))
+    };
+    Ok(wishes.reference || failed.iter().all(|group| also_there(group)))
+}
+
+fn kept(side: &str) -> Ladder {
+    let path =
+        KEPT.iter().find(|(name, ..)| *name == side).map(|(_, path, _)| crate::binaries::top().join(path));
+    figures::read(&path.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default())
+}
+
+/// Writes the figures of a side, and the page, into the repository.
+fn write(side: &str, groups: &[&Group], rig: &Rig, there: &Ladder) -> Result<(), String> {
+    let top = crate::binaries::top();
+    let put = |path: &Path, text: String| {
+        let written =
+            path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(path, text));
+        written.map_err(|error| format!("{}: {error}", path.display()))
+    };
+    let here = rig.kept("netloom");
+    let ladder = figures::ladder(groups, &here);
+    for (name, path, about) in KEPT.iter().filter(|(name, ..)| *name == side) {
+        let ladder = if *name == "netloom" { &ladder } else { there };
+        put(&top.join(path), figures::print(about, ladder))?;
+    }
+    let failed: Vec<&Group> = groups
+        .iter()
+        .copied()
+        .filter(|group| {
+            !group.needs_helper && here.get(&group.number).is_some_and(|outcome| outcome.is_bad())
+        })
+        .collect();
+    let page = std::fs::read_to_string(top.join(PAGE)).unwrap_or_default();
+    let rows = figures::rows(groups, &ladder, there);
+    let classes = rig.classes("netloom", &failed, &here);
+    put(&top.join(PAGE), figures::page(&page, &rows, figures::share(&ladder, there), &classes))
 }
 
 fn is_chosen(group: &Group, chosen: &[String]) -> bool {
@@ -106,49 +194,26 @@ fn is_chosen(group: &Group, chosen: &[String]) -> bool {
 }
 
 /// Prints how many groups of each file pass.
-fn print_ladder(groups: &[&Group], here: &Results, there: &Results) {
-    #[derive(Default)]
-    struct Rung {
-        runnable: usize,
-        helper: usize,
-        here: usize,
-        there: usize,
-        failed: usize,
-        lost: usize,
-    }
-    let mut rungs: BTreeMap<&str, Rung> = BTreeMap::new();
-    for group in groups {
-        let rung = rungs.entry(group.file.as_str()).or_default();
-        if group.needs_helper {
-            rung.helper += 1;
-            continue;
-        }
-        let is = |results: &Results, outcome| usize::from(results.get(&group.number) == Some(&outcome));
-        rung.runnable += 1;
-        rung.here += is(here, Outcome::Passed);
-        rung.there += is(there, Outcome::Passed);
-        rung.failed += is(here, Outcome::Failed);
-        rung.lost += is(here, Outcome::Failed) * is(there, Outcome::Passed);
-    }
+fn print_ladder(groups: &[&Group], here: &Ladder, there: &Ladder) {
     println!(
-        "\n{:<28} {:>6} {:>8} {:>6} {:>7} {:>6}",
-        "file", "groups", "netloom", "OVS", "failed", "helper"
+        "\n{:<26} {:>6} | {:>7} {:>6} {:>6} | {:>7} {:>6} {:>6}",
+        "file", "groups", "netloom", "failed", "skip", "OVS", "failed", "skip"
     );
-    let mut total = Rung::default();
-    for (file, rung) in &rungs {
-        let Rung { runnable, helper, here, there, failed, lost } = rung;
-        println!("{file:<28} {runnable:>6} {here:>8} {there:>6} {failed:>7} {helper:>6}");
-        total.runnable += runnable;
-        total.helper += helper;
-        total.here += here;
-        total.there += there;
-        total.failed += failed;
-        total.lost += lost;
+    for [file, count, a, b, c, d, e, f] in figures::rows(groups, here, there) {
+        println!("{file:<26} {count:>6} | {a:>7} {b:>6} {c:>6} | {d:>7} {e:>6} {f:>6}");
     }
-    let Rung { runnable, helper, here, there, failed, lost } = total;
-    println!("{:<28} {runnable:>6} {here:>8} {there:>6} {failed:>7} {helper:>6}", "all");
-    if there > 0 {
-        println!("of what Open vSwitch passes {:.1} % pass; {lost} fail", here as f64 / there as f64 * 100.0);
+    if let Some(share) = figures::share(here, there) {
+        println!("of what Open vSwitch passes (in all files) {share:.1} % pass");
+    }
+}
+
+fn print_classes(classes: &BTreeMap<String, Vec<u32>>) {
+    let mut sorted: Vec<_> = classes.iter().collect();
+    sorted.sort_by_key(|(_, numbers)| std::cmp::Reverse(numbers.len()));
+    for (class, numbers) in sorted {
+        let some: Vec<String> = numbers.iter().take(12).map(u32::to_string).collect();
+        let more = if numbers.len() > some.len() { ", ..." } else { "" };
+        println!("{:5}  {class}: {}{more}", numbers.len(), some.join(", "));
     }
 }
 
@@ -172,7 +237,7 @@ mod tests {
         assert!(groups.iter().filter(|group| group.needs_helper).count() > 300);
         let group = groups.iter().find(|group| group.file == "ofp-util.at" && !group.needs_helper).unwrap();
         let side = format!("test-{}", std::process::id());
-        let results = rig.run(&side, None, &[group], 1).unwrap();
+        let results = rig.run(&side, None, &[group], (1, Duration::from_secs(60))).unwrap();
         rig.forget(&side);
         assert_eq!(results.get(&group.number), Some(&Outcome::Passed));
     }

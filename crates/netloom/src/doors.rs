@@ -13,6 +13,7 @@ use netloom_mem::{ReceiveQueue, SendQueue};
 use netloom_port::patch::{Mailbox, PatchReceive, PatchSend};
 use netloom_port::vhost::{Config, Mode, Port};
 use netloom_port::{Carrier, Presence, packet, pcap, tap};
+use netloom_wire::MacAddr;
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::os::fd::{AsFd, OwnedFd};
@@ -23,6 +24,12 @@ use std::sync::{Arc, Weak};
 /// What a port tells about itself; nothing when it is closed.
 type Told = Box<dyn Fn() -> Option<BTreeMap<String, String>> + Send>;
 
+/// Changes an open port's interface.
+enum Change {
+    Interface(Weak<Carrier>),
+    Dummy(Weak<netloom_port::dummy::Dummy>),
+}
+
 /// All drivers.
 #[derive(Default)]
 pub struct Drivers {
@@ -30,6 +37,8 @@ pub struct Drivers {
     told: BTreeMap<u32, Told>,
     /// How many threads send.
     workers: usize,
+    /// Ports whose interface can be changed, by number.
+    changed: BTreeMap<u32, Change>,
     /// What waits for the ports that lead to other switches, by their names. Those that are gone are let go.
     mailboxes: BTreeMap<String, Weak<Mailbox>>,
     /// What another process can go on with, by number. Those that are closed are let go.
@@ -65,6 +74,23 @@ impl Drivers {
     pub fn with_dummies(mut self, which: Dummies) -> Self {
         self.dummies.which = which;
         self
+    }
+
+    /// Has a port tell what is known of its interface, and be changed with it.
+    fn follow_interface(&mut self, number: u32, carrier: Option<&Arc<Carrier>>) {
+        let Some(carrier) = carrier else { return };
+        let weak = Arc::downgrade(carrier);
+        self.changed.insert(number, Change::Interface(weak.clone()));
+        self.tell(number, move || {
+            let facts = weak.upgrade()?.facts().ok()?;
+            let word = if facts.enabled { "up" } else { "down" };
+            Some(BTreeMap::from([
+                ("admin".to_owned(), word.to_owned()),
+                ("ifindex".to_owned(), facts.index.to_string()),
+                ("mac".to_owned(), MacAddr::new(facts.address).to_string()),
+                ("mtu".to_owned(), facts.mtu.to_string()),
+            ]))
+        });
     }
 
     /// Has a port tell about itself as long as it is open.
@@ -178,6 +204,34 @@ impl Doors for Drivers {
         self.dummies.ports()
     }
 
+    fn set_mtu(&mut self, number: u32, mtu: u32) -> Result<(), String> {
+        match self.changed.get(&number) {
+            Some(Change::Interface(carrier)) => carrier
+                .upgrade()
+                .map_or(Ok(()), |carrier| carrier.set_mtu(mtu))
+                .map_err(|error| error.to_string()),
+            Some(Change::Dummy(dummy)) => {
+                dummy.upgrade().iter().for_each(|dummy| dummy.set_mtu(mtu));
+                Ok(())
+            }
+            None => Err("ports of this type have a length of their own".to_owned()),
+        }
+    }
+
+    fn set_address(&mut self, number: u32, address: MacAddr) -> Result<(), String> {
+        match self.changed.get(&number) {
+            Some(Change::Interface(carrier)) => carrier
+                .upgrade()
+                .map_or(Ok(()), |carrier| carrier.set_address(address.octets()))
+                .map_err(|error| error.to_string()),
+            Some(Change::Dummy(_)) => {
+                self.dummies.set_address(number, address.octets());
+                Ok(())
+            }
+            None => Err("ports of this type have an address of their own".to_owned()),
+        }
+    }
+
     fn details(&self, number: u32) -> BTreeMap<String, String> {
         self.told.get(&number).and_then(|told| told()).unwrap_or_default()
     }
@@ -193,6 +247,7 @@ impl Drivers {
         passed: Option<Passed>,
     ) -> Result<OpenPort, String> {
         self.held.remove(&number);
+        self.changed.remove(&number);
         let mut given = Given { options, known: Vec::new() };
         // Whose the port is: for whoever reads the list.
         for name in ["topology", "node", "link"] {
@@ -316,6 +371,8 @@ fn tap(
         format!("the TAP interface {device}: {error} (it needs /dev/net/tun and CAP_NET_ADMIN)")
     })?;
     let tap::Tap { name, receive, send, presence, offloads, descriptors } = tap;
+    let carrier = carrier.map(Arc::new);
+    drivers.follow_interface(number, carrier.as_ref());
     let queues = descriptors.iter().map(Arc::downgrade).collect();
     drivers.hold(number, Held::Tap(name.clone(), offloads, queues));
     let state: Box<dyn Fn() -> String + Send + Sync> = Box::new(move || match &namespace {
@@ -323,7 +380,7 @@ fn tap(
         Some(namespace) if !namespace.is_there() => {
             format!("{GONE}: {name} is in no named namespace any more")
         }
-        _ => match carrier.as_ref().map(Carrier::presence) {
+        _ => match carrier.as_deref().map(Carrier::presence) {
             Some(Presence::Down) => format!("{name} is down"),
             // It may live in another namespace now, where this program does not see it.
             _ => "up".to_owned(),
@@ -458,6 +515,8 @@ fn packet(
         Some(namespace) => namespace.run(job)?,
         None => job(),
     }?;
+    let carrier = carrier.map(Arc::new);
+    drivers.follow_interface(number, carrier.as_ref());
     if let Some(socket) = socket {
         drivers.hold(number, Held::Packet(index, Arc::downgrade(&socket)));
     }
@@ -469,7 +528,7 @@ fn packet(
             (Ok(_), Some(namespace)) if !namespace.is_there() => {
                 format!("{GONE}: {name} is in no named namespace any more")
             }
-            (Ok(_), _) if carrier.as_ref().map(Carrier::presence) == Some(Presence::Down) => {
+            (Ok(_), _) if carrier.as_deref().map(Carrier::presence) == Some(Presence::Down) => {
                 format!("{name} is down")
             }
             (Ok(_), _) => "up".to_owned(),

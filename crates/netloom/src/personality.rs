@@ -126,14 +126,11 @@ impl Begun {
     }
 }
 
-impl Begun {
-    /// Says in the log which program this is.
-    fn say_version(&self, called: &Called, module: &'static str) {
-        // With `--run` it is more like a tool, whose output is compared.
-        if called.run.is_none() {
-            let version = netloom_control::unixctl::standard::version(called.program);
-            self.log.write(module, Level::Information, &version);
-        }
+/// Says in the log which program this is.
+fn say_version(log: &Log, called: &Called, module: &'static str) {
+    // With `--run` it is more like a tool, whose output is compared.
+    if called.run.is_none() {
+        log.write(module, Level::Information, &netloom_control::unixctl::standard::version(called.program));
     }
 }
 

@@ -10,6 +10,9 @@ use std::io;
 const SIOCGIFNAME: u64 = 0x8910;
 const SIOCGIFFLAGS: u64 = 0x8913;
 const SIOCGIFMTU: u64 = 0x8921;
+const SIOCSIFMTU: u64 = 0x8922;
+const SIOCSIFHWADDR: u64 = 0x8924;
+const SIOCGIFHWADDR: u64 = 0x8927;
 const SIOCGIFINDEX: u64 = 0x8933;
 const SIOCETHTOOL: u64 = 0x8946;
 const GET_DRIVER: u32 = 3;
@@ -139,22 +142,69 @@ impl Device {
         self.ethtool(&mut words).is_ok() && words[1] & FLAG_TAKES_TAGS != 0
     }
 
-    /// How it is now.
-    pub(crate) fn presence(&self) -> Presence {
+    /// A request about the interface as it is called now: its name may have changed.
+    fn current(&self) -> io::Result<Request> {
         let mut request = Request { name: [0; 16], rest: [0; 24] };
         request.rest[..4].copy_from_slice(&self.index.to_ne_bytes());
-        if self.ask(SIOCGIFNAME, &mut request).is_err() {
-            return Presence::Gone;
-        }
-        // Its name may have changed.
+        self.ask(SIOCGIFNAME, &mut request)?;
         request.rest = [0; 24];
-        if self.ask(SIOCGIFFLAGS, &mut request).is_err() {
-            return Presence::Gone;
-        }
-        let flags = i32::from(u16::from_ne_bytes([request.rest[0], request.rest[1]]));
-        let wanted = libc::IFF_UP | libc::IFF_RUNNING;
-        if flags & wanted == wanted { Presence::Up } else { Presence::Down }
+        Ok(request)
     }
+
+    fn flags(&self) -> io::Result<i32> {
+        let mut request = self.current()?;
+        self.ask(SIOCGIFFLAGS, &mut request)?;
+        Ok(i32::from(u16::from_ne_bytes([request.rest[0], request.rest[1]])))
+    }
+
+    /// How it is now.
+    pub(crate) fn presence(&self) -> Presence {
+        let wanted = libc::IFF_UP | libc::IFF_RUNNING;
+        match self.flags() {
+            Ok(flags) if flags & wanted == wanted => Presence::Up,
+            Ok(_) => Presence::Down,
+            Err(_) => Presence::Gone,
+        }
+    }
+
+    fn facts(&self) -> io::Result<Facts> {
+        let mut request = self.current()?;
+        self.ask(SIOCGIFMTU, &mut request)?;
+        let [a, b, c, d, ..] = request.rest;
+        let mtu = u32::from_ne_bytes([a, b, c, d]);
+        let mut request = self.current()?;
+        self.ask(SIOCGIFHWADDR, &mut request)?;
+        // `struct sockaddr`: the family, then the address.
+        let [_, _, a, b, c, d, e, f, ..] = request.rest;
+        let enabled = self.flags()? & libc::IFF_UP != 0;
+        Ok(Facts { mtu, address: [a, b, c, d, e, f], index: self.index, enabled })
+    }
+
+    fn set_mtu(&self, mtu: u32) -> io::Result<()> {
+        let mut request = self.current()?;
+        request.rest[..4].copy_from_slice(&mtu.to_ne_bytes());
+        self.ask(SIOCSIFMTU, &mut request)
+    }
+
+    fn set_address(&self, address: [u8; 6]) -> io::Result<()> {
+        let mut request = self.current()?;
+        request.rest[..2].copy_from_slice(&libc::ARPHRD_ETHER.to_ne_bytes());
+        request.rest[2..8].copy_from_slice(&address);
+        self.ask(SIOCSIFHWADDR, &mut request)
+    }
+}
+
+/// What is known of an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// Longest packet, in octets without the Ethernet header.
+    pub mtu: u32,
+    /// Its Ethernet address.
+    pub address: [u8; 6],
+    /// Its number on this host.
+    pub index: u32,
+    /// Somebody wants it to be up.
+    pub enabled: bool,
 }
 
 /// An interface whose state is asked for now and then.
@@ -174,5 +224,29 @@ impl Carrier {
     #[must_use]
     pub fn presence(&self) -> Presence {
         self.0.presence()
+    }
+
+    /// What is known of it now.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn facts(&self) -> io::Result<Facts> {
+        self.0.facts()
+    }
+
+    /// Sets the length of its longest packet.
+    ///
+    /// # Errors
+    /// When its driver refuses, or the right to do that (`CAP_NET_ADMIN`) is missing.
+    pub fn set_mtu(&self, mtu: u32) -> io::Result<()> {
+        self.0.set_mtu(mtu)
+    }
+
+    /// Gives it another Ethernet address.
+    ///
+    /// # Errors
+    /// As [`Carrier::set_mtu`].
+    pub fn set_address(&self, address: [u8; 6]) -> io::Result<()> {
+        self.0.set_address(address)
     }
 }

@@ -159,6 +159,17 @@ impl Dummy {
         self.up.store(up, Ordering::Relaxed);
     }
 
+    /// Length of the longest packet without its Ethernet header.
+    #[must_use]
+    pub fn mtu(&self) -> u32 {
+        u32::try_from(self.mtu.load(Ordering::Relaxed)).unwrap_or(u32::MAX)
+    }
+
+    /// Sets the length of the longest packet: longer ones are not sent.
+    pub fn set_mtu(&self, mtu: u32) {
+        self.mtu.store(mtu.into(), Ordering::Relaxed);
+    }
+
     /// How its connection is: none without one that it makes itself.
     #[must_use]
     pub fn connected(&self) -> Option<bool> {

@@ -36,4 +36,4 @@ pub mod vhost;
 pub mod wrap;
 pub mod xdp;
 
-pub use device::{Carrier, Presence};
+pub use device::{Carrier, Facts, Presence};

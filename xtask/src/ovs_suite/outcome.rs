@@ -1,10 +1,19 @@
-//! Groups that are run, and what became of them.
+//! Groups that are run, each by itself, and what became of them.
+//!
+//! What: a group's script is the driver of the generated suite with the text of that group alone, in a directory of its own.
+//! It has so many seconds; then it is ended, and it failed. Whatever a group started carries a variable in its environment
+//! by which it is found and ended, wherever it went: daemons that left their session, too.
+//!
+//! Invariants: nothing that a group started is there when it has ended. A group of which nothing was heard failed.
 
-use super::rig::Group;
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use super::rig::{Group, Suite};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// What became of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,19 +22,26 @@ pub(crate) enum Outcome {
     Passed,
     /// It failed.
     Failed,
+    /// It did not end in time.
+    Hung,
     /// It found that it could not be run here.
     Skipped,
 }
 
 impl Outcome {
-    const ALL: [Self; 3] = [Self::Passed, Self::Failed, Self::Skipped];
+    const ALL: [Self; 4] = [Self::Passed, Self::Failed, Self::Hung, Self::Skipped];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Passed => "passed",
             Self::Failed => "failed",
+            Self::Hung => "hung",
             Self::Skipped => "skipped",
         }
+    }
+
+    pub(super) const fn is_bad(self) -> bool {
+        matches!(self, Self::Failed | Self::Hung)
     }
 }
 
@@ -58,54 +74,149 @@ fn told(line: &str) -> Option<(u32, Outcome)> {
     Some((number, outcome))
 }
 
-/// Most groups of one run of the suite, so that what it prints stays short enough to be watched.
-const PART: usize = 400;
+/// By which whatever a group started is found.
+const MARK: &str = "NETLOOM_OVS_SUITE_GROUP";
+/// How often it is looked whether a group has ended.
+const LOOK: Duration = Duration::from_millis(20);
 
-/// Runs groups, and prints those that fail as they do.
-pub(super) fn run(
-    tests: &Path,
-    work: &Path,
-    bin: &Path,
-    groups: &[&Group],
-    jobs: usize,
-) -> Result<Results, String> {
-    let mut results = Results::new();
-    for part in groups.chunks(PART) {
-        let numbers: Vec<String> = part.iter().map(|group| group.number.to_string()).collect();
+/// How groups are run.
+pub(super) struct Course<'a> {
+    pub(super) suite: &'a Suite,
+    /// Where each group has a directory.
+    pub(super) work: &'a Path,
+    /// Where the daemons are.
+    pub(super) bin: &'a Path,
+    /// Groups at the same time.
+    pub(super) jobs: usize,
+    /// How long a group may take.
+    pub(super) limit: Duration,
+}
+
+impl Course<'_> {
+    /// Runs groups, and prints those that fail as they do; `each` gets every result when it is there.
+    pub(super) fn run(
+        &self,
+        groups: &[&Group],
+        each: &(dyn Fn(u32, Outcome) + Sync),
+    ) -> Result<Results, String> {
+        let next = AtomicUsize::new(0);
+        let results = Mutex::new(Ok(Results::new()));
+        std::thread::scope(|scope| {
+            for _ in 0..self.jobs.max(1) {
+                scope.spawn(|| {
+                    while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let outcome = self.one(group);
+                        let Ok(mut results) = results.lock() else { return };
+                        match (&mut *results, outcome) {
+                            (Ok(results), Ok(outcome)) => {
+                                if outcome.is_bad() {
+                                    let Group { number, file, line, title, .. } = group;
+                                    println!("{number:5} {file}:{line} {title}: {}", outcome.name());
+                                }
+                                results.insert(group.number, outcome);
+                                each(group.number, outcome);
+                            }
+                            (_, Err(error)) => *results = Err(error),
+                            (Err(_), _) => return,
+                        }
+                    }
+                });
+            }
+        });
+        results.into_inner().unwrap_or_else(|_| Err("a group could not be run".to_owned()))
+    }
+
+    fn one(&self, group: &Group) -> Result<Outcome, String> {
+        let directory = self.work.join(group.number.to_string());
+        let failed = |error: std::io::Error| format!("{}: {error}", directory.display());
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir_all(&directory).map_err(failed)?;
+        self.suite.configure(&directory).map_err(failed)?;
+        let script = directory.join("testsuite");
+        fs::write(&script, self.suite.script(group)).map_err(failed)?;
+        let said = directory.join("said");
+        let out = fs::File::create(&said).map_err(failed)?;
+        let mark = format!("{}-{}", std::process::id(), group.number);
         let mut command = Command::new("/bin/bash");
-        command.arg(tests.join("testsuite")).arg("-C").arg(work).arg(format!("--jobs={}", jobs.max(1)));
+        command.arg(&script).arg("-C").arg(&directory);
         command
-            .arg(format!("AUTOTEST_PATH={}:{}", bin.display(), tests.display()))
-            .args(&numbers)
-            .current_dir(tests);
+            .arg(format!("AUTOTEST_PATH={}:{}", self.bin.display(), self.suite.tests.display()))
+            .arg(group.number.to_string())
+            .env(MARK, &mark)
+            .current_dir(&self.suite.tests);
         // What is set for this program is not meant for those that it starts.
-        for name in ["NETLOOM_RUN_DIR", "NETLOOM_STATE_DIR", "NETLOOM_ROOTLESS", "MAKEFLAGS"] {
+        for name in
+            ["NETLOOM_RUN_DIR", "NETLOOM_STATE_DIR", "NETLOOM_ROOTLESS", "MAKEFLAGS", "RUST_BACKTRACE"]
+        {
             command.env_remove(name);
         }
         let mut child = command
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(out)
             .stderr(Stdio::null())
             .spawn()
             .map_err(|error| format!("the suite can't be started: {error}"))?;
-        if let Some(out) = child.stdout.take() {
-            for line in BufReader::new(out).split(b'\n').map_while(Result::ok) {
-                let line = String::from_utf8_lossy(&line).into_owned();
-                if let Some((number, outcome)) = told(&line) {
-                    if outcome == Outcome::Failed {
-                        println!("{}", line.trim_end());
-                    }
-                    results.insert(number, outcome);
+        let began = Instant::now();
+        let mut hung = false;
+        loop {
+            match child.try_wait() {
+                Ok(Some(_)) => break,
+                Ok(None) if began.elapsed() > self.limit => {
+                    hung = true;
+                    end_marked(&mark);
+                    let _ = child.wait();
+                    break;
                 }
+                Ok(None) => std::thread::sleep(LOOK),
+                Err(error) => return Err(failed(error)),
             }
         }
-        child.wait().map_err(|error| format!("the suite: {error}"))?;
+        end_marked(&mark);
+        let text =
+            fs::read(&said).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default();
+        let heard = text.lines().filter_map(told).find(|(number, _)| *number == group.number);
+        let outcome = match (hung, heard) {
+            (true, _) => Outcome::Hung,
+            (false, Some((_, outcome))) => outcome,
+            (false, None) => Outcome::Failed,
+        };
+        if outcome.is_bad() {
+            let _ = fs::remove_file(&script);
+        } else {
+            let _ = fs::remove_dir_all(&directory);
+        }
+        Ok(outcome)
     }
-    // A group of which nothing was heard did not pass.
-    for group in groups {
-        results.entry(group.number).or_insert(Outcome::Failed);
+}
+
+/// Processes whose environment has this mark.
+fn marked(mark: &str) -> BTreeSet<u32> {
+    let is = format!("{MARK}={mark}");
+    let has = |pid: &u32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|octet| *octet == 0).any(|variable| variable == is.as_bytes())
+    };
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+    all.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(has).collect()
+}
+
+/// Ends all processes of a group.
+fn end_marked(mark: &str) {
+    // What ends may start something first, but not for ever.
+    for _ in 0..50 {
+        let all = marked(mark);
+        if all.is_empty() {
+            return;
+        }
+        // Those that have ended meanwhile can't be ended.
+        let _ = Command::new("kill")
+            .arg("-KILL")
+            .args(all.iter().map(u32::to_string))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        std::thread::sleep(LOOK);
     }
-    Ok(results)
 }
 
 #[cfg(test)]
@@ -138,6 +249,32 @@ mod tests {
             assert_eq!(told(line), outcome, "{line}");
         }
         assert_eq!(remembered("12 passed"), Some((12, Outcome::Passed)));
+        assert_eq!(remembered("12 hung"), Some((12, Outcome::Hung)));
         assert_eq!(remembered("x passed"), None);
+    }
+
+    /// A script that starts what leaves its session, and then hangs.
+    #[test]
+    fn what_hangs_is_ended_with_all_that_it_started() {
+        let top = std::env::temp_dir().join(format!("netloom-suite-hang-{}", std::process::id()));
+        let tests = top.join("tests");
+        fs::create_dir_all(&tests).unwrap();
+        fs::write(tests.join("atlocal.in"), "").unwrap();
+        let suite = Suite::of(
+            &top,
+            b"setsid sleep 300 & echo $$ > \"$2/began\"; sleep 300\n#AT_START_1\n#AT_STOP_1\n#AT_START_2\n#AT_STOP_2\n",
+        );
+        let group =
+            |number| Group { number, file: "x.at".into(), line: 1, title: "x".into(), needs_helper: false };
+        let (work, bin) = (top.join("w"), top.join("bin"));
+        let limit = Duration::from_millis(1500);
+        let course = Course { suite: &suite, work: &work, bin: &bin, jobs: 2, limit };
+        let results = course.run(&[&group(1), &group(2)], &|_, _| {}).unwrap();
+        assert_eq!(results, [(1, Outcome::Hung), (2, Outcome::Hung)].into());
+        for number in [1, 2] {
+            assert!(work.join(format!("{number}/began")).exists(), "the script was started");
+            assert!(marked(&format!("{}-{number}", std::process::id())).is_empty());
+        }
+        fs::remove_dir_all(&top).unwrap();
     }
 }

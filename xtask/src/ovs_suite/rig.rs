@@ -1,13 +1,15 @@
 //! The unpacked sources, prepared so that the generated suite runs without having been configured.
 
 use super::classes;
-use super::outcome::{self, Results};
+use super::outcome::{self, Course, Outcome, Results};
 use crate::process;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
+use std::time::Duration;
 
 /// Where Debian's package has the sources.
 const SOURCES: &str = "/usr/src/openvswitch/openvswitch.tar.gz";
@@ -76,32 +78,10 @@ impl Rig {
         self.top.join("tests")
     }
 
-    /// Writes what `configure` would have written, for a run in this directory.
-    fn configure(&self, work: &Path) -> std::io::Result<()> {
-        let (tests, top) = (self.tests(), self.top.display());
-        let config = format!(
-            "at_testdir='tests'\nabs_builddir='{0}'\nat_srcdir='{top}/tests'\nabs_srcdir='{top}/tests'\n\
-             at_top_srcdir='{top}'\nabs_top_srcdir='{top}'\nat_top_build_prefix='{top}/'\n\
-             abs_top_builddir='{top}'\nat_top_builddir=$at_top_build_prefix\nAUTOTEST_PATH='tests'\n\
-             SHELL=${{CONFIG_SHELL-'/bin/bash'}}\n",
-            work.display()
-        );
-        write_if_new(&work.join("atconfig"), &config)?;
-        let values = [
-            ("@HAVE_OPENSSL@", "yes"),
-            ("@OPENSSL_SUPPORTS_SNI@", "yes"),
-            ("@HAVE_UNBOUND@", "no"),
-            ("@EGREP@", "grep -E"),
-            ("@PYTHON3@", "/usr/bin/python3"),
-            ("@CFLAGS@", ""),
-        ];
-        let mut local = fs::read_to_string(tests.join("atlocal.in"))?;
-        for (name, value) in values {
-            local = local.replace(name, value);
-        }
-        // It would make interfaces on this host to see what `tc` can do, for tests that are not part of this suite.
-        local = local.replace("if test $HAVE_TC=\"yes\"; then", "if false; then");
-        write_if_new(&work.join("atlocal"), &local)
+    fn suite(&self) -> Result<Suite, String> {
+        let path = self.tests().join("testsuite");
+        let text = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Suite::of(&self.top, &text))
     }
 
     /// All groups.
@@ -130,7 +110,8 @@ impl Rig {
         self.top.with_file_name(side)
     }
 
-    /// Runs groups with `program` in the place of the daemons, or with the daemons themselves.
+    /// Runs groups with `program` in the place of the daemons, or with the daemons themselves. Results are remembered as
+    /// they come.
     ///
     /// # Errors
     /// When the suite can't be started.
@@ -139,7 +120,7 @@ impl Rig {
         side: &str,
         program: Option<&Path>,
         groups: &[&Group],
-        jobs: usize,
+        (jobs, limit): (usize, Duration),
     ) -> Result<Results, String> {
         let directory = self.side(side);
         let failed = |error: std::io::Error| format!("{}: {error}", directory.display());
@@ -147,7 +128,6 @@ impl Rig {
         let _ = fs::remove_dir_all(&bin);
         fs::create_dir_all(&bin).map_err(failed)?;
         fs::create_dir_all(&work).map_err(failed)?;
-        self.configure(&work).map_err(failed)?;
         for daemon in ["ovs-vswitchd", "ovsdb-server"] {
             let real = || {
                 DAEMONS.iter().map(|directory| Path::new(directory).join(daemon)).find(|path| path.exists())
@@ -158,20 +138,25 @@ impl Rig {
             };
             symlink(target, bin.join(daemon)).map_err(failed)?;
         }
-        outcome::run(&self.tests(), &work, &bin, groups, jobs)
+        let suite = self.suite()?;
+        let course = Course { suite: &suite, work: &work, bin: &bin, jobs, limit };
+        // One that is interrupted has remembered what it ran.
+        let kept = Mutex::new(self.kept(side));
+        course.run(groups, &|number, outcome| {
+            if let Ok(mut kept) = kept.lock() {
+                kept.insert(number, outcome);
+                if let Err(error) = self.keep(side, &kept) {
+                    eprintln!("{error}");
+                }
+            }
+        })
     }
 
-    /// Remembers results beside those of before.
-    ///
-    /// # Errors
-    /// When they can't be written.
-    pub(super) fn keep(&self, side: &str, results: &Results) -> Result<(), String> {
-        let mut all = self.kept(side);
-        all.extend(results.iter().map(|(number, outcome)| (*number, *outcome)));
+    /// Remembers results.
+    fn keep(&self, side: &str, results: &Results) -> Result<(), String> {
         let text: String =
-            all.iter().map(|(number, outcome)| format!("{number} {}\n", outcome.name())).collect();
-        let path = self.side(side).join("results");
-        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
+            results.iter().map(|(number, outcome)| format!("{number} {}\n", outcome.name())).collect();
+        write_if_new(&self.side(side).join("results"), &text).map_err(|error| error.to_string())
     }
 
     /// What is remembered.
@@ -187,16 +172,92 @@ impl Rig {
     }
 
     /// Why groups failed: classes with the numbers of their groups.
-    pub(super) fn classes(&self, side: &str, failed: &[&Group]) -> BTreeMap<String, Vec<u32>> {
+    pub(super) fn classes(
+        &self,
+        side: &str,
+        failed: &[&Group],
+        results: &Results,
+    ) -> BTreeMap<String, Vec<u32>> {
         let mut all: BTreeMap<String, Vec<u32>> = BTreeMap::new();
         for group in failed {
-            let log =
-                self.side(side).join("w/testsuite.dir").join(format!("{:04}/testsuite.log", group.number));
+            let log = self.side(side).join("w").join(group.number.to_string()).join("testsuite.dir");
+            let log = log.join(format!("{:04}/testsuite.log", group.number));
             let text =
                 fs::read(&log).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default();
-            all.entry(classes::of(&text)).or_default().push(group.number);
+            let class = match results.get(&group.number) {
+                Some(Outcome::Hung) => "it did not end in time".to_owned(),
+                _ => classes::of(&text),
+            };
+            all.entry(class).or_default().push(group.number);
         }
         all
+    }
+}
+
+/// What a group's text begins with.
+const START: &[u8] = b"#AT_START_";
+
+/// The generated suite, taken apart.
+#[derive(Debug)]
+pub(super) struct Suite {
+    /// Where its tests are.
+    pub(super) tests: PathBuf,
+    /// What stands before the first group.
+    driver: Vec<u8>,
+    /// The text of each group. Not all of it is UTF-8.
+    bodies: BTreeMap<u32, Vec<u8>>,
+    config: String,
+    local: String,
+}
+
+impl Suite {
+    /// Takes the suite apart whose sources are at `top`.
+    pub(super) fn of(top: &Path, text: &[u8]) -> Self {
+        let mut bodies: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
+        let (mut driver, mut now) = (Vec::new(), None);
+        for line in text.split_inclusive(|octet| *octet == b'\n') {
+            let number = line.strip_prefix(START).and_then(|rest| std::str::from_utf8(rest).ok());
+            now = number.and_then(|number| number.trim_end().parse().ok()).or(now);
+            match now {
+                Some(number) => bodies.entry(number).or_default().extend_from_slice(line),
+                None => driver.extend_from_slice(line),
+            }
+        }
+        let tests = top.join("tests");
+        let top = top.display();
+        let config = format!(
+            "at_testdir='tests'\nat_srcdir='{top}/tests'\nabs_srcdir='{top}/tests'\n\
+             at_top_srcdir='{top}'\nabs_top_srcdir='{top}'\nat_top_build_prefix='{top}/'\n\
+             abs_top_builddir='{top}'\nat_top_builddir=$at_top_build_prefix\nAUTOTEST_PATH='tests'\n\
+             SHELL=${{CONFIG_SHELL-'/bin/bash'}}\n"
+        );
+        let values = [
+            ("@HAVE_OPENSSL@", "yes"),
+            ("@OPENSSL_SUPPORTS_SNI@", "yes"),
+            ("@HAVE_UNBOUND@", "no"),
+            ("@EGREP@", "grep -E"),
+            ("@PYTHON3@", "/usr/bin/python3"),
+            ("@CFLAGS@", ""),
+        ];
+        let mut local = fs::read_to_string(tests.join("atlocal.in")).unwrap_or_default();
+        for (name, value) in values {
+            local = local.replace(name, value);
+        }
+        // It would make interfaces on this host to see what `tc` can do, for tests that are not part of this suite.
+        local = local.replace("if test $HAVE_TC=\"yes\"; then", "if false; then");
+        Self { tests, driver, bodies, config, local }
+    }
+
+    /// Writes what `configure` would have written, for a run in this directory.
+    pub(super) fn configure(&self, work: &Path) -> std::io::Result<()> {
+        fs::write(work.join("atconfig"), format!("abs_builddir='{}'\n{}", work.display(), self.config))?;
+        fs::write(work.join("atlocal"), &self.local)
+    }
+
+    /// The suite with one group alone.
+    pub(super) fn script(&self, group: &Group) -> Vec<u8> {
+        let body = self.bodies.get(&group.number).map_or(&[][..], Vec::as_slice);
+        [self.driver.as_slice(), body].concat()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The commands of a database server's control socket (`ovs-appctl -t ovsdb-server`), in the words of ovsdb-server(1).
 //!
-//! Deliberately absent: those of clusters and of replication, but for their answers when there is neither.
+//! Deliberately absent: those of clusters. Those of replication are with it.
 
 use super::handle::{AddError, DatabaseHandle};
 use crate::unixctl::Commands;
@@ -52,7 +52,10 @@ pub fn add_commands(commands: &mut Commands<DatabaseHandle>) {
     commands.add("ovsdb-server/reconnect", "", 0, 0, |handle, _| {
         handle.reconnect().map(|()| String::new()).map_err(|gone| gone.to_string())
     });
-    commands.add("ovsdb-server/sync-status", "", 0, 0, |_, _| Ok("state: active\n".to_owned()));
+    commands.add("ovsdb-server/disable-monitor-cond", "", 0, 0, |handle, _| {
+        let done = handle.with(|server, _| server.use_plain_monitors());
+        done.map(|()| String::new()).map_err(|gone| gone.to_string())
+    });
     commands.add("ovsdb-server/get-db-storage-status", "DB", 1, 1, move |handle, arguments| {
         match names(handle)?.contains(&first(arguments)) {
             true => Ok("status: ok\n".to_owned()),

@@ -4,6 +4,7 @@ use super::active::{Active, BACKOFF};
 use super::connection::{Connection, Heard, Liveness, Probe};
 use super::handle::{Command, DatabaseHandle, Follow};
 use super::manager::Managed;
+use super::relay::Relays;
 use super::remote::{Remote, RemoteOptions};
 use netloom_proto::ovsdb::UuidSource;
 use netloom_proto::ovsdb::server::{Now, Server, SessionId};
@@ -94,6 +95,7 @@ impl OvsdbServer {
             states_changed: true,
             read_only: false,
             directory: PathBuf::new(),
+            relays: Relays::new(),
         };
         let thread = std::thread::Builder::new().name("ovsdb".to_owned()).spawn(move || core.run())?;
         Ok(Self { handle: DatabaseHandle::new(sender, bell), thread: Some(thread) })
@@ -150,6 +152,7 @@ pub(super) struct Core {
     pub(super) read_only: bool,
     /// Where sockets are that are named by relative paths.
     pub(super) directory: PathBuf,
+    pub(super) relays: Relays,
 }
 
 impl Core {
@@ -432,6 +435,7 @@ impl Core {
             self.waiting -= before - connection.waiting();
             let fault = match message {
                 Ok(None) => return,
+                Ok(Some(message)) if self.forwards(session, &message) => continue,
                 Ok(Some(message)) => match self.server.receive(session, message, now) {
                     Ok(()) => None,
                     Err(breach) => Some(breach.to_string()),

@@ -27,7 +27,7 @@ pub struct SwitchConfiguration {
 pub struct PortConfiguration {
     /// Its switch.
     pub switch: String,
-    /// Its number, which it keeps.
+    /// Its number in the data path, which it keeps.
     pub number: u32,
     /// Its options.
     pub options: Options,
@@ -66,6 +66,9 @@ const BRIDGE_OPTIONS: &[&str] = &[
     "storm-burst",
     "rate-out",
     "burst-out",
+    // Of the interface, but not fixed when it is opened.
+    "mtu",
+    "mac-address",
 ];
 
 /// Whether an option is the driver's: neither the bridge's nor of a simulated link.
@@ -89,6 +92,8 @@ const SWITCH_OPTIONS: &[&str] = &[
     "hello",
     "max-age",
     "forward-delay",
+    // Its data path, as Open vSwitch names it: `netdev`, or `dummy` for tests.
+    "datapath-type",
     // Whose it is.
     "topology",
 ];
@@ -332,6 +337,10 @@ pub(super) fn port(number: u32, name: &str, options: &Options) -> Result<Port, S
     }
     if let Some(text) = get("fast-leave") {
         port.fast_leave = truth("fast-leave", text)?;
+    }
+    within(options, "mtu", 1500, 68, 65_535)?;
+    if let Some(text) = get("mac-address") {
+        macs(text)?;
     }
     port.guard = guard(options)?;
     port.tree = branch(options)?;

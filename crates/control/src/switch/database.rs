@@ -6,8 +6,9 @@
 //!                                `------> ofport, error, statistics, cur_cfg -------'
 //! ```
 //!
-//! What: [`Joint`] serves `conf.db` of the daemon's directory on its `db.sock`, keeps a copy of its rows, writes changes of
-//! the configuration into it, and says what others changed. What rows mean is in [`super::records`].
+//! What: [`Joint`] keeps a copy of the rows, writes changes of the configuration into the database, and says what others
+//! changed. The database is `conf.db` of the daemon's directory, served by this process on `db.sock` (`own`), or one that
+//! another process serves (`foreign`); nothing else here knows which. What rows mean is in [`super::records`].
 //!
 //! Invariants: a change that a request brought is in the file before the request is answered. What others write is carried
 //! out as far as possible; what can't be is said in the row (`error`, `status`), and `cur_cfg` follows `next_cfg` once
@@ -15,7 +16,11 @@
 //!
 //! Costs: a change by others reads all rows of bridges, ports, interfaces and mirrors again: about a microsecond each.
 
+mod bridge;
+mod foreign;
+mod interface;
 mod keep;
+mod own;
 mod read;
 mod report;
 mod tables;
@@ -25,20 +30,19 @@ mod write;
 use super::configuration::SwitchConfiguration;
 use super::records::{Records, wanted};
 use super::state::SwitchError;
-use crate::ovsdb::{DatabaseFile, DatabaseHandle, OvsdbServer};
-use netloom_proto::ovsdb::server::Follower;
-use netloom_proto::ovsdb::{
-    Commit, Json, OPEN_VSWITCH, OvsdbError, Row, Schema, TableSchema, Uuid, UuidSource,
-};
+use crate::ovsdb::{DatabaseFile, Remote};
+pub(super) use foreign::Standing;
+use foreign::{Foreign, Heard};
+use netloom_proto::ovsdb::{Json, OvsdbError, Row, RowChange, Schema, TableSchema, Uuid, UuidSource};
+use own::Own;
 use rustix::event::EventfdFlags;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 
-pub(super) use report::Problems;
 use report::Told;
+pub(super) use report::{Problems, Statistics};
 
 /// The file of the database, in the daemon's directory.
 pub(crate) const FILE: &str = "conf.db";
@@ -52,17 +56,21 @@ const NAME: &str = "Open_vSwitch";
 /// A table's rows by their names.
 type Rows = BTreeMap<Uuid, Arc<Row>>;
 
+/// Who serves it.
+enum Store {
+    /// This process.
+    Own(Own),
+    /// Another one.
+    Foreign(Foreign),
+}
+
 /// The database, as the switch has it.
 pub(super) struct Joint {
-    server: Option<OvsdbServer>,
-    handle: DatabaseHandle,
-    directory: PathBuf,
+    store: Store,
+    /// Where it is, for messages.
+    place: String,
     schema: Arc<Schema>,
     tables: Vec<Rows>,
-    /// What was committed is taken from here, in step with what is committed by ourselves.
-    follower: Arc<Follower>,
-    /// Tells that there is something.
-    commits: Receiver<Arc<Commit>>,
     /// Rows changed since they were looked at.
     fresh: bool,
     /// What was written about ports last.
@@ -71,7 +79,7 @@ pub(super) struct Joint {
 
 impl std::fmt::Debug for Joint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Joint").field("directory", &self.directory).finish_non_exhaustive()
+        f.debug_struct("Joint").field("place", &self.place).finish_non_exhaustive()
     }
 }
 
@@ -101,41 +109,35 @@ impl Joint {
     /// # Errors
     /// When the file can't be read or written, or another process has it.
     pub(super) fn open(directory: &Path, bell: Arc<OwnedFd>) -> Result<Self, SwitchError> {
-        let path = directory.join(FILE);
-        let wrong = |error: &dyn std::fmt::Display| failed(&path, error);
-        if !path.exists() {
-            let schema = Schema::parse(OPEN_VSWITCH).map_err(|error| wrong(&error))?;
-            DatabaseFile::create(&path, &schema).map_err(|error| wrong(&error))?;
-        }
-        let server = OvsdbServer::start().map_err(|error| wrong(&error))?;
-        let handle = server.handle().clone();
-        handle.add_file(&path).map_err(|error| wrong(&error))?;
-        let ring = move || {
-            // A bell that can't be rung was rung often enough.
-            let _ = rustix::io::write(&*bell, &1_u64.to_ne_bytes());
-        };
-        let follower = handle.with(|server, _| server.follow(NAME)).map_err(|error| wrong(&error))?;
-        let followed = handle.follow(NAME, Box::new(ring)).map_err(|error| wrong(&error))?;
-        let by_name = |rows: Vec<Arc<Row>>| rows.into_iter().map(|row| (row.uuid(), row)).collect();
+        let (own, schema, tables) = Own::open(directory, bell)?;
         let mut joint = Self {
-            server: Some(server),
-            handle,
-            directory: directory.to_owned(),
-            schema: followed.schema,
-            tables: followed.tables.into_iter().map(by_name).collect(),
-            follower: Arc::new(follower),
-            commits: followed.commits,
+            store: Store::Own(own),
+            place: directory.join(FILE).display().to_string(),
+            schema,
+            tables,
             fresh: false,
             told: Told::default(),
         };
-        joint.prepare().map_err(|error| wrong(&error))?;
-        let socket = directory.join(SOCKET);
-        let remote = format!("punix:{}", socket.display());
-        joint.handle.add_remote(&remote).map_err(|error| failed(&socket, error))?;
+        joint.prepare().map_err(|error| joint.failed(error))?;
+        if let Store::Own(own) = &joint.store {
+            own.listen()?;
+        }
         Ok(joint)
     }
 
-    /// An eventfd for [`Joint::open`].
+    /// Follows a database that another process serves. `bell` is rung when there is something new.
+    ///
+    /// # Errors
+    /// When the system has no thread or descriptor left.
+    pub(super) fn follow(remotes: Vec<(String, Remote)>, bell: Arc<OwnedFd>) -> Result<Self, SwitchError> {
+        let place = remotes.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(",");
+        let (foreign, schema) = Foreign::follow(remotes, bell)?;
+        let tables = schema.tables.iter().map(|_| Rows::new()).collect();
+        let store = Store::Foreign(foreign);
+        Ok(Self { store, place, schema, tables, fresh: false, told: Told::default() })
+    }
+
+    /// An eventfd for [`Joint::open`] and [`Joint::follow`].
     ///
     /// # Errors
     /// When the system has none.
@@ -143,19 +145,21 @@ impl Joint {
         Ok(Arc::new(rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
     }
 
+    fn failed(&self, error: impl std::fmt::Display) -> SwitchError {
+        failed(Path::new(&self.place), error)
+    }
+
     /// Serves it no more: clients are cut off, and the file is free.
     pub(super) fn stop(&mut self) {
-        if let Some(server) = self.server.take() {
-            server.stop();
+        if let Store::Own(own) = &mut self.store {
+            own.stop();
         }
     }
 
     /// Takes away what is left in the directory.
     pub(super) fn forget(&mut self) {
-        self.stop();
-        for name in [FILE, LOCK, SOCKET] {
-            // What stays is an empty database.
-            let _ = std::fs::remove_file(self.directory.join(name));
+        if let Store::Own(own) = &mut self.store {
+            own.forget();
         }
     }
 
@@ -185,20 +189,84 @@ impl Joint {
         Ok(())
     }
 
-    /// Takes in what was committed; true if rows changed since this was asked last.
-    pub(super) fn refresh(&mut self) -> bool {
-        if self.commits.try_iter().count() > 0 {
-            self.take_in();
+    /// Whose part it is to be the switch. It is ours where the database is.
+    pub(super) const fn standing(&self) -> Standing {
+        match &self.store {
+            Store::Own(_) => Standing::Ours,
+            Store::Foreign(foreign) => foreign.standing(),
         }
-        std::mem::take(&mut self.fresh)
     }
 
-    /// Takes in what was committed until now, by whomever.
+    /// Takes in what was heard without asking.
+    pub(super) fn listen(&mut self) {
+        match &mut self.store {
+            Store::Own(own) => {
+                if own.has_news() {
+                    self.take_in();
+                }
+            }
+            Store::Foreign(_) => self.take_in(),
+        }
+    }
+
+    /// Whether rows changed, or we became the switch, since this was asked last.
+    pub(super) const fn take_fresh(&mut self) -> bool {
+        std::mem::replace(&mut self.fresh, false)
+    }
+
+    /// Whether something is to be said again; asked once.
+    pub(super) fn take_unsaid(&mut self) -> bool {
+        match &mut self.store {
+            Store::Own(_) => false,
+            Store::Foreign(foreign) => foreign.take_unsaid(),
+        }
+    }
+
+    /// Whether a transaction is under way: what is to be said is said later.
+    pub(super) const fn is_busy(&self) -> bool {
+        matches!(&self.store, Store::Foreign(foreign) if foreign.is_busy())
+    }
+
+    /// Whether what the rows asked for at first was done, and said.
+    pub(super) const fn is_settled(&self) -> bool {
+        match &self.store {
+            Store::Own(_) => true,
+            Store::Foreign(foreign) => foreign.is_settled(),
+        }
+    }
+
+    /// Takes in what was committed until now, by whomever, as far as it was heard of.
     fn take_in(&mut self) {
-        let follower = self.follower.clone();
-        // A server that has ended commits nothing.
-        let commits = self.handle.with(move |server, _| server.take_commits(&follower)).unwrap_or_default();
-        for change in commits.iter().flat_map(|commit| &commit.changes) {
+        loop {
+            let heard = match &mut self.store {
+                Store::Own(own) => {
+                    let changes = own.changes();
+                    return self.hear(Heard::Changed(changes));
+                }
+                Store::Foreign(foreign) => foreign.next(),
+            };
+            match heard {
+                Some(heard) => self.hear(heard),
+                None => return,
+            }
+        }
+    }
+
+    fn hear(&mut self, heard: Heard) {
+        match heard {
+            Heard::Whole(schema, tables) => {
+                (self.schema, self.tables) = (schema, tables);
+                self.fresh = true;
+            }
+            Heard::Changed(changes) => self.change(&changes),
+            // The lock may be ours now.
+            Heard::Lock => self.fresh = true,
+            Heard::Other => {}
+        }
+    }
+
+    fn change(&mut self, changes: &[RowChange]) {
+        for change in changes {
             let Some(rows) = self.tables.get_mut(change.table) else { continue };
             match &change.new {
                 Some(row) => rows.insert(change.uuid, row.clone()),
@@ -209,14 +277,39 @@ impl Joint {
     }
 
     /// Carries out operations, and has the copy of the rows be what they made.
-    fn transact(&mut self, mut operations: Vec<Json>) -> Result<(), OvsdbError> {
+    fn transact(&mut self, operations: Vec<Json>) -> Result<(), OvsdbError> {
         if operations.is_empty() {
             return Ok(());
         }
-        operations.push(Json::object([("op", Json::string("commit")), ("durable", Json::Bool(true))]));
-        self.handle.transact(NAME, operations)?;
+        match &mut self.store {
+            Store::Own(own) => own.transact(operations)?,
+            Store::Foreign(foreign) => {
+                let mut all = Vec::new();
+                // What is said of itself ends first.
+                let _ = foreign.wait(|heard| all.push(heard));
+                foreign.submit(operations);
+                let done = foreign.wait(|heard| all.push(heard));
+                all.into_iter().for_each(|heard| self.hear(heard));
+                done?;
+            }
+        }
         self.take_in();
         Ok(())
+    }
+
+    /// Carries out operations of which nobody waits for the outcome.
+    fn say(&mut self, operations: Vec<Json>) -> Result<(), OvsdbError> {
+        match &mut self.store {
+            Store::Own(_) => self.transact(operations),
+            Store::Foreign(foreign) => {
+                match (operations.is_empty(), foreign.is_busy()) {
+                    (true, _) => foreign.settle(),
+                    (false, true) => foreign.leave_unsaid(),
+                    (false, false) => foreign.submit(operations),
+                }
+                Ok(())
+            }
+        }
     }
 
     /// Writes what differs between two records.
@@ -226,7 +319,13 @@ impl Joint {
     pub(super) fn keep(&mut self, before: &Records, after: &Records) -> Result<(), SwitchError> {
         // What others wrote meanwhile is written about as it is.
         self.take_in();
-        let operations = self.difference(before, after);
-        self.transact(operations).map_err(|error| failed(&self.directory.join(FILE), error))
+        if self.standing() != Standing::Ours {
+            return Err(self.failed("the database is not there, or another process is the switch"));
+        }
+        let done = self.prepare().and_then(|()| {
+            let operations = self.difference(before, after);
+            self.transact(operations)
+        });
+        done.map_err(|error| self.failed(error))
     }
 }

@@ -18,9 +18,11 @@ mod capture;
 mod configuration;
 mod credits;
 mod database;
+mod doors;
 mod events;
 mod filter;
 mod flow_words;
+mod interfaces;
 mod links;
 mod lists;
 mod mirrors;
@@ -48,6 +50,7 @@ pub use appctl::ControlSocket;
 pub use capture::{CaptureRequest, CapturedPacket};
 pub use configuration::{Options, PortConfiguration, SwitchConfiguration};
 pub(crate) use database::{FILE, left};
+pub use doors::{Doors, DummyPort, OpenPort};
 pub use filter::{FilterError, parse as parse_filter};
 pub use links::{all as link_options, is_link as link_option};
 pub use protocol::{
@@ -55,7 +58,7 @@ pub use protocol::{
     QueueStatus, Reply, Request, Row, StationStatus, SwitchStatus, WorkerStatus,
 };
 pub use server::{Ended, Server, StartSuccessor, Successor, SwitchSocket, ask, watch};
-pub use start::Start;
+pub use start::{Keeping, Start};
 pub(crate) use state::NOT_OPEN;
-pub use state::{Doors, DummyPort, GONE, OpenPort, Switch, SwitchError};
+pub use state::{GONE, Switch, SwitchError};
 pub use succession::{Passed, TakeOver, TakeOverError};

@@ -5,8 +5,9 @@
 use super::bonds::is_bond;
 use super::brain::Place;
 use super::configuration::{self, Options, PortConfiguration, is_drivers};
+use super::doors::OpenPort;
 use super::links;
-use super::state::{Carried, OpenPort, Switch, SwitchError};
+use super::state::{Carried, Switch, SwitchError};
 use super::succession::Passed;
 use super::tunnels::is_tunnel;
 use netloom_datapath::{Before, PortQueues};

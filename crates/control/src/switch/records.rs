@@ -18,12 +18,14 @@
 //! Deliberately absent: the database itself, and what becomes of a record (see `database`).
 
 mod native;
+mod numbers;
 
 use super::bonds::is_bond;
 use super::configuration::{Options, PortConfiguration, SwitchConfiguration, is_drivers};
 use super::links::is_link;
 use super::words::{list, truth, vlans};
 use native::{Native, OWN, Written};
+use numbers::Numbered;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a column holds.
@@ -430,18 +432,19 @@ fn mirror_options(mirror: &Mirror) -> Options {
     options
 }
 
-/// The configuration that rows ask for. Numbers of interfaces are those that they had before, those that they ask for if
-/// nobody has them, or free ones.
+/// The configuration that rows ask for.
 pub(super) fn wanted(records: &Records, before: &SwitchConfiguration) -> (SwitchConfiguration, Vec<Refusal>) {
     let mut wanted = SwitchConfiguration::default();
     let mut refusals = Vec::new();
-    let mut ports: Vec<(String, String, Options, Option<u32>)> = Vec::new();
+    let mut ports: Vec<Numbered> = Vec::new();
     let mut seen = BTreeSet::new();
     let mut refuse = |table, name: &str, message: String| {
         refusals.push(Refusal { table, name: name.to_owned(), message });
     };
     for (switch, bridge) in records {
-        wanted.switches.insert(switch.clone(), read(&bridge.columns, native::BRIDGE, "other_config"));
+        let options = read(&bridge.columns, native::BRIDGE, "other_config");
+        let dummy = options.get("datapath-type").is_some_and(|kind| kind == "dummy");
+        wanted.switches.insert(switch.clone(), options);
         for (name, port) in &bridge.ports {
             let many = port.interfaces.len() > 1 || key(&port.columns, "other_config", NUMBER).is_some();
             let mut names = port.interfaces.keys().chain(many.then_some(name));
@@ -454,15 +457,15 @@ pub(super) fn wanted(records: &Records, before: &SwitchConfiguration) -> (Switch
                 for (option, value) in map(columns, "options") {
                     options.insert(option.to_owned(), value.to_owned());
                 }
-                let kind = first_text(columns, "type").unwrap_or_default();
-                options.insert("type".to_owned(), if kind.is_empty() { "system" } else { kind }.to_owned());
+                options.insert("type".to_owned(), kind(columns, interface == switch, dummy).to_owned());
                 if !many {
                     let mut own = read(&port.columns, native::PORT, "other_config");
                     read_vlans(&port.columns, &mut own);
                     options.extend(own);
                 }
                 let asked = numbers(columns, "ofport_request").first().and_then(|it| u32::try_from(*it).ok());
-                ports.push((interface.clone(), switch.clone(), options, asked));
+                let (name, switch) = (interface.clone(), switch.clone());
+                ports.push(Numbered { name, switch, options, asked, dummy });
             }
             if many {
                 let natives = [native::PORT, native::BOND].concat();
@@ -479,7 +482,8 @@ pub(super) fn wanted(records: &Records, before: &SwitchConfiguration) -> (Switch
                 };
                 options.insert("members".to_owned(), members);
                 let asked = key(&port.columns, "other_config", NUMBER).and_then(|text| text.parse().ok());
-                ports.push((name.clone(), switch.clone(), options, asked));
+                let (name, switch) = (name.clone(), switch.clone());
+                ports.push(Numbered { name, switch, options, asked, dummy });
             }
         }
         let mirrors: BTreeMap<String, Options> =
@@ -488,36 +492,17 @@ pub(super) fn wanted(records: &Records, before: &SwitchConfiguration) -> (Switch
             wanted.mirrors.insert(switch.clone(), mirrors);
         }
     }
-    number(ports, before, &mut wanted);
+    numbers::number(ports, before, &mut wanted);
     (wanted, refusals)
 }
 
-/// Gives every port its number.
-fn number(
-    ports: Vec<(String, String, Options, Option<u32>)>,
-    before: &SwitchConfiguration,
-    wanted: &mut SwitchConfiguration,
-) {
-    let mut taken = BTreeSet::new();
-    let mut numbers: Vec<Option<u32>> = ports
-        .iter()
-        .map(|(name, switch, ..)| {
-            before.ports.get(name).filter(|port| port.switch == *switch).map(|port| port.number)
-        })
-        .map(|known| known.filter(|number| taken.insert(*number)))
-        .collect();
-    for (number, (.., asked)) in numbers.iter_mut().zip(&ports).filter(|(number, _)| number.is_none()) {
-        *number = asked.filter(|asked| (1..65_280).contains(asked) && taken.insert(*asked));
-    }
-    let mut next = 1;
-    for (number, (name, switch, options, _)) in numbers.into_iter().zip(ports) {
-        let number = number.unwrap_or_else(|| {
-            while !taken.insert(next) {
-                next += 1;
-            }
-            next
-        });
-        wanted.ports.insert(name, PortConfiguration { switch, number, options });
+/// The type of an interface: a bridge's own port is `internal`, and in a data path for tests that has nothing behind it.
+fn kind(columns: &Columns, is_local: bool, dummy: bool) -> &str {
+    match first_text(columns, "type").unwrap_or_default() {
+        "" | "internal" if is_local && !dummy => "internal",
+        "" if !is_local => "system",
+        "" | "internal" if dummy => "dummy-internal",
+        kind => kind,
     }
 }
 

@@ -58,7 +58,6 @@ impl SwitchSocket {
 }
 
 /// The server.
-#[derive(Debug)]
 pub struct Server {
     listener: Arc<UnixListener>,
     path: PathBuf,
@@ -69,7 +68,12 @@ pub struct Server {
     owned: bool,
     /// Where `ovs-appctl` asks.
     control: Option<ControlSocket>,
+    /// Called when what the database asked for at first was done.
+    ready: Option<Ready>,
 }
+
+/// Called once.
+pub(super) type Ready = Box<dyn FnOnce() -> io::Result<()> + Send>;
 
 /// How a server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,9 +95,6 @@ pub trait Successor {
 
 /// Starts the program of a successor; that of this process without one.
 pub type StartSuccessor = Box<dyn Fn(Option<&Path>) -> io::Result<Box<dyn Successor>> + Send + Sync>;
-
-/// How often counters are written into the database.
-const STATISTICS: Duration = Duration::from_secs(5);
 
 /// How long a successor may take from its start to the end of the take-over.
 const SUCCESSION: Duration = Duration::from_secs(60);
@@ -119,6 +120,12 @@ pub(super) struct Common {
     start_successor: StartSuccessor,
 }
 
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
 impl Server {
     /// Listens. A socket that nobody listens on any more is replaced.
     ///
@@ -138,7 +145,14 @@ impl Server {
         }
         let listener = UnixListener::bind(&path)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-        Ok(Self { listener: Arc::new(listener), path, lock: Arc::new(lock), owned: true, control: None })
+        Ok(Self {
+            listener: Arc::new(listener),
+            path,
+            lock: Arc::new(lock),
+            owned: true,
+            control: None,
+            ready: None,
+        })
     }
 
     /// A server with the listening socket and the lock of a predecessor, whose they stay until it [owns](Server::own) them.
@@ -149,6 +163,7 @@ impl Server {
             lock: Arc::new(lock.into()),
             owned: false,
             control: None,
+            ready: None,
         }
     }
 
@@ -160,6 +175,11 @@ impl Server {
     /// Serves `ovs-appctl` as well.
     pub fn control(&mut self, control: ControlSocket) {
         self.control = Some(control);
+    }
+
+    /// Has `ready` be called once what the database asks for at first was done.
+    pub fn when_ready(&mut self, ready: Ready) {
+        self.ready = Some(ready);
     }
 
     /// Serves clients until one asks to stop or `ended` says so (it is looked at ten times a second), or a successor took
@@ -199,7 +219,8 @@ impl Server {
         let began = Instant::now();
         let mut ticked = Instant::now();
         let mut rang = false;
-        let mut told = Instant::now();
+        // Time is not put forward before the database has answered.
+        let mut waits = false;
         while !common.stop.load(Ordering::Acquire) && !ended.load(Ordering::Acquire) {
             match self.listener.accept() {
                 Ok((stream, _)) if common.clients.load(Ordering::Acquire) < CLIENTS => {
@@ -219,9 +240,9 @@ impl Server {
                         PollFd::new(&*bell, PollFlags::IN),
                         PollFd::new(&*database_bell, PollFlags::IN),
                     ];
-                    let patience = match (common.warping.load(Ordering::Acquire), rang) {
-                        (true, _) => Duration::ZERO,
-                        (false, true) => BUSY,
+                    let patience = match (common.warping.load(Ordering::Acquire), rang || waits) {
+                        (true, false) => Duration::ZERO,
+                        (_, true) => BUSY,
                         (false, false) => TICK,
                     };
                     let patience = Timespec { tv_sec: 0, tv_nsec: i64::from(patience.subsec_nanos()) };
@@ -240,16 +261,19 @@ impl Server {
                 rang = false;
                 switch.settle();
                 switch.follow_database();
+                if let Some(ready) = self.ready.take_if(|_| switch.is_settled()) {
+                    drop(switch);
+                    ready()?;
+                    continue;
+                }
                 if !due {
                     continue;
                 }
                 ticked = Instant::now();
                 switch.tick();
-                if told.elapsed() >= STATISTICS {
-                    told = Instant::now();
-                    switch.report_statistics();
-                }
+                switch.report_due_statistics();
                 common.warping.store(switch.warp_on(), Ordering::Release);
+                waits = switch.waits_for_database();
                 // Whoever started it died before it said what for.
                 if on_demand && switch.is_empty() && began.elapsed() > UNUSED {
                     switch.forget();

@@ -2,6 +2,7 @@
 
 use super::brain::Shared;
 use super::state::SwitchError;
+use crate::ovsdb::Remote;
 use netloom_datapath::{Brain, Crew, FlowBounds, Pace, Worker, crew, run};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,8 +23,20 @@ pub struct Start {
     pub seed: u64,
     /// It serves a database only while there are switches.
     pub on_demand: bool,
-    /// Nothing is kept: the directory has no state before, and none after.
-    pub transient: bool,
+    /// Where the configuration is kept.
+    pub keeping: Keeping,
+}
+
+/// Where the configuration is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Keeping {
+    /// In the database of the directory, which this process serves.
+    #[default]
+    Own,
+    /// Nowhere: the directory has no state before, and none after.
+    Nothing,
+    /// In a database that another process serves, at one of these remotes ([`crate::ovsdb::remotes`]).
+    Foreign(Vec<(String, Remote)>),
 }
 
 /// How the time of a switch differs from the system's, for tests: it may stand still, and may be put forward.

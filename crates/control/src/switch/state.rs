@@ -3,7 +3,8 @@
 use super::bonds::is_bond;
 use super::brain::Shared;
 use super::configuration::{self, Options, PortConfiguration, SwitchConfiguration, is_drivers};
-use super::database::{FILE, Joint, Problems};
+use super::database::{FILE, Joint, Problems, Statistics};
+use super::doors::Doors;
 use super::events::{Watchers, announcement};
 use super::links;
 use super::mirrors::Streams;
@@ -11,17 +12,14 @@ use super::opening::is_metered;
 use super::protocol::WorkerStatus;
 use super::protocol::{Reply, Request};
 use super::records::{Records, records};
-use super::start::{self, Clock, Start};
-use super::succession::Passed;
+use super::start::{self, Clock, Keeping, Start};
 use super::tunnels::Known;
 use super::warp::Warping;
 use netloom_datapath::{Before, Crew, Stuck};
-use netloom_mem::{ReceiveQueue, SendQueue};
 use netloom_nf::conntrack::Tracker;
 use netloom_vswitch::{Bridge, BridgeOptions};
 use netloom_wire::MacAddr;
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -77,92 +75,6 @@ pub enum SwitchError {
     System(#[from] std::io::Error),
 }
 
-/// A port that a driver opened.
-pub struct OpenPort {
-    /// Where frames come from.
-    pub receive: Vec<Box<dyn ReceiveQueue>>,
-    /// Where frames go: a queue for each worker if the port has so many.
-    pub send: Vec<Box<dyn SendQueue>>,
-    /// How it is now: `up`, or what keeps it from that.
-    pub state: Box<dyn Fn() -> String + Send + Sync>,
-    /// Whatever must live as long as the port.
-    pub keep: Box<dyn Send + Sync>,
-}
-
-impl std::fmt::Debug for OpenPort {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "a port that is {}", (self.state)())
-    }
-}
-
-/// A port without anything behind it, for tests.
-pub trait DummyPort: Send + Sync {
-    /// Has it receive a frame; false when there is no room.
-    fn put(&self, frame: Vec<u8>) -> bool;
-
-    /// Whether all that was put in was received.
-    fn is_empty(&self) -> bool;
-
-    /// Has it be up or down.
-    fn set_up(&self, up: bool);
-
-    /// Whether its connection is there; none without one that it makes itself.
-    fn connected(&self) -> Option<bool>;
-
-    /// Has it answer ARP requests for an address, with its own Ethernet address.
-    fn answer_for(&self, address: Ipv4Addr);
-}
-
-/// Opens ports: the drivers, as the program has them.
-pub trait Doors: Send {
-    /// Opens a port by its options (`type`, and what the type needs).
-    ///
-    /// # Errors
-    /// A sentence with the value and the way out.
-    fn open(&mut self, number: u32, name: &str, options: &Options) -> Result<OpenPort, String>;
-
-    /// What another process needs to go on with an open port, which is held still; none when it has to open the port
-    /// itself, after this process closed it.
-    ///
-    /// # Errors
-    /// When the port can't be held still. It goes on then.
-    fn pass(&mut self, number: u32) -> Result<Option<Passed>, String> {
-        let _ = number;
-        Ok(None)
-    }
-
-    /// Opens a port with what another process passed on. It is held still until it may [go on](Doors::go_on).
-    ///
-    /// # Errors
-    /// As [`Doors::open`].
-    fn adopt(
-        &mut self,
-        number: u32,
-        name: &str,
-        options: &Options,
-        passed: Passed,
-    ) -> Result<OpenPort, String> {
-        drop(passed);
-        self.open(number, name, options)
-    }
-
-    /// Has a port go on that was held still, if it is one. With `anew` another process may have used it meanwhile.
-    fn go_on(&mut self, number: u32, anew: bool) {
-        let _ = (number, anew);
-    }
-
-    /// Open ports of the type `dummy`, by name.
-    fn dummies(&self) -> BTreeMap<String, Arc<dyn DummyPort>> {
-        BTreeMap::new()
-    }
-
-    /// What an open port has to tell beside its state and its counters, by name.
-    fn details(&self, number: u32) -> BTreeMap<String, String> {
-        let _ = number;
-        BTreeMap::new()
-    }
-}
-
 pub(super) struct Carried {
     pub(super) state: Box<dyn Fn() -> String + Send + Sync>,
     pub(super) _keep: Box<dyn Send + Sync>,
@@ -204,8 +116,6 @@ pub struct Switch {
     pub(super) cleared: Vec<WorkerStatus>,
     /// Time that is still to be put forward.
     pub(super) warping: Option<Warping>,
-    /// Nothing is kept.
-    pub(super) transient: bool,
     /// OpenFlow's numbers of ports as a predecessor gave them.
     pub(super) inherited_numbers: BTreeMap<String, u16>,
     /// Tunnels and the ways to their ends, as workers have them.
@@ -214,6 +124,16 @@ pub struct Switch {
     pub(super) tracker: Arc<Tracker>,
     /// When tables heard of the time last.
     pub(super) tables_ticked: u64,
+    /// Where the configuration is kept.
+    pub(super) keeping: Keeping,
+    /// What the database asks for was looked at.
+    pub(super) followed: bool,
+    /// Another process is the switch.
+    pub(super) aside: bool,
+    /// What the database asks for and could not be done.
+    pub(super) problems: Problems,
+    /// When counters are written into the database next.
+    pub(super) statistics: Statistics,
 }
 
 impl std::fmt::Debug for Switch {
@@ -254,8 +174,12 @@ impl Switch {
         // second, as ARP does.
         switch.crew.pause()?;
         let mut configuration = SwitchConfiguration::default();
-        if !start.transient && (!start.on_demand || start.directory.join(FILE).exists()) {
-            configuration = switch.open_database()?;
+        match &start.keeping {
+            Keeping::Foreign(remotes) => switch.follow_foreign(remotes)?,
+            Keeping::Own if !start.on_demand || start.directory.join(FILE).exists() => {
+                configuration = switch.open_database()?;
+            }
+            _ => {}
         }
         let seed = switch.address_seed();
         for (name, options) in &mut configuration.switches {
@@ -280,10 +204,14 @@ impl Switch {
             switch.apply_bonds(&name);
             switch.apply_mirrors(&name);
             switch.apply_tables(&name);
+            switch.apply_interfaces(&name);
         }
         switch.kept = records(&switch.configuration);
         switch.apply_wishes();
-        switch.report(&Problems::default());
+        switch.followed = !matches!(start.keeping, Keeping::Foreign(_));
+        if switch.followed {
+            switch.report();
+        }
         switch.crew.resume()?;
         Ok(switch)
     }
@@ -319,11 +247,15 @@ impl Switch {
             database_bell: Joint::bell()?,
             cleared: Vec::new(),
             warping: None,
-            transient: start.transient,
             inherited_numbers: BTreeMap::new(),
             tunnels: Known::default(),
             tracker,
             tables_ticked: 0,
+            keeping: start.keeping.clone(),
+            followed: true,
+            aside: false,
+            problems: Problems::default(),
+            statistics: Statistics::default(),
         })
     }
 
@@ -510,6 +442,7 @@ impl Switch {
         self.apply_bonds(&switch);
         self.apply_mirrors(&switch);
         self.apply_tables(&switch);
+        self.apply_interfaces(&switch);
         self.keep()?;
         Ok(Reply::Done)
     }
@@ -554,6 +487,7 @@ impl Switch {
             self.apply_bonds(&switch);
         }
         self.apply_tables(&switch);
+        self.apply_interfaces(&switch);
         self.keep()?;
         Ok(Reply::Done)
     }

@@ -3,11 +3,15 @@
 //! What: `time/warp` asks for so many milliseconds in steps. At each step the clock is put forward, the workers take a turn,
 //! and the bridges hear of it; between two steps whatever else the daemon does has its time.
 
+use super::database::Joint;
 use super::state::Switch;
 use crate::unixctl::Answer;
+use std::time::{Duration, Instant};
 
 /// Nanoseconds in a millisecond.
 const MILLISECOND: u64 = 1_000_000;
+/// How long a database server may take to answer between two steps.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Time that is still to be put forward.
 #[derive(Debug)]
@@ -16,6 +20,8 @@ pub(super) struct Warping {
     left: u64,
     /// Nanoseconds of a step.
     step: u64,
+    /// When the last step was taken.
+    began: Instant,
     /// Whoever waits for that.
     answers: Vec<Answer>,
 }
@@ -41,12 +47,27 @@ impl Switch {
             answers.extend(before.answers);
             before.left
         });
-        self.warping = Some(Warping { left: left.saturating_add(more), step: step.max(1), answers });
+        self.warping = Some(Warping {
+            left: left.saturating_add(more),
+            step: step.max(1),
+            began: Instant::now(),
+            answers,
+        });
+    }
+
+    /// Whether time would be put forward if the database had answered.
+    pub(super) fn waits_for_database(&self) -> bool {
+        self.warping.is_some() && self.joint.as_ref().is_some_and(Joint::is_busy)
     }
 
     /// Takes a step if time is being put forward; whether there is another. To be called after each tick.
     pub(super) fn warp_on(&mut self) -> bool {
         let Some(warping) = &mut self.warping else { return false };
+        // What was said because of the last step is to be known before the next one.
+        if warping.began.elapsed() < PATIENCE && self.joint.as_ref().is_some_and(Joint::is_busy) {
+            return true;
+        }
+        warping.began = Instant::now();
         let step = warping.step.min(warping.left);
         if step == 0 {
             for answer in std::mem::take(&mut warping.answers) {

@@ -56,7 +56,7 @@ pub fn run(named: Option<&Path>, arguments: &SwitchdArgs) -> Result<u8, Failure>
         pace: Pace { busy: arguments.busy, ..Pace::default() },
         seed: u64::from_ne_bytes(seed),
         on_demand: arguments.on_demand,
-        transient: false,
+        ..Start::default()
     };
     let drivers = Drivers::new(start.cores.len().max(1))?;
     let complain = |error: &_| tracing::error!("{error}");

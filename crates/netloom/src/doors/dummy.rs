@@ -1,12 +1,12 @@
 //! Ports of the types `dummy`, `dummy-internal` and `dummy-pmd`: for tests, where the program was told so.
 
-use super::{Drivers, Given};
+use super::{Change, Drivers, Given};
 use netloom_control::switch::{DummyPort, OpenPort};
 use netloom_port::dummy::stream::Remote;
 use netloom_port::dummy::{Dummy, DummyReceive, DummySend, Settings};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Which ports are dummies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,7 +26,9 @@ pub enum Dummies {
 #[derive(Debug, Default)]
 pub(super) struct Open {
     pub(super) which: Dummies,
-    ports: BTreeMap<String, (Weak<Dummy>, [u8; 6])>,
+    ports: BTreeMap<String, (Weak<Dummy>, Arc<Mutex<[u8; 6]>>)>,
+    /// Addresses by the numbers of ports.
+    addresses: BTreeMap<u32, Arc<Mutex<[u8; 6]>>>,
     /// How many were made.
     made: u32,
 }
@@ -36,7 +38,7 @@ impl Open {
     pub(super) fn has(&self, kind: &str) -> bool {
         match kind {
             "dummy" | "dummy-internal" | "dummy-pmd" => self.which != Dummies::Off,
-            "tap" | "afpacket" => matches!(self.which, Dummies::System | Dummies::All),
+            "system" | "internal" | "afpacket" => matches!(self.which, Dummies::System | Dummies::All),
             "patch" => false,
             _ => self.which == Dummies::All,
         }
@@ -44,11 +46,18 @@ impl Open {
 
     /// Those that are there.
     pub(super) fn ports(&self) -> BTreeMap<String, Arc<dyn DummyPort>> {
-        let port = |(name, (dummy, mac)): (&String, &(Weak<Dummy>, [u8; 6]))| {
-            let port: Arc<dyn DummyPort> = Arc::new(Handle(dummy.upgrade()?, *mac));
+        let port = |(name, (dummy, mac)): (&String, &(Weak<Dummy>, Arc<Mutex<[u8; 6]>>))| {
+            let port: Arc<dyn DummyPort> = Arc::new(Handle(dummy.upgrade()?, read(mac)));
             Some((name.clone(), port))
         };
         self.ports.iter().filter_map(port).collect()
+    }
+
+    /// Gives a port another address.
+    pub(super) fn set_address(&mut self, number: u32, address: [u8; 6]) {
+        if let Some(known) = self.addresses.get(&number) {
+            *known.lock().unwrap_or_else(PoisonError::into_inner) = address;
+        }
     }
 
     /// The address of the next: as those of Open vSwitch's.
@@ -58,6 +67,10 @@ impl Open {
         let [a, b, c, d] = number.to_be_bytes();
         [0xaa, 0x55, a, b, c, d]
     }
+}
+
+fn read(mac: &Mutex<[u8; 6]>) -> [u8; 6] {
+    *mac.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Handle(Arc<Dummy>, [u8; 6]);
@@ -107,16 +120,23 @@ pub(super) fn open(
         received: both.or(given.get("rxq_pcap")).map(Into::into),
         sent: both.or(given.get("tx_pcap")).map(Into::into),
         remote: active.or(passive),
-        mtu: given.get("mtu").and_then(|text| text.parse().ok()).unwrap_or(0),
+        mtu: 0,
     };
     let dummy = Dummy::open(&settings).map_err(|error| format!("{name}: {error}"))?;
-    let mac = drivers.dummies.address();
+    let mac = Arc::new(Mutex::new(drivers.dummies.address()));
     drivers.dummies.ports.retain(|_, (dummy, _)| dummy.strong_count() > 0);
-    drivers.dummies.ports.insert(name.to_owned(), (Arc::downgrade(&dummy), mac));
-    drivers.tell(number, {
-        let weak = Arc::downgrade(&dummy);
-        let text = netloom_wire::MacAddr::new(mac).to_string();
-        move || weak.upgrade().map(|_| BTreeMap::from([("mac".to_owned(), text.clone())]))
+    drivers.dummies.addresses.insert(number, mac.clone());
+    drivers.dummies.ports.insert(name.to_owned(), (Arc::downgrade(&dummy), mac.clone()));
+    drivers.changed.insert(number, Change::Dummy(Arc::downgrade(&dummy)));
+    let weak = Arc::downgrade(&dummy);
+    drivers.tell(number, move || {
+        let dummy = weak.upgrade()?;
+        let word = if dummy.is_up() { "up" } else { "down" };
+        Some(BTreeMap::from([
+            ("admin".to_owned(), word.to_owned()),
+            ("mac".to_owned(), netloom_wire::MacAddr::new(read(&mac)).to_string()),
+            ("mtu".to_owned(), dummy.mtu().to_string()),
+        ]))
     });
     let (status, senders) = (dummy.clone(), drivers.workers.max(1));
     Ok(OpenPort {

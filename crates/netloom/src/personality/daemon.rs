@@ -3,9 +3,6 @@
 //!
 //! This program starts itself for each part; a variable in the environment says which one it is. Whoever waits reads its
 //! standard output, on which a daemon says that it is ready.
-//!
-//! Absent: a crash that a signal from outside pretends. The language's runtime takes the first SIGSEGV for a fault of a
-//! thread's stack and looks at it, so that only the second one ends the process.
 
 use super::arguments::Called;
 use rustix::fs::FlockOperation;
@@ -62,6 +59,8 @@ pub fn leave(called: &Called) -> Result<Option<u8>, String> {
 
 /// The process is the daemon from here on.
 fn begin(called: &Called) -> Result<(), String> {
+    // A monitor sees a crash, also one that somebody pretends.
+    netloom_kernel::process::end_by_faults();
     if let Ok(name) = std::ffi::CString::new(called.program) {
         // As `ps` shows it.
         let _ = rustix::thread::set_name(&name);

@@ -4,7 +4,8 @@ use super::Begun;
 use super::arguments::Called;
 use super::daemon::complete;
 use super::paths;
-use netloom_control::ovsdb::{DatabaseHandle, OvsdbServer, commands as database};
+use netloom_control::ovsdb::replication::{self, Replication};
+use netloom_control::ovsdb::{DatabaseHandle, OvsdbServer, Relay, commands as database};
 use netloom_control::unixctl::coverage::Coverage;
 use netloom_control::unixctl::standard::{self, Standard};
 use netloom_control::unixctl::{Commands, Unixctl};
@@ -19,6 +20,8 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_millis(50);
 /// Who reads the command line of `--run`, as system(3) says it.
 const SHELL: &str = "/bin/sh";
+/// How long to wait at first for the server of a relayed database.
+const SOURCE: Duration = Duration::from_secs(5);
 /// How long the last answers may take.
 const LAST: Duration = Duration::from_secs(1);
 
@@ -28,8 +31,10 @@ const LAST: Duration = Duration::from_secs(1);
 /// When it can't begin.
 pub fn run(called: &Called) -> Result<u8, String> {
     // Paths are meant from where the program was started: it may go elsewhere.
-    let mut files: Vec<PathBuf> = called.words.iter().map(|word| paths::absolute(word)).collect();
-    if files.is_empty() && !called.no_databases {
+    let (relays, files): (Vec<&String>, Vec<&String>) =
+        called.words.iter().partition(|word| word.starts_with("relay:"));
+    let mut files: Vec<PathBuf> = files.into_iter().map(|word| paths::absolute(word)).collect();
+    if called.words.is_empty() && !called.no_databases {
         files.push(paths::databases().join("conf.db"));
     }
     let begun = Begun::begin(called)?;
@@ -43,6 +48,16 @@ pub fn run(called: &Called) -> Result<u8, String> {
     for file in &files {
         handle.add_file(file).map_err(|error| error.to_string())?;
     }
+    let mut relayed = Vec::new();
+    for relay in relays {
+        let text = relay.strip_prefix("relay:").unwrap_or(relay);
+        relayed.push(Relay::start(&handle, text, &paths::run()).map_err(|error| error.to_string())?);
+    }
+    for relay in &relayed {
+        if !relay.wait(SOURCE) {
+            tracing::warn!(target: "ovsdb_relay", "the server of a relayed database does not answer yet");
+        }
+    }
     for remote in &called.remotes {
         if let Err(error) = handle.add_remote(remote) {
             // As Open vSwitch does: the others are served.
@@ -54,6 +69,23 @@ pub fn run(called: &Called) -> Result<u8, String> {
     let own = Standard { program: called.program.to_owned(), log: begun.log.clone(), coverage };
     standard::add(&mut commands, own, |_| BTreeMap::new(), database::memory);
     database::add_commands(&mut commands);
+    let mut backup = Replication::new(handle.clone(), paths::run());
+    let mut begins = false;
+    for (name, value) in &called.others {
+        match name.as_str() {
+            "sync-from" => {
+                backup.set_source(value);
+                begins = true;
+            }
+            "sync-exclude-tables" => backup.exclude(value)?,
+            _ => {}
+        }
+    }
+    if begins && !called.others.iter().any(|(name, _)| name == "active") {
+        backup.start();
+    }
+    let backup = Arc::new(Mutex::new(backup));
+    replication::add_commands(&mut commands, &backup);
     let ends: Arc<AtomicBool> = begun.ended.clone();
     commands.add("exit", "", 0, 0, move |_, _| {
         ends.store(true, Ordering::Release);
@@ -63,7 +95,7 @@ pub fn run(called: &Called) -> Result<u8, String> {
     if called.detach {
         begun.log.leave_console();
     }
-    begun.say_version(called, "ovsdb_server");
+    super::say_version(&begun.log, called, "ovsdb_server");
     let mut child = called.run.as_deref().map(command).transpose()?;
     while !begun.ended.load(Ordering::Acquire) {
         match &mut unixctl {

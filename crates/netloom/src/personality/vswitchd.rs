@@ -1,16 +1,15 @@
-//! `ovs-vswitchd`: the switch.
-//!
-//! Its database, which configures it, is followed by `control` where that is there: [`run`] is where the two meet.
+//! `ovs-vswitchd`: the switch, configured by a database that another process serves.
 
 use super::Begun;
 use super::arguments::Called;
 use super::daemon::complete;
 use super::paths;
 use crate::doors::{Drivers, Dummies};
-use netloom_control::switch::{ControlSocket, Server, Start, StartSuccessor, Switch, SwitchSocket};
+use netloom_control::ovsdb::remotes;
+use netloom_control::switch::{ControlSocket, Keeping, Server, Start, StartSuccessor, Switch, SwitchSocket};
 use std::path::PathBuf;
 
-/// The switch's own directory, in the run directory: nothing of it stays.
+/// A directory for the switch's own socket, in the run directory: nothing of it stays.
 struct Directory(PathBuf);
 
 impl Directory {
@@ -33,16 +32,17 @@ impl Drop for Directory {
 /// When it can't begin.
 pub fn run(called: &Called) -> Result<u8, String> {
     let remote = match called.words.as_slice() {
-        [] => format!("unix:{}/db.sock", paths::run().display()),
-        [one] => one.clone(),
+        [] => "unix:db.sock",
+        [one] => one.as_str(),
         _ => return Err("at most one non-option argument accepted; use --help for usage".to_owned()),
     };
+    let run_directory = std::path::absolute(paths::run()).unwrap_or_else(|_| paths::run());
+    let remotes = remotes(remote, &run_directory).map_err(|error| error.to_string())?;
     let begun = Begun::begin(called)?;
-    begun.say_version(called, "vswitchd");
     let directory = Directory::make()?;
     let failed = |error: &dyn std::fmt::Display| error.to_string();
     let mut server = Server::bind(&SwitchSocket::within(&directory.0)).map_err(|error| failed(&error))?;
-    let start = Start { directory: directory.0.clone(), transient: true, ..Start::default() };
+    let start = Start { directory: run_directory, keeping: Keeping::Foreign(remotes), ..Start::default() };
     let drivers = Drivers::new(1).map_err(|error| failed(&error))?.with_dummies(called.dummies);
     let complain = |error: &_| tracing::error!(target: "bridge", "{error}");
     let switch = Switch::start(&start, Box::new(drivers), complain).map_err(|error| failed(&error))?;
@@ -54,12 +54,16 @@ pub fn run(called: &Called) -> Result<u8, String> {
         }
         server.control(control);
     }
-    // The database at `remote` will be followed from here.
-    tracing::debug!(target: "ovsdb_idl", remote, "the database is not followed yet");
-    complete(called).map_err(|error| failed(&error))?;
-    if called.detach {
-        begun.log.leave_console();
-    }
+    // Whoever started it goes on when the switch is what the database says.
+    let (ready, log) = (called.clone(), begun.log.clone());
+    server.when_ready(Box::new(move || {
+        super::say_version(&log, &ready, "vswitchd");
+        complete(&ready)?;
+        if ready.detach {
+            log.leave_console();
+        }
+        Ok(())
+    }));
     let nobody: StartSuccessor = Box::new(|_| {
         Err(std::io::Error::other("what the database configures starts with it, not with a predecessor"))
     });

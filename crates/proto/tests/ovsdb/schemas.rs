@@ -45,8 +45,11 @@ fn cksum(octets: &[u8]) -> u32 {
 
 #[test]
 fn the_checksum_is_that_of_our_own_file() {
-    let rest: String =
-        OPEN_VSWITCH.lines().filter(|line| !line.contains("\"cksum\"")).map(|line| format!("{line}\n")).collect();
+    let rest: String = OPEN_VSWITCH
+        .lines()
+        .filter(|line| !line.contains("\"cksum\""))
+        .map(|line| format!("{line}\n"))
+        .collect();
     let schema = Schema::parse(OPEN_VSWITCH).unwrap();
     assert_eq!(*schema.cksum, format!("{} {}", cksum(rest.as_bytes()), rest.len()));
 }

@@ -1,7 +1,8 @@
 //! `netdev-dummy/...` and `time/...`: what tests need.
 
+use super::super::doors::DummyPort;
 use super::super::odp;
-use super::super::state::{DummyPort, Switch};
+use super::super::state::Switch;
 use super::argument;
 use crate::unixctl::Commands;
 use std::fmt::Write;

@@ -2,8 +2,10 @@
 
 use super::super::configuration::SwitchConfiguration;
 use super::super::records::{records, wanted};
+use super::super::start::Keeping;
 use super::super::state::{Switch, SwitchError};
-use super::{FILE, Joint, Problems};
+use super::{FILE, Joint};
+use crate::ovsdb::Remote;
 use std::time::{Duration, Instant};
 
 /// How long a predecessor may keep the database.
@@ -16,6 +18,21 @@ impl Switch {
         let (configuration, _) = wanted(&joint.records(), &self.configuration);
         self.joint = Some(joint);
         Ok(configuration)
+    }
+
+    /// Begins to follow the database that another process serves, which will say what is configured here.
+    pub(in super::super) fn follow_foreign(
+        &mut self,
+        remotes: &[(String, Remote)],
+    ) -> Result<(), SwitchError> {
+        self.joint = Some(Joint::follow(remotes.to_vec(), self.database_bell.clone())?);
+        Ok(())
+    }
+
+    /// Whether what the database asked for at first was done, and said there.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.followed && self.joint.as_ref().is_none_or(Joint::is_settled)
     }
 
     /// Opens the database that a predecessor is about to leave, which says what is configured here.
@@ -31,7 +48,7 @@ impl Switch {
             std::thread::sleep(Duration::from_millis(5));
         }
         self.kept = records(&self.configuration);
-        self.report(&Problems::default());
+        self.report();
         Ok(())
     }
 
@@ -50,12 +67,16 @@ impl Switch {
     /// Writes into the database what a request changed.
     pub(in super::super) fn keep(&mut self) -> Result<(), SwitchError> {
         let now = records(&self.configuration);
-        if !self.following && !self.transient {
-            if self.joint.is_none() {
+        if !self.following && self.keeping != Keeping::Nothing {
+            if self.joint.is_none() && self.keeping == Keeping::Own {
                 self.open_database()?;
             }
-            if let Some(joint) = &mut self.joint {
-                joint.keep(&self.kept, &now)?;
+            let kept = self.joint.as_mut().map_or(Ok(()), |joint| joint.keep(&self.kept, &now));
+            if let Err(error) = kept {
+                // What is not kept is not so.
+                let (before, _) = wanted(&self.kept, &self.configuration);
+                self.become_again(&before);
+                return Err(error);
             }
             // Numbers and states are said there soon, for many changes at once.
             self.untold = true;

@@ -68,6 +68,13 @@ impl<'a> Reader<'a> {
         first.and_then(Stored::as_str).unwrap_or_default()
     }
 
+    /// A key of a column of texts by text.
+    pub(super) fn key(&self, row: &'a Row, column: &str, key: &str) -> Option<&'a str> {
+        let Some(Datum::Map(pairs)) = self.field(row, column) else { return None };
+        let found = pairs.iter().find(|(known, _)| known.as_str() == Some(key));
+        found.and_then(|(_, value)| value.as_str())
+    }
+
     /// The rows that a column refers to.
     pub(super) fn references(&self, row: &'a Row, column: &str) -> impl Iterator<Item = Uuid> + use<'a> {
         let atoms = self.field(row, column).map(Datum::atoms).unwrap_or_default();

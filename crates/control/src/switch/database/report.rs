@@ -1,15 +1,20 @@
 //! What the switch says in the database: numbers, errors, states, statistics, and that it is done.
 
-use super::super::protocol::PortStatus;
 use super::super::state::{Switch, SwitchError};
+use super::interface::{self, optional};
 use super::read::Reader;
 use super::write::update;
 use super::{Joint, NAME};
+use crate::switch::protocol::PortStatus;
 use netloom_proto::ovsdb::{Json, Uuid};
 use std::collections::BTreeMap;
 
 /// The version that clients compare with what they know.
 const OVS_VERSION: &str = "3.1.0";
+/// The least time between two looks at the counters, in milliseconds (`other_config:stats-update-interval`).
+const STATISTICS: u64 = 5000;
+/// Nanoseconds in a millisecond.
+const MILLISECOND: u64 = 1_000_000;
 
 /// What could not be done, by table and name.
 #[derive(Debug, Default)]
@@ -17,8 +22,19 @@ pub(in super::super) struct Problems(BTreeMap<(&'static str, String), String>);
 
 impl Problems {
     pub(super) fn add(&mut self, table: &'static str, name: &str, message: String) {
-        tracing::warn!(table, name, message, "what the database asks for is not done");
         self.0.insert((table, name.to_owned()), message);
+    }
+
+    /// Says in the log what was not there before.
+    pub(super) fn complain(&self, before: &Self) {
+        for ((table, name), message) in &self.0 {
+            if before.get(table, name) != Some(message) {
+                match message.contains(name) {
+                    true => tracing::warn!(target: "bridge", "{message}"),
+                    false => tracing::warn!(target: "bridge", "{table} {name}: {message}"),
+                }
+            }
+        }
     }
 
     pub(super) fn note<T>(&mut self, table: &'static str, name: &str, done: Result<T, SwitchError>) {
@@ -27,8 +43,9 @@ impl Problems {
         }
     }
 
-    fn get(&self, table: &'static str, name: &str) -> Option<&str> {
-        self.0.get(&(table, name.to_owned())).map(String::as_str)
+    fn get(&self, table: &str, name: &str) -> Option<&str> {
+        let found = self.0.iter().find(|((of, known), _)| *of == table && known == name);
+        found.map(|(_, message)| message.as_str())
     }
 }
 
@@ -36,37 +53,27 @@ impl Problems {
 #[derive(Debug, Default)]
 pub(super) struct Told {
     statistics: BTreeMap<Uuid, Json>,
+    /// The numbers of bridges, as the log has them.
+    identities: BTreeMap<String, String>,
 }
 
-fn optional(value: Option<Json>) -> Json {
-    value.unwrap_or_else(|| Json::Array(vec![Json::string("set"), Json::Array(Vec::new())]))
-}
-
-fn map<'a>(pairs: impl IntoIterator<Item = (&'a str, Json)>) -> Json {
-    let pair = |(key, value)| Json::Array(vec![Json::string(key), value]);
-    Json::Array(vec![Json::string("map"), Json::Array(pairs.into_iter().map(pair).collect())])
-}
-
-fn count(number: u64) -> Json {
-    Json::Integer(i64::try_from(number).unwrap_or(i64::MAX))
-}
-
-/// The counters of the column `statistics` (`ovs-vswitchd.conf.db(5)`).
-fn statistics(port: &PortStatus) -> Json {
-    let dropped: u64 = port.dropped.values().sum();
-    map([
-        ("rx_bytes", count(port.received_octets)),
-        ("rx_dropped", count(dropped)),
-        ("rx_packets", count(port.received)),
-        ("tx_bytes", count(port.sent_octets)),
-        ("tx_dropped", count(port.unsent)),
-        ("tx_packets", count(port.sent)),
-    ])
+/// When counters are written next.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in super::super) struct Statistics {
+    /// On the clock of the switch.
+    due: u64,
+    /// Milliseconds between two times, as of the last look.
+    interval: u64,
 }
 
 impl Joint {
     /// Columns of a row that are not yet what they should be.
-    fn differing<'a>(&self, table: &str, row: Uuid, columns: Vec<(&'a str, Json)>) -> Vec<(&'a str, Json)> {
+    pub(super) fn differing<'a>(
+        &self,
+        table: &str,
+        row: Uuid,
+        columns: Vec<(&'a str, Json)>,
+    ) -> Vec<(&'a str, Json)> {
         let Some(reader) = Reader::of(self, table) else { return Vec::new() };
         let Some(found) = reader.row(row) else { return Vec::new() };
         let differs = |(name, value): &(&str, Json)| {
@@ -76,11 +83,26 @@ impl Joint {
         };
         columns.into_iter().filter(differs).collect()
     }
+
+    /// Milliseconds between two looks at the counters.
+    fn statistics_interval(&self) -> u64 {
+        let asked = self.whole().and_then(|whole| {
+            let reader = Reader::of(self, NAME)?;
+            reader.key(reader.row(whole)?, "other_config", "stats-update-interval")?.parse().ok()
+        });
+        asked.unwrap_or(STATISTICS).max(STATISTICS)
+    }
 }
 
 impl Switch {
     /// Says what came of what was asked for, and that it was tried.
-    pub(in super::super) fn report(&mut self, problems: &Problems) {
+    pub(in super::super) fn report(&mut self) {
+        let Some(joint) = &self.joint else { return };
+        if joint.is_busy() {
+            // It is made from the rows as they will be.
+            self.untold = true;
+            return;
+        }
         let ports = self.port_list(None);
         let Some(joint) = &self.joint else { return };
         let Some(interfaces) = Reader::of(joint, "Interface") else { return };
@@ -89,27 +111,76 @@ impl Switch {
             ports.iter().map(|port| (port.name.as_str(), port)).collect();
         for (uuid, row) in interfaces.all() {
             let name = interfaces.text(row, "name");
-            let error = problems.get("Interface", name).or_else(|| problems.get("Port", name));
+            let error = self.problems.get("Interface", name).or_else(|| self.problems.get("Port", name));
             let status = by_name.get(name).filter(|_| error.is_none());
-            let number = status.and_then(|_| self.ofport(name)).map_or(-1, i64::from);
-            // An error stays until the interface is there.
             let is_open = self.ports.contains_key(name);
-            let mut columns = vec![("ofport", Json::Integer(if is_open { number } else { -1 }))];
+            let number = status.filter(|_| is_open).and_then(|_| self.ofport(name)).map_or(-1, i64::from);
+            let mut columns = vec![("ofport", Json::Integer(number))];
+            // An error stays until the interface is there.
             if error.is_some() || is_open {
                 columns.push(("error", optional(error.map(Json::string))));
             }
-            columns.extend(status.map(|port| states(port)).into_iter().flatten());
+            columns.extend(status.map(|port| interface::states(port, is_open)).into_iter().flatten());
             let columns = joint.differing("Interface", uuid, columns);
             if !columns.is_empty() {
                 operations.push(update("Interface", uuid, columns));
             }
         }
+        let identities = self.bridge_states(joint, &mut operations);
         operations.extend(joint.done());
+        let before = self.joint.as_mut().map(|joint| std::mem::take(&mut joint.told.identities));
+        for (name, id) in &identities {
+            if before.as_ref().and_then(|before| before.get(name)) != Some(id) {
+                tracing::info!(target: "bridge", "bridge {name}: using datapath ID {id}");
+            }
+        }
+        if let Some(joint) = &mut self.joint {
+            joint.told.identities = identities;
+        }
         self.say(operations);
     }
 
-    /// Says what was counted and how the links are; to be called every few seconds.
-    pub(in super::super) fn report_statistics(&mut self) {
+    /// What is said of bridges; gives the numbers by which controllers know them.
+    fn bridge_states(&self, joint: &Joint, operations: &mut Vec<Json>) -> BTreeMap<String, String> {
+        let mut identities = BTreeMap::new();
+        let Some(bridges) = Reader::of(joint, "Bridge") else { return identities };
+        for (uuid, row) in bridges.all() {
+            let name = bridges.text(row, "name");
+            let Some(options) = self.configuration.switches.get(name) else { continue };
+            let id = super::bridge::datapath_id(
+                bridges.key(row, "other_config", "datapath-id"),
+                options.get("address").map(String::as_str),
+            );
+            identities.extend(id.clone().map(|id| (name.to_owned(), id)));
+            let columns = vec![
+                ("datapath_id", optional(id.map(|id| Json::string(&id)))),
+                ("datapath_version", Json::string("<built-in>")),
+            ];
+            let columns = joint.differing("Bridge", uuid, columns);
+            if !columns.is_empty() {
+                operations.push(update("Bridge", uuid, columns));
+            }
+        }
+        identities
+    }
+
+    /// Says what was counted and how the links are, if it is time to.
+    pub(in super::super) fn report_due_statistics(&mut self) {
+        let now = self.now();
+        let Some(joint) = &self.joint else { return };
+        if joint.standing() != super::Standing::Ours {
+            return;
+        }
+        let interval = joint.statistics_interval();
+        let changed = std::mem::replace(&mut self.statistics.interval, interval) != interval;
+        if joint.is_busy() || now < self.statistics.due && !changed {
+            return;
+        }
+        self.statistics.due = now + interval * MILLISECOND;
+        self.report_statistics();
+    }
+
+    fn report_statistics(&mut self) {
         let ports = self.port_list(None);
         let Some(joint) = &mut self.joint else { return };
         let by_name: BTreeMap<&str, &PortStatus> =
@@ -118,9 +189,11 @@ impl Switch {
         let mut told = std::mem::take(&mut joint.told);
         if let Some(interfaces) = Reader::of(joint, "Interface") {
             for (uuid, row) in interfaces.all() {
-                let Some(port) = by_name.get(interfaces.text(row, "name")) else { continue };
-                let mut columns = joint.differing("Interface", uuid, states(port).into());
-                let counted = statistics(port);
+                let name = interfaces.text(row, "name");
+                let Some(port) = by_name.get(name) else { continue };
+                let is_open = self.ports.contains_key(name);
+                let mut columns = joint.differing("Interface", uuid, interface::states(port, is_open));
+                let counted = interface::statistics(port);
                 if told.statistics.get(&uuid) != Some(&counted) {
                     told.statistics.insert(uuid, counted.clone());
                     columns.push(("statistics", counted));
@@ -132,22 +205,18 @@ impl Switch {
             told.statistics.retain(|uuid, _| interfaces.row(*uuid).is_some());
         }
         joint.told = told;
-        self.say(operations);
+        if !operations.is_empty() {
+            self.say(operations);
+        }
     }
 
     fn say(&mut self, operations: Vec<Json>) {
         if let Some(joint) = &mut self.joint
-            && let Err(error) = joint.transact(operations)
+            && let Err(error) = joint.say(operations)
         {
             tracing::error!(%error, "the state can't be written into the database");
         }
     }
-}
-
-fn states(port: &PortStatus) -> [(&'static str, Json); 2] {
-    let word = |up: bool| Json::string(if up { "up" } else { "down" });
-    let enabled = port.options.get("enabled").is_none_or(|text| text != "false");
-    [("link_state", word(port.state == "up")), ("admin_state", word(enabled))]
 }
 
 impl Joint {

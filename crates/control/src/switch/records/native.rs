@@ -45,6 +45,7 @@ const fn other(option: &'static str, key: &'static str, kind: Kind) -> Native {
 }
 
 pub(super) const BRIDGE: &[Native] = &[
+    column("datapath-type", "datapath_type", Kind::Text),
     other("stations", "mac-table-size", Kind::Number),
     other("ageing", "mac-aging-time", Kind::Seconds),
     other("forward-link-local", "forward-bpdu", Kind::Truth),
@@ -75,6 +76,8 @@ pub(super) const BOND: &[Native] = &[
 
 pub(super) const INTERFACE: &[Native] = &[
     Native { option: "lldp", column: "lldp", key: Some("enable"), kind: Kind::Truth },
+    column("mtu", "mtu_request", Kind::Number),
+    column("mac-address", "mac", Kind::Text),
     column("rate", "ingress_policing_rate", Kind::Kilobits),
     column("burst", "ingress_policing_burst", Kind::KilobitSize),
 ];
@@ -163,7 +166,8 @@ impl Native {
                 Value::Atom(Atom::Truth(truth)) => !truth,
                 Value::Atom(Atom::Integer(number)) => *number == 0,
                 Value::Set(set) => set.is_empty(),
-                _ => false,
+                Value::Atom(Atom::Text(text)) => text.is_empty(),
+                Value::Map(_) => false,
             }
     }
 

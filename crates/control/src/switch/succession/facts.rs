@@ -1,9 +1,10 @@
 //! What a daemon knows, as its successor gets it.
 
 use super::super::configuration::{self, SwitchConfiguration};
+use super::super::doors::Doors;
 use super::super::protocol::WorkerStatus;
 use super::super::start::{Clock, Start};
-use super::super::state::{Doors, GONE, Switch, SwitchError};
+use super::super::state::{GONE, Switch, SwitchError};
 use super::VERSION;
 use super::flows;
 use netloom_datapath::{FlowReport, LinkTotals, PortTotals};

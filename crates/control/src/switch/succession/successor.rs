@@ -1,9 +1,10 @@
 //! The one who comes.
 
+use super::super::doors::Doors;
 use super::super::protocol::Request;
 use super::super::server::{Server, SwitchSocket};
 use super::super::start::Start;
-use super::super::state::{Doors, Switch, SwitchError};
+use super::super::state::{Switch, SwitchError};
 use super::VERSION;
 use super::facts::State;
 use super::talk::{Word, hear, receive_files, receive_piece, say};

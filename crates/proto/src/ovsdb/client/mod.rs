@@ -48,10 +48,14 @@ pub enum Event {
     Changed(Vec<RowChange>),
     /// A transaction ended: one result for each operation, or an error.
     Answered(RequestId, Result<Vec<Json>, OvsdbError>),
+    /// What was asked for somebody else was answered: the result, or the error, as it came.
+    Forwarded(RequestId, Result<Json, Json>),
     /// A lock is ours.
     Locked(String),
     /// A lock is not ours, or not any more.
     NotLocked(String),
+    /// What the server calls itself.
+    Server(String),
 }
 
 /// Why a connection is of no use.
@@ -74,7 +78,9 @@ enum Purpose {
     Monitor(Method),
     Condition,
     Transaction,
+    Forward,
     Lock(String),
+    Identity,
     Other,
 }
 
@@ -91,6 +97,8 @@ enum Method {
 pub struct Client {
     database: String,
     wanted: Vec<Wanted>,
+    /// All tables are followed.
+    everything: bool,
     splitter: Splitter,
     output: String,
     connected: bool,
@@ -108,6 +116,7 @@ impl Client {
         Self {
             database: database.to_owned(),
             wanted,
+            everything: false,
             splitter: Splitter::new(MESSAGE),
             output: String::new(),
             connected: false,
@@ -117,6 +126,12 @@ impl Client {
             replica: None,
             last: Uuid::ZERO,
         }
+    }
+
+    /// A client that follows all tables of this database.
+    #[must_use]
+    pub fn of_everything(database: &str) -> Self {
+        Self { everything: true, ..Self::new(database, Vec::new()) }
     }
 
     /// The copy of what is followed, once it was whole.
@@ -149,6 +164,7 @@ impl Client {
         open.into_iter()
             .filter_map(|(id, purpose)| match purpose {
                 Purpose::Transaction => Some(Event::Answered(RequestId(id), Err(lost()))),
+                Purpose::Forward => Some(Event::Forwarded(RequestId(id), Err(lost().to_json()))),
                 Purpose::Lock(name) => Some(Event::NotLocked(name)),
                 _ => None,
             })
@@ -177,6 +193,19 @@ impl Client {
         Ok(RequestId(self.ask("transact", params, Purpose::Transaction)))
     }
 
+    /// Asks for a transaction for somebody else, who gets the answer as it comes ([`Event::Forwarded`]).
+    ///
+    /// # Errors
+    /// When there is no connection.
+    pub fn forward(&mut self, operations: Vec<Json>) -> Result<RequestId, OvsdbError> {
+        if !self.connected {
+            return Err(lost());
+        }
+        let mut params = vec![Json::string(&self.database)];
+        params.extend(operations);
+        Ok(RequestId(self.ask("transact", params, Purpose::Forward)))
+    }
+
     /// Ends a transaction that waits. It is answered all the same.
     pub fn cancel(&mut self, request: RequestId) {
         if self.open.contains_key(&request.0) {
@@ -197,6 +226,20 @@ impl Client {
     pub fn unlock(&mut self, name: &str) {
         if self.connected {
             self.ask("unlock", vec![Json::string(name)], Purpose::Other);
+        }
+    }
+
+    /// Asks what the server calls itself ([`Event::Server`]); older ones do not know.
+    pub fn identify(&mut self) {
+        if self.connected {
+            self.ask("get_server_id", Vec::new(), Purpose::Identity);
+        }
+    }
+
+    /// Asks whether the server is there: it answers, and that is heard as octets that came.
+    pub fn probe(&mut self) {
+        if self.connected {
+            self.ask("echo", Vec::new(), Purpose::Other);
         }
     }
 
@@ -317,11 +360,13 @@ impl Client {
             (Purpose::Transaction, Err(error)) => {
                 events.push(Event::Answered(RequestId(number), Err(refused(&error))));
             }
+            (Purpose::Forward, answer) => events.push(Event::Forwarded(RequestId(number), answer)),
             (Purpose::Lock(name), Ok(result)) if result.get("locked") == Some(&Json::Bool(true)) => {
                 events.push(Event::Locked(name));
             }
+            (Purpose::Identity, Ok(Json::String(id))) => events.push(Event::Server(id.to_string())),
             (Purpose::Lock(name), _) => events.push(Event::NotLocked(name)),
-            (Purpose::Other | Purpose::Condition, _) => {}
+            (Purpose::Other | Purpose::Condition | Purpose::Identity, _) => {}
         }
         Ok(())
     }
@@ -331,6 +376,12 @@ impl Client {
         let Some(schema) = self.replica.as_ref().map(|replica| replica.schema().clone()) else {
             return;
         };
+        if self.everything {
+            let all = schema.tables.iter();
+            self.wanted = all
+                .map(|table| Wanted { table: table.name.to_string(), columns: None, condition: None })
+                .collect();
+        }
         let mut requests = Object::default();
         for wanted in &self.wanted {
             let Some(table) = schema.table(&wanted.table).and_then(|place| schema.tables.get(place)) else {

@@ -154,6 +154,8 @@ pub struct Server {
     ready: BTreeSet<SessionId>,
     uuids: UuidSource,
     id: Uuid,
+    /// It knows only the monitors of RFC 7047.
+    plain_monitors: bool,
 }
 
 impl std::fmt::Debug for Server {
@@ -184,6 +186,7 @@ impl Server {
             ready: BTreeSet::new(),
             uuids,
             id,
+            plain_monitors: false,
         };
         server.host_status();
         server
@@ -235,6 +238,18 @@ impl Server {
     /// The names of the databases, that of the server itself included.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.hosted.keys().map(|name| &**name)
+    }
+
+    /// Knows only the monitors of RFC 7047 from now on, as old servers do. Clients are disconnected, to find that out.
+    pub fn use_plain_monitors(&mut self) {
+        self.plain_monitors = true;
+        self.disconnect(true);
+    }
+
+    /// What the server calls itself.
+    #[must_use]
+    pub const fn id(&self) -> Uuid {
+        self.id
     }
 
     /// A database.

@@ -60,8 +60,12 @@ impl Server {
         let answer = match method {
             "transact" => return self.transact_request(session, method, params, id, now),
             "monitor" => self.monitor(session, method, &params, Version::Rows, &id),
-            "monitor_cond" => self.monitor(session, method, &params, Version::Differences, &id),
-            "monitor_cond_since" => self.monitor(session, method, &params, Version::Since, &id),
+            "monitor_cond" if !self.plain_monitors => {
+                self.monitor(session, method, &params, Version::Differences, &id)
+            }
+            "monitor_cond_since" if !self.plain_monitors => {
+                self.monitor(session, method, &params, Version::Since, &id)
+            }
             "monitor_cond_change" => self.monitor_change(session, &params),
             "monitor_cancel" => {
                 let error = match &*params {

@@ -85,6 +85,16 @@ impl Server {
     }
 
     /// Answers a request after what the client's monitors have to tell.
+    /// Answers a request that somebody else carried out.
+    pub fn answer_request(&mut self, session: SessionId, answer: Result<Json, Json>, id: Json) {
+        self.flush(session);
+        let message = match answer {
+            Ok(result) => Message::Reply { result, id },
+            Err(error) => Message::Error { error, id },
+        };
+        self.send(session, &message);
+    }
+
     pub(super) fn answer(&mut self, session: SessionId, result: Json, id: Json) {
         self.flush(session);
         self.send(session, &Message::Reply { result, id });

@@ -1,0 +1,100 @@
+//! The database that this process serves itself: `conf.db` of the daemon's directory, on its `db.sock`.
+
+use super::{FILE, LOCK, NAME, Rows, SOCKET, failed};
+use crate::ovsdb::{DatabaseFile, DatabaseHandle, OvsdbServer};
+use crate::switch::state::SwitchError;
+use netloom_proto::ovsdb::server::Follower;
+use netloom_proto::ovsdb::{Commit, Json, OPEN_VSWITCH, OvsdbError, Row, RowChange, Schema};
+use rustix::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+/// The server, and what it says.
+pub(super) struct Own {
+    server: Option<OvsdbServer>,
+    handle: DatabaseHandle,
+    directory: PathBuf,
+    /// What was committed is taken from here, in step with what is committed by ourselves.
+    follower: Arc<Follower>,
+    /// Tells that there is something.
+    commits: Receiver<Arc<Commit>>,
+}
+
+impl Own {
+    /// Serves the database of a directory, which is made if it is not there. `bell` is rung when somebody changed it.
+    ///
+    /// # Errors
+    /// When the file can't be read or written, or another process has it.
+    pub(super) fn open(
+        directory: &Path,
+        bell: Arc<OwnedFd>,
+    ) -> Result<(Self, Arc<Schema>, Vec<Rows>), SwitchError> {
+        let path = directory.join(FILE);
+        let wrong = |error: &dyn std::fmt::Display| failed(&path, error);
+        if !path.exists() {
+            let schema = Schema::parse(OPEN_VSWITCH).map_err(|error| wrong(&error))?;
+            DatabaseFile::create(&path, &schema).map_err(|error| wrong(&error))?;
+        }
+        let server = OvsdbServer::start().map_err(|error| wrong(&error))?;
+        let handle = server.handle().clone();
+        handle.add_file(&path).map_err(|error| wrong(&error))?;
+        let ring = move || {
+            // A bell that can't be rung was rung often enough.
+            let _ = rustix::io::write(&*bell, &1_u64.to_ne_bytes());
+        };
+        let follower = handle.with(|server, _| server.follow(NAME)).map_err(|error| wrong(&error))?;
+        let followed = handle.follow(NAME, Box::new(ring)).map_err(|error| wrong(&error))?;
+        let by_name = |rows: Vec<Arc<Row>>| rows.into_iter().map(|row| (row.uuid(), row)).collect();
+        let own = Self {
+            server: Some(server),
+            handle,
+            directory: directory.to_owned(),
+            follower: Arc::new(follower),
+            commits: followed.commits,
+        };
+        Ok((own, followed.schema, followed.tables.into_iter().map(by_name).collect()))
+    }
+
+    /// Lets clients in.
+    pub(super) fn listen(&self) -> Result<(), SwitchError> {
+        let socket = self.directory.join(SOCKET);
+        let remote = format!("punix:{}", socket.display());
+        self.handle.add_remote(&remote).map_err(|error| failed(&socket, error))
+    }
+
+    /// Serves it no more: clients are cut off, and the file is free.
+    pub(super) fn stop(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop();
+        }
+    }
+
+    /// Takes away what is left in the directory.
+    pub(super) fn forget(&mut self) {
+        self.stop();
+        for name in [FILE, LOCK, SOCKET] {
+            // What stays is an empty database.
+            let _ = std::fs::remove_file(self.directory.join(name));
+        }
+    }
+
+    /// Whether something was committed since this was asked last.
+    pub(super) fn has_news(&self) -> bool {
+        self.commits.try_iter().count() > 0
+    }
+
+    /// What was committed until now, by whomever.
+    pub(super) fn changes(&self) -> Vec<RowChange> {
+        let follower = self.follower.clone();
+        // A server that has ended commits nothing.
+        let commits = self.handle.with(move |server, _| server.take_commits(&follower)).unwrap_or_default();
+        commits.iter().flat_map(|commit| commit.changes.iter().cloned()).collect()
+    }
+
+    /// Carries out operations; what they changed is among the [`Own::changes`] then.
+    pub(super) fn transact(&self, mut operations: Vec<Json>) -> Result<(), OvsdbError> {
+        operations.push(Json::object([("op", Json::string("commit")), ("durable", Json::Bool(true))]));
+        self.handle.transact(NAME, operations).map(drop)
+    }
+}

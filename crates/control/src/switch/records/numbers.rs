@@ -1,0 +1,69 @@
+//! The numbers of ports in the data path, where no two ports of the daemon have the same.
+//!
+//! What: who has a number keeps it. Otherwise it is the one that OpenFlow is asked for if nobody has it, or a free one; in a
+//! data path for tests (`datapath_type` is `dummy`) it follows from the port's name, as tests of Open vSwitch expect it.
+
+use super::super::configuration::{Options, PortConfiguration, SwitchConfiguration};
+use std::collections::BTreeSet;
+
+/// Numbers that OpenFlow has for other things begin here (OFPP_MAX of OpenFlow 1.0).
+const MOST: u32 = 0xff00;
+/// In a data path for tests: what is no port of it has numbers from here on.
+const OTHERS: u32 = 40_000;
+/// What the numbers of bridges' own ports begin with there.
+const BRIDGES: u32 = 100;
+
+/// A port that needs numbers.
+pub(super) struct Numbered {
+    pub(super) name: String,
+    pub(super) switch: String,
+    pub(super) options: Options,
+    /// The number that is asked for.
+    pub(super) asked: Option<u32>,
+    /// Its data path is for tests.
+    pub(super) dummy: bool,
+}
+
+impl Numbered {
+    fn kind(&self) -> &str {
+        self.options.get("type").map_or("", String::as_str)
+    }
+
+    /// The number that follows from its name: its first digits, those of bridges behind a hundred.
+    fn by_name(&self) -> Option<u32> {
+        let base = if self.name.starts_with("br") { BRIDGES } else { 0 };
+        let digits = self.name.find(|letter: char| letter.is_ascii_digit())?;
+        let digits = self.name.get(digits..)?.split(|letter: char| !letter.is_ascii_digit()).next()?;
+        digits.parse::<u32>().ok()?.checked_add(base).filter(|number| *number > 0)
+    }
+}
+
+/// Gives every port its number.
+pub(super) fn number(ports: Vec<Numbered>, before: &SwitchConfiguration, wanted: &mut SwitchConfiguration) {
+    let known = |port: &Numbered| before.ports.get(&port.name).filter(|known| known.switch == port.switch);
+    let mut taken = BTreeSet::new();
+    let mut numbers: Vec<Option<u32>> = ports
+        .iter()
+        .map(|port| known(port).map(|known| known.number).filter(|it| taken.insert(*it)))
+        .collect();
+    for (number, port) in numbers.iter_mut().zip(&ports).filter(|(number, _)| number.is_none()) {
+        let wish = match port.kind() {
+            "patch" if port.dummy => None,
+            kind if port.dummy && kind != "bond" => port.by_name(),
+            _ => port.asked,
+        };
+        *number = wish.filter(|wish| (1..MOST).contains(wish) && taken.insert(*wish));
+    }
+    for (number, port) in numbers.iter_mut().zip(&ports).filter(|(number, _)| number.is_none()) {
+        let mut next = if port.dummy && ["patch", "bond"].contains(&port.kind()) { OTHERS } else { 1 };
+        while !taken.insert(next) {
+            next += 1;
+        }
+        *number = Some(next);
+    }
+    for (number, port) in numbers.into_iter().zip(ports) {
+        let Numbered { name, switch, options, .. } = port;
+        let number = number.unwrap_or_default();
+        wanted.ports.insert(name, PortConfiguration { switch, number, options });
+    }
+}
