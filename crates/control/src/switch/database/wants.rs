@@ -20,9 +20,7 @@ fn is_another(before: &PortConfiguration, after: &PortConfiguration) -> bool {
         let own = options.iter().filter(|(name, _)| is_drivers(name) && *name != "members");
         own.map(|(name, value)| (name.clone(), value.clone())).collect()
     };
-    let moved =
-        before.switch != after.switch || before.number != after.number || before.openflow != after.openflow;
-    moved || {
+    before.switch != after.switch || before.number != after.number || {
         let (before, after) = (drivers(&before.options), drivers(&after.options));
         let is_bond = |options: &Options| options.get("type").is_some_and(|kind| kind == "bond");
         if is_bond(&before) && is_bond(&after) { false } else { before != after }
