@@ -13,7 +13,7 @@ pub(super) fn add(commands: &mut Commands<Switch>) {
     });
     commands.add(
         "dpctl/flush-conntrack",
-        "[dp] [zone=N] [ct-orig-tuple [ct-reply-tuple]]",
+        "[dp] [zone=N] [ct-orig-tuple] [ct-reply-tuple]",
         0,
         4,
         |switch, arguments| {
