@@ -3,36 +3,25 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod lines;
+
+use lines::Line;
 use netloom_datapath::{
     Answer, Brain, Crew, FlowBounds, Pace, PortQueues, PortTotals, Question, Tag, Worker, crew, run,
 };
-use netloom_mem::{Batch, Offload, PortError, PortNumber, ReceiveQueue, SendQueue};
+use netloom_mem::{Batch, PortError, PortNumber, SendQueue};
 use netloom_nf::link::{Cable, Medium};
 use netloom_nf::{Action, Program, Rate, Reason, Unit};
 use netloom_table::{Field, Mask};
 use proptest::prelude::*;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 const PORTS: u32 = 3;
 const STATIONS: usize = 6;
 
-type Line = Arc<Mutex<VecDeque<Vec<u8>>>>;
 type Out = Arc<Mutex<Vec<Vec<u8>>>>;
-
-struct From(PortNumber, Line);
-
-impl ReceiveQueue for From {
-    fn receive(&mut self, batch: &mut Batch) -> Result<usize, PortError> {
-        let mut line = self.1.lock().unwrap();
-        while batch.room() > 0 {
-            let Some(frame) = line.pop_front() else { break };
-            assert!(batch.push(self.0, &frame, Offload::NONE));
-        }
-        Ok(batch.len())
-    }
-}
 
 struct To {
     out: Out,
@@ -245,8 +234,7 @@ impl Rig {
         let place = port as usize - 1;
         let (shape, out) = (&self.shapes[place], &self.outs[place]);
         let lines: Vec<Line> = (0..shape.receive).map(|_| Line::default()).collect();
-        let receive =
-            lines.iter().map(|line| -> Box<dyn ReceiveQueue> { Box::new(From(port, line.clone())) });
+        let receive = lines.iter().map(|line| line.inlet(port));
         let send = (0..shape.send).map(|index| -> Box<dyn SendQueue> {
             Box::new(To { out: out.clone(), ready: index == 0 || shape.ready, room: shape.room })
         });
@@ -273,14 +261,14 @@ impl Rig {
         assert!(!queues.send.is_empty());
         self.gone.push(totals);
         let lines = self.lines.remove(&port).unwrap();
-        self.waiting_at_gone += lines.iter().map(|line| line.lock().unwrap().len()).sum::<usize>();
+        self.waiting_at_gone += lines.iter().map(|line| line.len()).sum::<usize>();
     }
 
     /// The versions now, and the packets that were not received.
     fn waiting(&self) -> ([u16; STATIONS], Vec<usize>) {
         let lines = self.lines.values().flatten();
         let waiting =
-            lines.flat_map(|line| line.lock().unwrap().iter().map(|frame| number(frame)).collect::<Vec<_>>());
+            lines.flat_map(|line| line.frames().iter().map(|frame| number(frame)).collect::<Vec<_>>());
         (self.table.lock().unwrap().version, waiting.collect())
     }
 
@@ -298,12 +286,12 @@ impl Rig {
     fn send(&mut self, port: u32, to: u8, from: u8, octets: usize, count: usize) {
         let Some(lines) = self.lines.get(&port) else { return };
         // A flow comes through one queue.
-        let mut line = lines[usize::from(to + from) % lines.len()].lock().unwrap();
+        let line = &lines[usize::from(to + from) % lines.len()];
         for _ in 0..count {
             let mut frame = vec![2, 0, 0, 0, 0, to, 2, 0, 0, 0, 0, from, 0x12, 0x34];
             frame.extend((self.packets.len() as u32).to_be_bytes());
             frame.resize(octets.max(60), from);
-            line.push_back(frame);
+            line.put(frame);
             self.packets.push(Packet { port, to, from, versions: None });
         }
     }
@@ -465,7 +453,7 @@ fn threads_lose_nothing() {
                     // Without the notes of versions.
                     let (_, totals) = rig.crew.remove(port).unwrap();
                     let lines = rig.lines.remove(&port).unwrap();
-                    rig.waiting_at_gone += lines.iter().map(|line| line.lock().unwrap().len()).sum::<usize>();
+                    rig.waiting_at_gone += lines.iter().map(|line| line.len()).sum::<usize>();
                     rig.gone.push(totals);
                     rig.add(port);
                 }

@@ -2,44 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use netloom_datapath::{
-    Answer, Brain, Crew, FlowBounds, LinkTotals, PortQueues, Question, TICK, Worker, crew,
-};
-use netloom_mem::{Batch, Offload, PortError, PortNumber, ReceiveQueue, Segmentation, SendQueue};
-use netloom_nf::link::{Cable, Distribution, Fate, Line, Loss, Medium, Occupied};
+mod lines;
+
+use lines::{Line, Turning, add, alone};
+use netloom_datapath::{Answer, Brain, Crew, LinkTotals, Question, TICK};
+use netloom_mem::{Offload, PortNumber, Segmentation};
+use netloom_nf::link::{self, Cable, Distribution, Fate, Loss, Medium, Occupied};
 use netloom_nf::{Action, Program, Reason};
 use netloom_table::{Field, Mask};
 use proptest::prelude::*;
-use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-
-type Frames = Arc<Mutex<VecDeque<(Vec<u8>, Offload)>>>;
-
-struct From(PortNumber, Frames);
-struct To(Frames);
-
-impl ReceiveQueue for From {
-    fn receive(&mut self, batch: &mut Batch) -> Result<usize, PortError> {
-        let mut line = self.1.lock().unwrap();
-        while batch.room() > 0 {
-            let Some((frame, offload)) = line.pop_front() else { break };
-            assert!(batch.push(self.0, &frame, offload));
-        }
-        Ok(batch.len())
-    }
-}
-
-impl SendQueue for To {
-    fn send(&mut self, batch: &Batch, frames: &[u8]) -> Result<usize, PortError> {
-        let mut line = self.0.lock().unwrap();
-        for index in frames {
-            let index = usize::from(*index);
-            line.push_back((batch.octets(index), *batch.offload(index)));
-        }
-        Ok(frames.len())
-    }
-}
 
 /// Port 1 to port 2 and back.
 struct Pair;
@@ -55,43 +28,39 @@ impl Brain for Pair {
 }
 
 struct Rig {
-    worker: Worker,
+    worker: Turning,
     crew: Crew,
-    inward: [Frames; 2],
-    outward: [Frames; 2],
+    lines: Vec<(Line, Line)>,
     time: Arc<AtomicU64>,
 }
 
 impl Rig {
     fn new() -> Self {
-        let (mut crew, mut sides) = crew(1).unwrap();
         let time = Arc::new(AtomicU64::new(1));
-        let clock = time.clone();
-        let clock = Box::new(move || clock.load(Ordering::Relaxed));
-        let mut worker = Worker::new(sides.remove(0), Box::new(Pair), FlowBounds::default(), 3, clock);
-        let (inward, outward): ([Frames; 2], [Frames; 2]) = Default::default();
-        for (number, place) in [(1, 0), (2, 1)] {
-            let receive: Vec<Box<dyn ReceiveQueue>> = vec![Box::new(From(number, inward[place].clone()))];
-            let send: Vec<Box<dyn SendQueue>> = vec![Box::new(To(outward[place].clone()))];
-            crew.add(PortQueues::new(number, receive, send)).unwrap();
-        }
-        worker.turn();
-        Self { worker, crew, inward, outward, time }
+        let (mut crew, worker) = alone(Box::new(Pair), &time);
+        let lines = (1..=2).map(|number| add(&mut crew, number, usize::MAX)).collect();
+        let rig = Self { worker, crew, lines, time };
+        rig.turn();
+        rig
+    }
+
+    fn turn(&self) -> usize {
+        self.worker.lock().unwrap().turn()
     }
 
     fn cable(&mut self, port: PortNumber, cable: Cable) {
         self.crew.link(port, cable, SEED).unwrap();
-        self.worker.turn();
+        self.turn();
     }
 
     /// Lets a frame come, and takes turns until all is done that can be done at this time.
     fn come(&mut self, port: usize, frame: Vec<u8>, offload: Offload) {
-        self.inward[port].lock().unwrap().push_back((frame, offload));
+        self.lines[port].0.put_with(frame, offload);
     }
 
     fn at(&mut self, now: u64) {
         self.time.store(now, Ordering::Relaxed);
-        while self.worker.turn() > 0 {}
+        while self.turn() > 0 {}
     }
 
     /// What was dropped of a port's packets, for a reason.
@@ -104,7 +73,7 @@ impl Rig {
     }
 
     fn out(&self, port: usize) -> Vec<(Vec<u8>, Offload)> {
-        self.outward[port].lock().unwrap().drain(..).collect()
+        self.lines[port].1.take_with()
     }
 }
 
@@ -154,7 +123,7 @@ proptest! {
             Cable { outward: medium, ..Cable::default() }
         };
         rig.cable(port, cable);
-        let (mut line, mut occupied) = (Line::new(medium, seed), Occupied::default());
+        let (mut line, mut occupied) = (link::Line::new(medium, seed), Occupied::default());
         // By tick, then by the order of sending.
         let mut due: Vec<(u64, usize, Vec<u8>)> = Vec::new();
         let (mut now, mut lost, mut order) = (1, 0, 0);
@@ -183,7 +152,7 @@ proptest! {
             let Some(octets) = packets.next() else { continue };
             rig.come(0, octets.clone(), Offload::NONE);
             rig.time.store(now, Ordering::Relaxed);
-            rig.worker.turn();
+            rig.turn();
             if medium.is_nothing() {
                 prop_assert_eq!(rig.out(1), [(octets, Offload::NONE)]);
                 continue;
@@ -299,7 +268,7 @@ fn what_is_under_way_is_not_overtaken_when_the_link_goes_and_is_bounded() {
     // The link is gone with what was on it, and frames go straight on.
     rig.at(1_200_000_000);
     rig.come(0, frame(10, 60), Offload::NONE);
-    rig.worker.turn();
+    rig.turn();
     assert_eq!(rig.out(1).len(), 1);
     // What the switch itself says takes the same way.
     rig.cable(2, Cable { outward, ..Cable::default() });

@@ -2,42 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use netloom_datapath::{Answer, Brain, Crew, FlowBounds, PortQueues, Question, Wishes, Worker, crew};
-use netloom_mem::{Batch, Offload, PortError, PortNumber, ReceiveQueue, SendQueue};
+mod lines;
+
+use lines::{Line, Turning, add, alone};
+use netloom_datapath::{Answer, Brain, Crew, FlowBounds, Question, Wishes};
+use netloom_mem::PortNumber;
 use netloom_nf::{Action, Program, Rate, Reason, Unit};
 use netloom_table::{Field, Mask};
 use proptest::prelude::*;
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-
-type Line = Arc<Mutex<VecDeque<Vec<u8>>>>;
-
-struct From(PortNumber, Line);
-struct To(Line, usize);
-
-impl ReceiveQueue for From {
-    fn receive(&mut self, batch: &mut Batch) -> Result<usize, PortError> {
-        assert!(batch.is_empty());
-        let mut line = self.1.lock().unwrap();
-        while batch.room() > 0 {
-            let Some(frame) = line.pop_front() else { break };
-            assert!(batch.push(self.0, &frame, Offload::NONE));
-        }
-        Ok(batch.len())
-    }
-}
-
-impl SendQueue for To {
-    fn send(&mut self, batch: &Batch, frames: &[u8]) -> Result<usize, PortError> {
-        let mut line = self.0.lock().unwrap();
-        let room = self.1.saturating_sub(line.len()).min(frames.len());
-        for index in &frames[..room] {
-            line.push_back(batch.octets(usize::from(*index)));
-        }
-        Ok(room)
-    }
-}
 
 /// Sends by the last octet of the destination: to that port, tagged if the source's last octet is odd; 0 goes everywhere.
 struct Simple {
@@ -76,30 +50,6 @@ impl Brain for Simple {
             keep: self.keep,
         }
     }
-}
-
-/// A worker that turns when it is waited for, too.
-type Turning = Arc<Mutex<Worker>>;
-
-fn alone(brain: Box<dyn Brain>, time: &Arc<AtomicU64>) -> (Crew, Turning) {
-    let (mut crew, mut sides) = crew(1).unwrap();
-    let clock = time.clone();
-    let clock = Box::new(move || clock.load(Ordering::Relaxed));
-    let worker = Worker::new(sides.remove(0), brain, FlowBounds::default(), 3, clock);
-    let worker = Arc::new(Mutex::new(worker));
-    let turning = worker.clone();
-    crew.meanwhile(move || {
-        turning.lock().unwrap().turn();
-    });
-    (crew, worker)
-}
-
-fn add(crew: &mut Crew, number: PortNumber, room: usize) -> (Line, Line) {
-    let (inward, outward) = (Line::default(), Line::default());
-    let receive: Vec<Box<dyn ReceiveQueue>> = vec![Box::new(From(number, inward.clone()))];
-    let send: Vec<Box<dyn SendQueue>> = vec![Box::new(To(outward.clone(), room))];
-    crew.add(PortQueues::new(number, receive, send)).unwrap();
-    (inward, outward)
 }
 
 struct Rig {
@@ -149,7 +99,7 @@ proptest! {
         let mut lost = 0;
         for (number, (port, destination, source)) in packets.iter().enumerate() {
             let octets = frame(*destination, *source, number as u16);
-            rig.lines[usize::from(*port) - 1].0.lock().unwrap().push_back(octets.clone());
+            rig.lines[usize::from(*port) - 1].0.put(octets.clone());
             let mut changed = octets;
             for action in decide(u64::from(*destination), u64::from(*source)).actions() {
                 match *action {
@@ -167,11 +117,11 @@ proptest! {
             rig.turn();
         }
         for (index, (inward, outward)) in rig.lines.iter().enumerate() {
-            prop_assert!(inward.lock().unwrap().is_empty());
-            let sent = outward.lock().unwrap();
+            prop_assert_eq!(inward.len(), 0);
+            let mut all = outward.take();
             // All that should come, and within a flow (two addresses and the port of entry) in order.
             let sorted = |frames: &mut Vec<Vec<u8>>| frames.sort();
-            let (mut all, mut want) = (sent.iter().cloned().collect::<Vec<_>>(), wanted[index + 1].clone());
+            let mut want = wanted[index + 1].clone();
             for key in all.iter().map(|frame| frame[..12].to_vec()).collect::<std::collections::BTreeSet<_>>() {
                 for port in 1..4_u8 {
                     let number = |frame: &Vec<u8>| {
@@ -204,10 +154,10 @@ proptest! {
 fn a_full_receiver_is_counted_and_its_frames_are_not_sent_later() {
     let rig = rig(2, 3, true);
     for number in 0..10 {
-        rig.lines[0].0.lock().unwrap().push_back(frame(2, 2, number));
+        rig.lines[0].0.put(frame(2, 2, number));
     }
     rig.turn();
-    assert_eq!(rig.lines[1].1.lock().unwrap().len(), 3);
+    assert_eq!(rig.lines[1].1.len(), 3);
     let totals = rig.crew.totals(2).unwrap();
     assert_eq!((totals.sent, totals.sent_octets, totals.unsent), (3, 180, 7));
     let totals = rig.crew.totals(1).unwrap();
@@ -218,7 +168,7 @@ fn a_full_receiver_is_counted_and_its_frames_are_not_sent_later() {
 fn flows_are_taken_back_when_what_they_rest_on_changes_and_when_they_are_idle() {
     let mut rig = rig(2, usize::MAX, true);
     let send = |rig: &mut Rig| {
-        rig.lines[0].0.lock().unwrap().push_back(frame(2, 2, 1));
+        rig.lines[0].0.put(frame(2, 2, 1));
         rig.turn();
         rig.asked.load(Ordering::Relaxed)
     };
@@ -272,11 +222,11 @@ fn meters_limits_and_what_is_for_the_brain() {
     let lines: Vec<_> = (1..=2).map(|number| add(&mut crew, number, usize::MAX)).collect();
     let push = |crew: &Crew, destination: u8, count: u16| {
         for number in 0..count {
-            lines[0].0.lock().unwrap().push_back(frame(destination, 1, number));
+            lines[0].0.put(frame(destination, 1, number));
         }
         worker.lock().unwrap().turn();
         let lost = |reason: Reason| crew.totals(1).unwrap().lost(reason);
-        let out: Vec<Vec<u8>> = lines[1].1.lock().unwrap().drain(..).collect();
+        let out: Vec<Vec<u8>> = lines[1].1.take();
         (out, lost(Reason::Storm), lost(Reason::SamePort), crew.totals(2).unwrap().unsent)
     };
     let rate = |per_second, burst| Rate { unit: Unit::Packets, per_second, burst };
@@ -294,7 +244,7 @@ fn meters_limits_and_what_is_for_the_brain() {
     let (out, ..) = push(&crew, 2, 2);
     assert!(out.len() == 2 && out.iter().all(|frame| frame[12] == 0x81));
     assert_eq!(*heard.lock().unwrap(), [frame(2, 1, 0), frame(2, 1, 1)]);
-    assert_eq!(lines[0].1.lock().unwrap().drain(..).collect::<Vec<_>>(), [frame(0, 0, 77), frame(0, 0, 77)]);
+    assert_eq!(lines[0].1.take(), [frame(0, 0, 77), frame(0, 0, 77)]);
     assert!(crew.flows().unwrap()[0].is_empty());
     let (out, _, same, _) = push(&crew, 3, 2);
     assert_eq!((out.len(), same), (2, 2));
@@ -309,7 +259,7 @@ fn meters_limits_and_what_is_for_the_brain() {
 #[test]
 fn a_port_is_given_back_with_its_queues() {
     let mut rig = rig(2, usize::MAX, true);
-    rig.lines[0].0.lock().unwrap().push_back(frame(2, 2, 1));
+    rig.lines[0].0.put(frame(2, 2, 1));
     let (port, _) = rig.crew.remove(2).unwrap();
     assert!(port.number == 2 && port.receive.len() == 1 && port.send.len() == 1);
     assert_eq!(rig.crew.totals(2), None);

@@ -4,6 +4,8 @@
 
 mod differential;
 mod kernel;
+#[path = "../lines/mod.rs"]
+mod lines;
 mod ovs;
 mod packets;
 mod programs;

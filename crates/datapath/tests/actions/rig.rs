@@ -1,42 +1,16 @@
 //! A worker between ports of memory, with a brain that does as it is told.
 
-use netloom_datapath::{Answer, Brain, Crew, FlowBounds, Heard, PortQueues, Question, Wishes, Worker, crew};
-use netloom_mem::{Batch, Offload, PortError, PortNumber, ReceiveQueue, SendQueue};
+use crate::lines::{Line, Turning, add, alone};
+use netloom_datapath::{Answer, Brain, Crew, Heard, Question, Wishes};
+use netloom_mem::{Offload, PortNumber};
 use netloom_nf::{Program, Reason};
 use netloom_table::{Field, Mask};
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
-
-type Line = Arc<Mutex<VecDeque<(Vec<u8>, Offload)>>>;
 
 /// What is done with packets, by port and recirculation number.
 pub(crate) type Programs = Arc<Mutex<HashMap<(PortNumber, u32), Program>>>;
-
-struct From(PortNumber, Line);
-struct To(Line);
-
-impl ReceiveQueue for From {
-    fn receive(&mut self, batch: &mut Batch) -> Result<usize, PortError> {
-        let mut line = self.1.lock().unwrap();
-        while batch.room() > 0 {
-            let Some((frame, offload)) = line.pop_front() else { break };
-            assert!(batch.push(self.0, &frame, offload));
-        }
-        Ok(batch.len())
-    }
-}
-
-impl SendQueue for To {
-    fn send(&mut self, batch: &Batch, frames: &[u8]) -> Result<usize, PortError> {
-        let mut line = self.0.lock().unwrap();
-        for index in frames {
-            let index = usize::from(*index);
-            line.push_back((batch.octets(index), *batch.offload(index)));
-        }
-        Ok(frames.len())
-    }
-}
 
 struct Told {
     programs: Programs,
@@ -77,31 +51,16 @@ pub(crate) struct Rig {
     /// Keys that were asked about.
     pub(crate) keys: Arc<Mutex<Vec<netloom_table::Key>>>,
     pub(crate) heard: Arc<Mutex<Vec<Heard>>>,
-    worker: Arc<Mutex<Worker>>,
+    worker: Turning,
     lines: BTreeMap<PortNumber, (Line, Line)>,
 }
 
 impl Rig {
     pub(crate) fn new(ports: PortNumber) -> Self {
-        let (mut crew, mut sides) = crew(1).unwrap();
-        let time = Arc::new(AtomicU64::new(1));
         let (programs, keys, heard) = (Programs::default(), Arc::default(), Arc::default());
         let brain = Told { programs: programs.clone(), keys: Arc::clone(&keys), heard: Arc::clone(&heard) };
-        let clock = Box::new(move || time.load(Ordering::Relaxed));
-        let worker = Worker::new(sides.remove(0), Box::new(brain), FlowBounds::default(), 3, clock);
-        let worker = Arc::new(Mutex::new(worker));
-        let turning = worker.clone();
-        crew.meanwhile(move || {
-            turning.lock().unwrap().turn();
-        });
-        let mut lines = BTreeMap::new();
-        for number in 1..=ports {
-            let (inward, outward) = (Line::default(), Line::default());
-            let receive: Vec<Box<dyn ReceiveQueue>> = vec![Box::new(From(number, inward.clone()))];
-            let send: Vec<Box<dyn SendQueue>> = vec![Box::new(To(outward.clone()))];
-            crew.add(PortQueues::new(number, receive, send)).unwrap();
-            lines.insert(number, (inward, outward));
-        }
+        let (mut crew, worker) = alone(Box::new(brain), &Arc::new(AtomicU64::new(1)));
+        let lines = (1..=ports).map(|number| (number, add(&mut crew, number, usize::MAX))).collect();
         let rig = Self { crew, programs, keys, heard, worker, lines };
         rig.turn();
         rig
@@ -118,12 +77,12 @@ impl Rig {
 
     /// Has a frame come in.
     pub(crate) fn receive(&self, port: PortNumber, frame: &[u8], offload: Offload) {
-        self.lines[&port].0.lock().unwrap().push_back((frame.to_vec(), offload));
+        self.lines[&port].0.put_with(frame.to_vec(), offload);
     }
 
     /// What has left by a port.
     pub(crate) fn sent(&self, port: PortNumber) -> Vec<Vec<u8>> {
-        self.lines[&port].1.lock().unwrap().drain(..).map(|(frame, _)| frame).collect()
+        self.lines[&port].1.take()
     }
 
     /// Sends one frame in by port 1 and gives what leaves by port 2.
