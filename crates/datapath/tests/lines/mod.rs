@@ -8,9 +8,12 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+/// A frame, with what is still to be done to it.
+type Frame = (Vec<u8>, Offload);
+
 /// Frames that wait. Copies are the same line.
 #[derive(Clone, Default)]
-pub(crate) struct Line(Arc<Mutex<VecDeque<(Vec<u8>, Offload)>>>);
+pub(crate) struct Line(Arc<Mutex<VecDeque<Frame>>>);
 
 impl Line {
     pub(crate) fn put(&self, frame: Vec<u8>) {
@@ -36,7 +39,7 @@ impl Line {
     }
 
     /// Takes all frames, with what is still to be done to them.
-    pub(crate) fn take_with(&self) -> Vec<(Vec<u8>, Offload)> {
+    pub(crate) fn take_with(&self) -> Vec<Frame> {
         self.0.lock().unwrap().drain(..).collect()
     }
 
