@@ -24,28 +24,28 @@ pub(super) struct Wish {
 pub(super) fn numbers(bridge: &str, ports: &BTreeMap<String, Wish>) -> BTreeMap<String, u16> {
     let legal = |number: Option<u16>| number.filter(|number| (1..MOST_PORTS).contains(number));
     let (mut numbers, mut taken) = (BTreeMap::new(), BTreeSet::new());
-    let mut open: Vec<(&String, Option<u16>, Option<u16>)> = Vec::new();
-    for (name, wish) in ports {
-        if name == bridge {
-            numbers.insert(name.clone(), LOCAL);
-        } else {
-            open.push((name, legal(wish.asked), legal(wish.known)));
+    if ports.contains_key(bridge) {
+        numbers.insert(bridge.to_owned(), LOCAL);
+    }
+    for wish in [|wish: &Wish| wish.asked, |wish: &Wish| wish.known] {
+        for (name, own) in ports {
+            if let Some(number) = legal(wish(own)).filter(|_| !numbers.contains_key(name))
+                && taken.insert(number)
+            {
+                numbers.insert(name.clone(), number);
+            }
         }
     }
-    open.sort_by_key(|(_, asked, known)| (asked.is_none(), known.is_none()));
     let mut next = 1;
-    for (name, asked, known) in open {
-        let wished = asked
-            .filter(|number| taken.insert(*number))
-            .or_else(|| known.filter(|number| taken.insert(*number)));
-        let number = wished.unwrap_or_else(|| {
-            // There are fewer ports than numbers.
-            while !taken.insert(next) {
-                next += 1;
-            }
-            next
-        });
-        numbers.insert(name.clone(), number);
+    for name in ports.keys() {
+        if numbers.contains_key(name) {
+            continue;
+        }
+        // There are fewer ports than numbers.
+        while !taken.insert(next) {
+            next += 1;
+        }
+        numbers.insert(name.clone(), next);
     }
     numbers
 }

@@ -75,6 +75,8 @@ impl Exit {
 
     /// Everything was dealt with.
     pub(crate) fn forget_copies(&mut self) {
+        // What was known of the last packet is not known of the next one.
+        self.tracked = Tracked::default();
         for mut frames in self.copied.drain(..) {
             frames.clear();
             self.spare.push(frames);

@@ -33,6 +33,8 @@ impl Worker {
                     }
                     self.exit.flush();
                     let _ = done.send(());
+                    // What is told after the answer is read in the next turn, which knows of all changes before it.
+                    return;
                 }
                 Command::Inject(port, octets) => self.inject(port, &octets, now),
                 Command::Meter(number, rate) => self.exit.meter(number, rate, now),

@@ -122,6 +122,8 @@ impl Rig {
 
     /// Has frames come in and waits until they have gone their way.
     fn send(&mut self, port: &str, frames: &[Vec<u8>]) {
+        // What changed before concerns them: a turn that has begun does not know of it.
+        self.switch.crew.turn().unwrap();
         let line = self.lines.lock().unwrap()[port].0.clone();
         line.lock().unwrap().extend(frames.iter().cloned());
         while !line.lock().unwrap().is_empty() {
