@@ -12,13 +12,13 @@ fn a_successor_holds_what_was_held() {
     let lines = [
         "cookie=0x1,table=0,priority=100,idle_timeout=10,send_flow_rem,tcp,in_port=1,nw_dst=10.0.0.0/8,\
          actions=mod_dl_dst:02:00:00:00:00:01,load:0x5->NXM_NX_REG3[4..9],resubmit(,2)",
-        "cookie=0x2,table=2,priority=1,actions=learn(table=3,hard_timeout=4,delete_learned,cookie=0x77,\
+        "cookie=0x2,table=2,priority=1,ip,actions=learn(table=3,hard_timeout=4,delete_learned,cookie=0x77,\
          NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[]),ct(commit,zone=5,nat(src=10.1.1.1),table=4)",
         "cookie=0x3,table=4,ipv6,ct_state=+est-new,actions=write_actions(output:3,set_field:5->metadata),goto_table:9",
-        "cookie=0x4,table=5,actions=group:7,controller(max_len=77,userdata=01.02,pause),drop",
+        "cookie=0x4,table=5,actions=group:7,controller(max_len=77,userdata=01.02,pause)",
         "cookie=0x5,table=6,dl_vlan=9,actions=strip_vlan,move:NXM_OF_VLAN_TCI[]->NXM_NX_REG0[0..15],bundle(eth_src,0,hrw,ofport,members:1,2)",
         "cookie=0x6,table=7,actions=conjunction(3,1/2)",
-        "cookie=0x7,table=8,hard_timeout=60,importance=4,no_packet_counts,arp,actions=note:01.02.03,dec_ttl(1,2),set_queue:4,NORMAL",
+        "cookie=0x7,table=8,hard_timeout=60,importance=4,no_packet_counts,ip,actions=note:01.02.03,dec_ttl(1,2),set_queue:4,NORMAL",
         "cookie=0x8,table=9,actions=clone(push_mpls:0x8847,output:2),check_pkt_larger(100)->NXM_NX_REG0[0],output(port=2,max_len=100)",
     ];
     let second = 1_000_000_000;
