@@ -306,6 +306,7 @@ impl Crew {
             queues.push(Placed { worker, load, seen: nanoseconds });
         }
         self.shared.place(number, Some(home));
+        self.shared.note_counters(number, Some(counters.clone()));
         self.ports.insert(number, Carried { counters, queues, home, together });
         Ok(())
     }
@@ -332,6 +333,7 @@ impl Crew {
         port.receive.extend(served.into_iter().map(|serving| serving.queue));
         let totals = self.totals(number).unwrap_or_default();
         self.shared.place(number, None);
+        self.shared.note_counters(number, None);
         if let Some(carried) = self.ports.remove(&number) {
             port.together = carried.together;
         }

@@ -15,6 +15,7 @@
 //!
 //! Deliberately absent: connections to controllers and the octets of messages (`proto`, `control`).
 
+mod alone;
 pub mod field;
 pub mod flow;
 pub mod group;
@@ -34,6 +35,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use alone::ALONE_PRIORITY;
 pub use change::{Change, Event, FlowChange, FlowRemoved, Removal};
 pub use field::TlvMap;
 pub use flow::{Command, Flags, Flow, FlowFilter, FlowMod, FlowView};

@@ -22,7 +22,7 @@ mod relay;
 mod remote;
 pub mod replication;
 mod server;
-mod socket;
+pub(crate) mod socket;
 
 pub use client::{Asker, DatabaseClient, Follow, News, remotes};
 pub use file::{DatabaseFile, FileError};

@@ -100,35 +100,37 @@ fn host(text: &str) -> Option<IpAddr> {
 }
 
 /// `PORT[:HOST]`.
-fn listening(text: &str) -> Option<SocketAddr> {
+fn listening(text: &str, usual: u16) -> Option<SocketAddr> {
     let (port, address) = match text.split_once(':') {
         Some((port, address)) => (port, host(address)?),
         None => (text, IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
     };
-    let port = if port.is_empty() { PORT } else { port.parse().ok()? };
+    let port = if port.is_empty() { usual } else { port.parse().ok()? };
     Some(SocketAddr::new(address, port))
 }
 
 /// `HOST[:PORT]`, `[HOST][:PORT]`.
-fn connecting(text: &str) -> Option<SocketAddr> {
+fn connecting(text: &str, usual: u16) -> Option<SocketAddr> {
     if let Some(address) = host(text) {
-        return Some(SocketAddr::new(address, PORT));
+        return Some(SocketAddr::new(address, usual));
     }
     let (address, port) = text.rsplit_once(':')?;
     Some(SocketAddr::new(host(address)?, port.parse().ok()?))
 }
 
-impl FromStr for Remote {
-    type Err = RemoteError;
-
-    fn from_str(text: &str) -> Result<Self, RemoteError> {
+impl Remote {
+    /// Reads a remote of a protocol whose usual TCP port is this.
+    ///
+    /// # Errors
+    /// When it is none that can be used.
+    pub(crate) fn parse(text: &str, usual: u16) -> Result<Self, RemoteError> {
         let unknown = || RemoteError::Unknown(text.to_owned());
         let (kind, rest) = text.split_once(':').ok_or_else(unknown)?;
         match kind {
             "punix" if !rest.is_empty() => Ok(Self::ListenUnix(rest.into())),
             "unix" if !rest.is_empty() => Ok(Self::ConnectUnix(rest.into())),
-            "ptcp" => listening(rest).map(Self::ListenTcp).ok_or_else(unknown),
-            "tcp" => connecting(rest).map(Self::ConnectTcp).ok_or_else(unknown),
+            "ptcp" => listening(rest, usual).map(Self::ListenTcp).ok_or_else(unknown),
+            "tcp" => connecting(rest, usual).map(Self::ConnectTcp).ok_or_else(unknown),
             "pssl" | "ssl" => Err(RemoteError::Tls(text.to_owned())),
             "db" => match rest.split(',').collect::<Vec<_>>()[..] {
                 [database, table, column] => Ok(Self::Column {
@@ -140,6 +142,14 @@ impl FromStr for Remote {
             },
             _ => Err(unknown()),
         }
+    }
+}
+
+impl FromStr for Remote {
+    type Err = RemoteError;
+
+    fn from_str(text: &str) -> Result<Self, RemoteError> {
+        Self::parse(text, PORT)
     }
 }
 

@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 
 /// A listening socket.
 #[derive(Debug)]
-pub(super) enum Listener {
+pub(crate) enum Listener {
     Unix(UnixListener, PathBuf),
     Tcp(TcpListener),
 }
 
 impl Listener {
     /// Listens. A name that nobody listens on any more is used anew.
-    pub(super) fn open(remote: &Remote) -> io::Result<Option<Self>> {
+    pub(crate) fn open(remote: &Remote) -> io::Result<Option<Self>> {
         match remote {
             Remote::ListenUnix(path) => {
                 let listener = bind_unix(path)?;
@@ -36,7 +36,7 @@ impl Listener {
     }
 
     /// The next client; nothing if none waits.
-    pub(super) fn accept(&self) -> io::Result<Option<OwnedFd>> {
+    pub(crate) fn accept(&self) -> io::Result<Option<OwnedFd>> {
         let accepted = match self {
             Self::Unix(listener, _) => listener.accept().map(|(stream, _)| {
                 let _ = stream.set_nonblocking(true);
@@ -56,7 +56,7 @@ impl Listener {
     }
 
     /// The port.
-    pub(super) fn port(&self) -> Option<u16> {
+    pub(crate) fn port(&self) -> Option<u16> {
         match self {
             Self::Unix(..) => None,
             Self::Tcp(listener) => listener.local_addr().ok().map(|address| address.port()),
@@ -96,7 +96,7 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Begins to connect: it is done when the socket can be written.
-pub(super) fn begin(remote: &Remote) -> io::Result<Option<OwnedFd>> {
+pub(crate) fn begin(remote: &Remote) -> io::Result<Option<OwnedFd>> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let (stream, result) = match remote {
         Remote::ConnectUnix(path) => {

@@ -206,7 +206,9 @@ impl Brain for Shared {
 
     fn punted(&mut self, heard: Vec<Heard>, _: u64) -> Wishes {
         let mut bridges = self.lock();
-        for heard in heard.into_iter().filter(|heard| heard.punt.kind == translate::PUNT_CONTROLLER) {
+        let is_told =
+            |heard: &Heard| matches!(heard.punt.kind, translate::PUNT_CONTROLLER | translate::PUNT_PAUSED);
+        for heard in heard.into_iter().filter(is_told) {
             let Some(packet) = PacketIn::of(heard, &bridges) else { continue };
             let bridge = packet.bridge;
             bridges.tell(bridge, News::Packet(Box::new(packet)));

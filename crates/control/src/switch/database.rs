@@ -17,6 +17,7 @@
 //! Costs: a change by others reads all rows of bridges, ports, interfaces and mirrors again: about a microsecond each.
 
 mod bridge;
+mod controllers;
 mod foreign;
 mod interface;
 mod keep;

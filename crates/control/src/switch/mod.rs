@@ -32,6 +32,7 @@ mod numbers;
 mod odp;
 #[allow(dead_code, reason = "for connections to controllers")]
 mod ofports;
+mod openflow;
 mod opening;
 mod protocol;
 mod records;

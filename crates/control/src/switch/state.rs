@@ -8,6 +8,7 @@ use super::doors::Doors;
 use super::events::{Watchers, announcement};
 use super::links;
 use super::mirrors::Streams;
+use super::openflow::{BridgeSettings, OpenFlow};
 use super::opening::is_metered;
 use super::protocol::WorkerStatus;
 use super::protocol::{Reply, Request};
@@ -122,6 +123,9 @@ pub struct Switch {
     pub(super) tunnels: Known,
     /// Who knows all connections.
     pub(super) tracker: Arc<Tracker>,
+    /// Connections of OpenFlow, and how they were told to be.
+    pub(super) openflow: Option<OpenFlow>,
+    pub(super) connected: BTreeMap<String, BridgeSettings>,
     /// When tables heard of the time last.
     pub(super) tables_ticked: u64,
     /// Where the configuration is kept.
@@ -208,6 +212,7 @@ impl Switch {
         }
         switch.kept = records(&switch.configuration);
         switch.apply_wishes();
+        switch.apply_connections();
         switch.followed = !matches!(start.keeping, Keeping::Foreign(_));
         if switch.followed {
             switch.report();
@@ -250,6 +255,8 @@ impl Switch {
             inherited_numbers: BTreeMap::new(),
             tunnels: Known::default(),
             tracker,
+            openflow: None,
+            connected: BTreeMap::new(),
             tables_ticked: 0,
             keeping: start.keeping.clone(),
             followed: true,
@@ -519,6 +526,8 @@ fn address(text: &str) -> Result<MacAddr, SwitchError> {
 
 impl Drop for Switch {
     fn drop(&mut self) {
+        // It asks workers.
+        self.openflow = None;
         self.crew.stop();
         for thread in self.threads.drain(..) {
             // A worker that panicked has ended too.

@@ -14,8 +14,7 @@
 
 use super::brain::{Bridges, MeterAtWork, Shared};
 use super::start::Clock;
-use netloom_datapath::{CrewHandle, Execution, Stuck, Tag};
-
+use netloom_datapath::{CrewHandle, Execution, PortTotals, Stuck, Tag};
 use netloom_nf::{BandKind, Program, Rate, SharedMeter, Unit};
 use netloom_proto::openflow::{Action, OfPort};
 use netloom_table::key::extract_beside;
@@ -303,6 +302,18 @@ impl Desk {
         let numbers: Vec<BridgeNumber> = bridges.pipelines.keys().copied().collect();
         numbers.into_iter().for_each(|number| bridges.count_meters(number));
         Ok(())
+    }
+
+    /// What a port counted since it was opened, with what went straight into other tables.
+    pub(super) fn totals(&self, port: u32) -> PortTotals {
+        let mut totals = self.crew.totals(port).unwrap_or_default();
+        if let Some([received, received_octets, sent, sent_octets]) = self.lock().cables.get(&port) {
+            totals.received += received;
+            totals.received_octets += received_octets;
+            totals.sent += sent;
+            totals.sent_octets += sent_octets;
+        }
+        totals
     }
 
     /// Sends a packet of a controller through actions (`OFPT_PACKET_OUT`). `key` is what it has beside its octets: tunnel,

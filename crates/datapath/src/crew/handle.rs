@@ -5,6 +5,7 @@
 use super::{MANY, Stuck};
 use crate::brain::{Execution, Tag};
 use crate::changes::{Changes, NOBODY};
+use crate::counters::{PortCounters, PortTotals};
 use crate::inbox::{Command, Handle, PATIENCE};
 use netloom_mem::PortNumber;
 use netloom_nf::SharedMeter;
@@ -20,6 +21,8 @@ pub struct CrewHandle {
     changes: Arc<Changes>,
     /// Which worker has what is to be kept in one place of a port.
     homes: Arc<RwLock<HashMap<PortNumber, usize>>>,
+    /// What ports count, by worker.
+    counters: Arc<RwLock<HashMap<PortNumber, Vec<Arc<PortCounters>>>>>,
 }
 
 impl std::fmt::Debug for CrewHandle {
@@ -30,7 +33,7 @@ impl std::fmt::Debug for CrewHandle {
 
 impl CrewHandle {
     pub(super) fn new(handles: Vec<Handle>, changes: Arc<Changes>) -> Self {
-        Self { handles: handles.into(), changes, homes: Arc::default() }
+        Self { handles: handles.into(), changes, homes: Arc::default(), counters: Arc::default() }
     }
 
     pub(super) fn workers(&self) -> &[Handle] {
@@ -54,6 +57,24 @@ impl CrewHandle {
             Some(home) => homes.insert(port, home),
             None => homes.remove(&port),
         };
+    }
+
+    /// Notes what a port counts, if it is there.
+    pub(super) fn note_counters(&self, port: PortNumber, counters: Option<Vec<Arc<PortCounters>>>) {
+        let mut all = self.counters.write().unwrap_or_else(PoisonError::into_inner);
+        match counters {
+            Some(counters) => all.insert(port, counters),
+            None => all.remove(&port),
+        };
+    }
+
+    /// What was counted of a port since it was added; none for one that is not there.
+    #[must_use]
+    pub fn totals(&self, port: PortNumber) -> Option<PortTotals> {
+        let all = self.counters.read().unwrap_or_else(PoisonError::into_inner);
+        let mut totals = PortTotals::default();
+        all.get(&port)?.iter().for_each(|counters| totals.add(counters));
+        Some(totals)
     }
 
     fn home(&self, port: PortNumber) -> usize {

@@ -93,6 +93,11 @@ impl<'a> Daemon<'a> {
     /// Makes namespaces with an interface `eth0` each, which are ports of the switch `br0`; false when this user can't.
     pub fn attach(&self, rig: &Rig, namespaces: &[(&str, &str)], options: &[&str]) -> bool {
         self.ask(&["switch", "add", "br0"]).unwrap();
+        self.plug(rig, "br0", namespaces, options)
+    }
+
+    /// The same at a switch that is there.
+    pub fn plug(&self, rig: &Rig, switch: &str, namespaces: &[(&str, &str)], options: &[&str]) -> bool {
         for (name, address) in namespaces {
             let path = rig.netns_dir.join(name);
             if !Path::new("/dev/net/tun").exists() || rig.run("ip", &["-V"]).is_none() {
@@ -104,7 +109,7 @@ impl<'a> Daemon<'a> {
                 return false;
             }
             let space = format!("netns={}", path.display());
-            let mut words = vec!["port", "add", "br0", name, "type=tap", "dev=eth0", &space];
+            let mut words = vec!["port", "add", switch, name, "type=tap", "dev=eth0", &space];
             words.extend(options);
             if self.ask(&words).is_none() {
                 netloom_testkit::skip!("this user can't make TAP interfaces");

@@ -58,6 +58,9 @@ pub struct Config {
     /// Whether the peer is a tool that came by itself and not a controller that the switch was told of: it gets no packets
     /// until it asks (OVS: service controllers).
     pub service: bool,
+    /// Whether the peer gets nothing that it did not ask for until it says what it wants (`enable_async_messages` of Open
+    /// vSwitch).
+    pub quiet: bool,
     /// Whether actions for tests are known.
     pub debug: bool,
 }
@@ -76,6 +79,7 @@ impl Config {
             receive_limit: Framer::LIMIT,
             send_limit: 1 << 20,
             service: false,
+            quiet: false,
             debug: false,
         }
     }
@@ -247,6 +251,19 @@ impl Session {
         self.miss_send_length
     }
 
+    /// Which messages the peer wants that it did not ask for.
+    #[must_use]
+    pub const fn wanted(&self) -> &AsyncConfig {
+        &self.wanted
+    }
+
+    /// Has the peer get packets for a reason as long as it is not secondary, or not any more.
+    pub fn want_packets(&mut self, reason: u8, wanted: bool) {
+        let mask = self.wanted.primary.packet_in.get_or_insert(0);
+        let bit = 1_u32.checked_shl(reason.into()).unwrap_or(0);
+        *mask = if wanted { *mask | bit } else { *mask & !bit };
+    }
+
     /// The octets that the bridge has given to each option of tunnels, 0 for none.
     pub fn set_tun_metadata(&mut self, lengths: Option<[u8; 64]>) {
         self.tun_metadata = lengths.map(Box::new);
@@ -395,7 +412,7 @@ impl Session {
             return Err(self.end(End::Versions { ours, theirs }));
         };
         self.state = State::Connected(version);
-        self.wanted = AsyncConfig::usual(version);
+        self.wanted = if self.config.quiet { AsyncConfig::default() } else { AsyncConfig::usual(version) };
         Ok(Some(Event::Connected(version)))
     }
 

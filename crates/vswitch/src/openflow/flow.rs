@@ -69,6 +69,8 @@ pub struct FlowMod {
     pub priority: u16,
     /// The flow's cookie; without, changed flows keep theirs.
     pub cookie: Option<u64>,
+    /// The cookie of a flow that a change adds.
+    pub new_cookie: u64,
     /// A change adds the flow if it finds none, unless the cookie is filtered (OpenFlow 1.0).
     pub may_add: bool,
     /// Only flows are changed or deleted whose cookie has this value under this mask.
@@ -101,6 +103,7 @@ impl FlowMod {
             matching: Match::any(),
             priority: DEFAULT_PRIORITY,
             cookie: (command == Command::Add).then_some(0),
+            new_cookie: 0,
             may_add: false,
             cookie_filter: (0, 0),
             idle_timeout: 0,
@@ -145,7 +148,8 @@ impl From<&message::FlowMod> for FlowMod {
             } else {
                 told.cookie.filter(|_| told.modifies_cookie)
             },
-            // Versions from 1.1 on give changes no cookie, and add nothing.
+            new_cookie: told.cookie.unwrap_or(0),
+            // Versions from 1.2 on give changes no cookie, and add nothing.
             may_add: told.cookie.is_some(),
             cookie_filter: told.cookie_filter.unwrap_or((0, 0)),
             idle_timeout: told.idle_timeout,
@@ -189,6 +193,24 @@ pub struct Flow {
 }
 
 impl Flow {
+    /// A flow without timeouts, that was just made.
+    pub(super) fn new(actions: Arc<[Action]>, now: u64) -> Self {
+        Self {
+            cookie: 0,
+            actions,
+            created: now,
+            modified: now,
+            used: now,
+            packets: 0,
+            octets: 0,
+            idle_timeout: 0,
+            hard_timeout: 0,
+            importance: 0,
+            flags: Flags::default(),
+            timer: None,
+        }
+    }
+
     /// Whether it sends to a port, as `out_port` of OpenFlow asks.
     #[must_use]
     pub fn sends_to(&self, port: OfPort) -> bool {
@@ -243,6 +265,8 @@ pub struct FlowFilter {
     pub out_port: OfPort,
     /// That use this group; [`ANY_GROUP`] for all.
     pub out_group: u32,
+    /// The switch's own flows, too.
+    pub own: bool,
 }
 
 impl Default for FlowFilter {
@@ -254,6 +278,7 @@ impl Default for FlowFilter {
             cookie: (0, 0),
             out_port: OfPort::NONE,
             out_group: ANY_GROUP,
+            own: false,
         }
     }
 }

@@ -141,7 +141,7 @@ impl Pipeline {
             }
         }
         let mut flow = Flow {
-            cookie: request.cookie.unwrap_or(0),
+            cookie: request.cookie.unwrap_or(request.new_cookie),
             actions: request.actions.clone(),
             created: self.now,
             modified: self.now,

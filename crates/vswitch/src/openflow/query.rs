@@ -7,7 +7,8 @@ use super::recirculation::Frozen;
 use super::table::{Miss, TableSettings};
 use super::translate::Hit;
 use super::{FlowId, Pipeline, TABLES, bridge_tag, field, table_tag};
-use netloom_proto::openflow::FieldId;
+use netloom_proto::openflow::action::fit_tun_metadata;
+use netloom_proto::openflow::{Action, FieldId, OfError};
 use netloom_table::{Key, Mask};
 
 /// Figures of a table.
@@ -30,6 +31,11 @@ pub struct Aggregate {
     pub packets: u64,
     /// Their octets.
     pub octets: u64,
+}
+
+/// Whether a flow of this priority is the switch's own.
+pub(super) fn is_own(priority: Option<u32>) -> bool {
+    priority.is_none_or(|priority| priority > u32::from(u16::MAX))
 }
 
 impl Pipeline {
@@ -81,6 +87,7 @@ impl Pipeline {
             let mut rules: Vec<_> = rules
                 .into_iter()
                 .filter(|rule| table.rules.get(*rule).is_some_and(|flow| fits(flow)))
+                .filter(|rule| filter.own || !is_own(table.rules.priority(*rule)))
                 .collect();
             rules.sort_by_key(|rule| (std::cmp::Reverse(table.rules.priority(*rule)), *rule));
             found.extend(rules.into_iter().map(|rule| FlowId { table: number as u8, rule }));
@@ -109,6 +116,30 @@ impl Pipeline {
             flows: table.flows,
             looked_up: table.matched + table.missed,
             matched: table.matched,
+        })
+    }
+
+    /// Whether the actions of a packet-out name only groups and meters that are there.
+    ///
+    /// # Errors
+    /// What the controller is told if not.
+    pub fn check_packet_out(&self, actions: &[Action]) -> Result<(), OfError> {
+        self.check_actions(0, actions)
+    }
+
+    /// Whether a flow matches on, or does something with, a field that stands for an option of tunnels.
+    #[must_use]
+    pub fn uses_tunnel_option(&self, number: u8) -> bool {
+        let Some(field) = FieldId::tun_metadata(number) else { return false };
+        let all = self.select(&FlowFilter { own: true, ..FlowFilter::default() }).unwrap_or_default();
+        all.into_iter().filter_map(|id| self.view(id)).any(|view| {
+            // As if all options were there but this one.
+            let mut lengths = [124; 64];
+            if let Some(length) = lengths.get_mut(usize::from(number)) {
+                *length = 0;
+            }
+            let mut actions = view.flow.actions.to_vec();
+            view.matching.get(field).is_some() || fit_tun_metadata(&mut actions, &lengths).is_err()
         })
     }
 

@@ -43,7 +43,7 @@ pub(in crate::openflow) use context::Hit;
 use netloom_nf::{Program, Reason};
 use netloom_proto::openflow::{Action, OfPort};
 use netloom_table::{Field, Key, Mask};
-pub use output::{PUNT_CONTROLLER, PUNT_SAMPLE};
+pub use output::{PUNT_CONTROLLER, PUNT_PAUSED, PUNT_SAMPLE};
 use std::sync::Arc;
 
 /// The bridges of a switch.

@@ -38,6 +38,7 @@ impl Switch {
     /// Opens the database that a predecessor is about to leave, which says what is configured here.
     pub(in super::super) fn inherit_database(&mut self) -> Result<(), SwitchError> {
         if !self.directory.join(FILE).exists() {
+            self.apply_connections();
             return Ok(());
         }
         let began = Instant::now();
@@ -48,12 +49,15 @@ impl Switch {
             std::thread::sleep(Duration::from_millis(5));
         }
         self.kept = records(&self.configuration);
+        self.apply_connections();
         self.report();
         Ok(())
     }
 
     /// Leaves the database to a successor.
     pub(in super::super) fn leave_database(&mut self) {
+        // Controllers and tools come to the successor.
+        self.openflow = None;
         if let Some(mut joint) = self.joint.take() {
             joint.stop();
         }
@@ -83,6 +87,9 @@ impl Switch {
             let _ = rustix::io::write(&*self.database_bell, &1_u64.to_ne_bytes());
         }
         self.kept = now;
+        if !self.following {
+            self.apply_connections();
+        }
         Ok(())
     }
 }

@@ -181,6 +181,7 @@ impl Switch {
     }
 
     fn report_statistics(&mut self) {
+        self.report_controllers();
         let ports = self.port_list(None);
         let Some(joint) = &mut self.joint else { return };
         let by_name: BTreeMap<&str, &PortStatus> =
@@ -210,7 +211,7 @@ impl Switch {
         }
     }
 
-    fn say(&mut self, operations: Vec<Json>) {
+    pub(super) fn say(&mut self, operations: Vec<Json>) {
         if let Some(joint) = &mut self.joint
             && let Err(error) = joint.say(operations)
         {

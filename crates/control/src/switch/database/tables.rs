@@ -60,5 +60,6 @@ impl Switch {
         for name in &names {
             self.apply_tables(name);
         }
+        self.apply_connections();
     }
 }

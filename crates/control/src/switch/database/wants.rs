@@ -80,6 +80,7 @@ impl Switch {
             std::process::id()
         );
         self.become_again(&SwitchConfiguration::default());
+        self.apply_connections();
     }
 
     /// Is what it was: what could not be kept is taken back.

@@ -215,6 +215,12 @@ impl<'a> FlowReplyWriter<'a> {
         full
     }
 
+    /// Gives what of the answer was not taken yet; another writer goes on with it.
+    #[must_use]
+    pub fn pause(self) -> Vec<u8> {
+        self.parts.finish(true)
+    }
+
     /// Ends the answer and gives what of it was not taken yet.
     #[must_use]
     pub fn finish(self) -> Vec<u8> {

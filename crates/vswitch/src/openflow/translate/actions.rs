@@ -61,9 +61,9 @@ impl Context<'_> {
 
     fn one(&mut self, action: &Action, rest: &[Action]) -> Next {
         match action {
-            Action::Output { port, max_len } => self.output_action(*port, *max_len, None),
-            Action::OutputField { source, max_len } => self.output_field(*source, *max_len),
-            Action::OutputTruncated { port, max_len } => self.output_action(*port, u16::MAX, Some(*max_len)),
+            Action::Output { port, .. } => self.output_action(*port, None),
+            Action::OutputField { source, .. } => self.output_field(*source),
+            Action::OutputTruncated { port, max_len } => self.output_action(*port, Some(*max_len)),
             Action::Enqueue { port, queue } => {
                 let before = self.queue.replace(*queue);
                 let port = if *port == OfPort::IN_PORT { self.in_port() } else { *port };
@@ -175,16 +175,16 @@ impl Context<'_> {
             return Next::On;
         }
         let meter = (controller.meter_id != 0).then_some(controller.meter_id);
-        let (most, id, reason) = (controller.max_len, controller.controller_id, controller.reason);
-        self.tell_controller(most, id, reason, &controller.userdata, meter);
+        let (id, reason) = (controller.controller_id, controller.reason);
+        self.tell_controller(id, reason, &controller.userdata, meter);
         Next::On
     }
 
-    fn output_field(&mut self, source: netloom_proto::openflow::Subfield, max_len: u16) {
+    fn output_field(&mut self, source: netloom_proto::openflow::Subfield) {
         let number = self.read_bits(source).to_u64();
         // Numbers of more than 16 bits are no ports.
         if let Some(port) = OfPort::from_wide(number as u32).filter(|_| number <= u64::from(u32::MAX)) {
-            self.output_action(port, max_len, None);
+            self.output_action(port, None);
         }
     }
 
@@ -231,7 +231,7 @@ impl Context<'_> {
         }
         for controller in controllers {
             // OFPR_INVALID_TTL
-            self.tell_controller(u16::MAX, *controller, 2, &[], None);
+            self.tell_controller(*controller, 2, &[], None);
         }
         let version = if self.flow.get(Field::ETH_TYPE) == 0x0800 { 4 } else { 6 };
         self.warn(|| format!("IPv{version} decrement TTL exception"));
@@ -248,7 +248,7 @@ impl Context<'_> {
             self.flow.set(Field::MPLS_OUTER, entry - 1);
             return Next::On;
         }
-        self.tell_controller(u16::MAX, 0, 2, &[], None);
+        self.tell_controller(0, 2, &[], None);
         self.warn(|| "MPLS decrement TTL exception".into());
         Next::Stop
     }
@@ -262,7 +262,7 @@ impl Context<'_> {
             self.flow.set(Field::NSH_TTL, ttl - 1);
             return Next::On;
         }
-        self.tell_controller(u16::MAX, 0, 2, &[], None);
+        self.tell_controller(0, 2, &[], None);
         self.warn(|| "NSH decrement TTL exception".into());
         Next::Stop
     }

@@ -1,7 +1,7 @@
 //! What the data path must do before the translation can go on: connection tracking, copies, recirculations.
 
 use super::context::Context;
-use super::output::PUNT_CONTROLLER;
+use super::output::PUNT_PAUSED;
 use super::trace::Note;
 use crate::openflow::recirculation::{Frozen, Left};
 use netloom_nf::{Action as Step, Connect, Nat, NatRange, Program, Reason};
@@ -132,10 +132,11 @@ impl Context<'_> {
         match pause {
             Some(controller) => {
                 let punt = self.punt(
-                    PUNT_CONTROLLER,
+                    PUNT_PAUSED,
                     controller.reason,
                     controller.controller_id,
-                    controller.max_len,
+                    // It has to come back whole.
+                    u16::MAX,
                     &controller.userdata,
                     number,
                 );

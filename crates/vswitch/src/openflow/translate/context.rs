@@ -373,7 +373,7 @@ impl<'a> Context<'a> {
         if to_controller && !quiet && !self.exit {
             self.is_miss = true;
             self.cookie = u64::MAX;
-            self.tell_controller(u16::MAX, 0, 0, &[], None);
+            self.tell_controller(0, 0, &[], None);
             self.is_miss = false;
         }
     }

@@ -84,7 +84,7 @@ impl Context<'_> {
             Some(target) => {
                 self.write(Target::of(target), &Value::from_number(u128::from(port.0), 2));
             }
-            None => self.output_action(port, 0, None),
+            None => self.output_action(port, None),
         }
     }
 }

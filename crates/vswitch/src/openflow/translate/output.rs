@@ -17,10 +17,12 @@ use std::sync::Arc;
 pub const PUNT_CONTROLLER: u8 = 0;
 /// [`Punt::kind`] of samples: `data` is collector set, domain, point (4 octets each), port (2), direction (1).
 pub const PUNT_SAMPLE: u8 = 1;
+/// [`netloom_nf::Punt::kind`] of a packet that waits for a controller, which gives it back.
+pub const PUNT_PAUSED: u8 = 2;
 
 impl Context<'_> {
     /// `output`, to an ordinary or a reserved port.
-    pub(super) fn output_action(&mut self, port: OfPort, max_len: u16, truncate: Option<u32>) {
+    pub(super) fn output_action(&mut self, port: OfPort, truncate: Option<u32>) {
         match port {
             OfPort::IN_PORT => self.output(self.in_port(), true, truncate),
             OfPort::TABLE => {
@@ -37,7 +39,7 @@ impl Context<'_> {
                     (_, true) => 3,
                     _ => 1,
                 };
-                self.tell_controller(max_len, 0, reason, &[], None);
+                self.tell_controller(0, reason, &[], None);
             }
             OfPort::NONE => {}
             _ if port == self.in_port() => self.detail(|| "skipping output to input port".into()),
@@ -291,19 +293,13 @@ impl Context<'_> {
         Step::Punt(Arc::new(Punt { reason, kind, table, most, controller, state, cookie, data: data.into() }))
     }
 
-    /// Sends the packet to a controller. Nothing, if it is to have no octet of it: then it gets the message alone.
-    pub(super) fn tell_controller(
-        &mut self,
-        most: u16,
-        controller: u16,
-        reason: u8,
-        data: &[u8],
-        meter: Option<u32>,
-    ) {
+    /// Sends the packet to a controller, whole: packets do not wait in the switch, so that what is cut off would be lost
+    /// (OpenFlow 1.3.5, 7.4.1).
+    pub(super) fn tell_controller(&mut self, controller: u16, reason: u8, data: &[u8], meter: Option<u32>) {
         self.commit();
         let state = self.frozen(self.table, false, Vec::new());
         let number = self.state_number(state);
-        let punt = self.punt(PUNT_CONTROLLER, reason, controller, most, data, number);
+        let punt = self.punt(PUNT_CONTROLLER, reason, controller, u16::MAX, data, number);
         let slot = meter.unwrap_or(CONTROLLER_METER);
         match self.pipeline().and_then(|pipeline| pipeline.meter_slot(slot)) {
             Some(slot) => {

@@ -1,0 +1,166 @@
+//! One connection: octets of a socket around a session, and what the peer has begun.
+//!
+//! Invariants: what a peer can make grow is bounded: octets that were read and not taken by the session ([`READ`]), what the
+//! session holds, bundles, monitors, one answer at a time that is written in parts, and packets that wait.
+
+use super::requests::bundles::Bundles;
+use super::requests::flows::Dump;
+use super::requests::monitors::Monitors;
+use super::throttle::Throttle;
+use netloom_proto::openflow::OfError;
+use netloom_proto::openflow::message::Message;
+use netloom_proto::openflow::session::{Asynchronous, Session};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+/// Octets of one read.
+const READ: usize = 1 << 16;
+
+/// What a connection is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// It came by, or was made to, this target.
+    Target(String),
+    /// It hears what another is told and says.
+    Snoop,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: OwnedFd,
+    pub(super) token: u64,
+    pub(super) bridge: String,
+    pub(super) purpose: Purpose,
+    /// A tool.
+    pub(super) service: bool,
+    pub(super) session: Session,
+    /// Octets that were read and that the session has no room for.
+    waiting: Vec<u8>,
+    /// Not established yet.
+    pub(super) connecting: bool,
+    pub(super) since: Duration,
+    /// What the poller was told to look for: reading, writing.
+    pub(super) interest: (bool, bool),
+    pub(super) bundles: Bundles,
+    pub(super) monitors: Monitors,
+    /// The answer that is being written in parts.
+    pub(super) dump: Option<Box<Dump>>,
+    pub(super) throttle: Throttle,
+    /// The peer said something that only one says that has taken us.
+    pub(super) admitted: bool,
+    /// It gets packets that no flow wants, since it speaks an old version.
+    pub(super) asks: bool,
+}
+
+/// What a read gave.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// There may be more.
+    Some,
+    /// No more for now.
+    Enough,
+    /// The peer hung up.
+    End,
+}
+
+impl Connection {
+    pub(super) fn new(
+        (token, stream): (u64, OwnedFd),
+        (bridge, purpose): (&str, Purpose),
+        session: Session,
+        throttle: Throttle,
+        now: Duration,
+    ) -> Self {
+        Self {
+            stream,
+            token,
+            bridge: bridge.to_owned(),
+            purpose,
+            service: false,
+            session,
+            waiting: Vec::new(),
+            connecting: false,
+            since: now,
+            interest: (true, false),
+            bundles: Bundles::default(),
+            monitors: Monitors::default(),
+            dump: None,
+            throttle,
+            admitted: false,
+            asks: false,
+        }
+    }
+
+    /// Gives the session what it has room for. The answer is whether it took all.
+    pub(super) fn feed(&mut self, now: Duration) -> bool {
+        if !self.waiting.is_empty() {
+            let count = self.session.receive(now, &self.waiting);
+            self.waiting.drain(..count);
+        }
+        self.waiting.is_empty()
+    }
+
+    /// Whether the session has taken all that was read.
+    pub(super) const fn is_drained(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Whether the peer may say more: all that it said was taken.
+    pub(super) fn may_read(&self) -> bool {
+        self.waiting.is_empty() && self.dump.is_none() && !self.session.is_congested()
+    }
+
+    /// Reads once.
+    pub(super) fn read(&mut self, now: Duration) -> io::Result<Heard> {
+        let mut octets = [0; READ];
+        match rustix::io::read(&self.stream, &mut octets) {
+            Ok(0) => Ok(Heard::End),
+            Ok(count) => {
+                let octets = octets.get(..count).unwrap_or_default();
+                let taken = self.session.receive(now, octets);
+                self.waiting.extend_from_slice(octets.get(taken..).unwrap_or_default());
+                Ok(if count == READ { Heard::Some } else { Heard::Enough })
+            }
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(Heard::Enough),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes what can be written now.
+    pub(super) fn write(&mut self) -> io::Result<()> {
+        while !self.session.outgoing().is_empty() {
+            // A peer that is gone must not raise a signal.
+            let flags = rustix::net::SendFlags::NOSIGNAL;
+            match rustix::net::send(&self.stream, self.session.outgoing(), flags) {
+                Ok(count) => self.session.sent(count),
+                Err(rustix::io::Errno::AGAIN) => return Ok(()),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers a request.
+    pub(super) fn reply(&mut self, xid: u32, message: &Message) -> Result<(), OfError> {
+        self.session.send(xid, message).map_err(|error| {
+            tracing::warn!(bridge = self.bridge, %error, "an answer can't be written");
+            OfError::NXBRC_UNENCODABLE_ERROR
+        })
+    }
+
+    /// Tells the peer what it did not ask for, if it wants that and reads fast enough.
+    pub(super) fn tell(&mut self, about: Asynchronous, message: &Message) {
+        if let Err(error) = self.session.tell(about, message) {
+            tracing::debug!(bridge = self.bridge, %error, "a message can't be told");
+        }
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}

@@ -1,0 +1,193 @@
+//! What connections stand on: the bridges' tables, ports and packets, as a trait small enough to be made for a test.
+
+use super::super::news::News;
+use super::super::tables::Desk;
+use netloom_mem::PortNumber;
+use netloom_nf::conntrack::{PartOfTuple, Pattern, Tracker};
+use netloom_proto::openflow::message::{ConntrackFlush, ConntrackTuple};
+use netloom_proto::openflow::{Action, OfError, OfPort};
+use netloom_table::Key;
+use netloom_vswitch::openflow::{Frozen, Pipeline};
+use std::net::Ipv6Addr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// What a port counted, in packets and octets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in super::super) struct PortCounts {
+    pub(in super::super) received: u64,
+    pub(in super::super) received_octets: u64,
+    pub(in super::super) sent: u64,
+    pub(in super::super) sent_octets: u64,
+    pub(in super::super) sent_dropped: u64,
+}
+
+/// What a queue of a port counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in super::super) struct QueueCounts {
+    pub(in super::super) queue: u32,
+    pub(in super::super) packets: u64,
+    pub(in super::super) octets: u64,
+    pub(in super::super) errors: u64,
+    /// Nanoseconds for which the queue is there.
+    pub(in super::super) age: u64,
+}
+
+/// What connections need of the switch. Bridges are named; one that is not there does nothing.
+pub(in super::super) trait Ground: Send + 'static {
+    /// Nanoseconds on the clock of the switch.
+    fn now(&self) -> u64;
+
+    /// From now on bridges keep what they have to tell; the descriptor is readable when there is something.
+    ///
+    /// # Errors
+    /// When the system has no descriptor left.
+    fn listen(&self) -> std::io::Result<Arc<OwnedFd>>;
+
+    /// Works on the tables of a bridge, alone; what it changed is carried to the workers before this returns.
+    fn work<T>(&self, bridge: &str, work: impl FnOnce(&mut Pipeline, u64) -> T) -> Option<T>;
+
+    /// Looks at the tables of a bridge, alone, and changes nothing.
+    fn look<T>(&self, bridge: &str, look: impl FnOnce(&Pipeline, u64) -> T) -> Option<T>;
+
+    /// What a bridge told since it was asked last: a bounded queue.
+    fn news(&self, bridge: &str) -> Vec<News>;
+
+    /// Has everything counted that was carried, so that what tables say of packets is exact.
+    fn count(&self);
+
+    /// What a port of the data path counted.
+    fn counts(&self, port: PortNumber) -> PortCounts;
+
+    /// Queues of a port, and what they counted. No port has queues of its own yet.
+    fn queues(&self, port: PortNumber) -> Vec<QueueCounts> {
+        let _ = port;
+        Vec::new()
+    }
+
+    /// Sends a packet through actions, which were checked. `beside` is what it has beside its octets.
+    ///
+    /// # Errors
+    /// What the controller is told.
+    fn packet_out(
+        &self,
+        bridge: &str,
+        port: OfPort,
+        actions: Arc<[Action]>,
+        beside: &Key,
+        octets: Vec<u8>,
+    ) -> Result<(), OfError>;
+
+    /// Goes on with a packet that waited for a controller.
+    ///
+    /// # Errors
+    /// What the controller is told.
+    fn resume(&self, bridge: &str, state: Frozen, beside: &Key, octets: Vec<u8>) -> Result<(), OfError>;
+
+    /// Forgets connections: those of a zone, or those that are alike.
+    fn forget_connections(&self, zone: Option<u16>, alike: Option<&ConntrackFlush>);
+}
+
+/// The switch itself.
+#[derive(Debug, Clone)]
+pub(super) struct Floor {
+    pub(super) desk: Desk,
+    pub(super) tracker: Arc<Tracker>,
+}
+
+/// What of a connection's tuple is meant.
+fn part(tuple: &ConntrackTuple) -> PartOfTuple {
+    let address = |address: Option<Ipv6Addr>| address.map(|address| address.to_canonical());
+    PartOfTuple {
+        source: address(tuple.source),
+        destination: address(tuple.destination),
+        source_port: tuple.source_port,
+        destination_port: tuple.destination_port,
+        icmp_id: tuple.icmp_identifier,
+        icmp_type: tuple.icmp_kind,
+        icmp_code: tuple.icmp_code,
+    }
+}
+
+impl Ground for Floor {
+    fn now(&self) -> u64 {
+        self.desk.now()
+    }
+
+    fn listen(&self) -> std::io::Result<Arc<OwnedFd>> {
+        self.desk.listen()
+    }
+
+    fn work<T>(&self, bridge: &str, work: impl FnOnce(&mut Pipeline, u64) -> T) -> Option<T> {
+        let now = self.desk.now();
+        let done = {
+            let mut bridges = self.desk.lock();
+            let number = bridges.number_of(bridge)?;
+            work(bridges.pipelines.get_mut(&number)?, now)
+        };
+        self.desk.publish();
+        Some(done)
+    }
+
+    fn look<T>(&self, bridge: &str, look: impl FnOnce(&Pipeline, u64) -> T) -> Option<T> {
+        let bridges = self.desk.lock();
+        let number = bridges.number_of(bridge)?;
+        Some(look(bridges.pipelines.get(&number)?, self.desk.now()))
+    }
+
+    fn news(&self, bridge: &str) -> Vec<News> {
+        let mut bridges = self.desk.lock();
+        let Some(number) = bridges.number_of(bridge) else { return Vec::new() };
+        bridges.take_news(number).into()
+    }
+
+    fn count(&self) {
+        if let Err(error) = self.desk.count() {
+            tracing::warn!(%error, "packets are not counted");
+        }
+    }
+
+    fn counts(&self, port: PortNumber) -> PortCounts {
+        let totals = self.desk.totals(port);
+        PortCounts {
+            received: totals.received,
+            received_octets: totals.received_octets,
+            sent: totals.sent,
+            sent_octets: totals.sent_octets,
+            sent_dropped: totals.unsent,
+        }
+    }
+
+    fn packet_out(
+        &self,
+        bridge: &str,
+        port: OfPort,
+        actions: Arc<[Action]>,
+        beside: &Key,
+        octets: Vec<u8>,
+    ) -> Result<(), OfError> {
+        let number = self.desk.lock().number_of(bridge).ok_or(OfError::OFPBRC_EPERM)?;
+        self.desk.packet_out(number, port, actions, beside, octets).map_err(|error| {
+            tracing::warn!(bridge, %error, "a packet of a controller is not sent");
+            OfError::OFPBRC_EPERM
+        })
+    }
+
+    fn resume(&self, bridge: &str, state: Frozen, beside: &Key, octets: Vec<u8>) -> Result<(), OfError> {
+        let number = self.desk.lock().number_of(bridge).ok_or(OfError::OFPBRC_EPERM)?;
+        self.desk.resume(number, Arc::new(state), beside, octets).map_err(|error| {
+            tracing::warn!(bridge, %error, "a packet does not go on");
+            OfError::OFPBRC_EPERM
+        })
+    }
+
+    fn forget_connections(&self, zone: Option<u16>, alike: Option<&ConntrackFlush>) {
+        let mut pattern = Pattern { zone, ..Pattern::default() };
+        if let Some(alike) = alike {
+            pattern.protocol = Some(alike.protocol).filter(|protocol| *protocol != 0);
+            (pattern.original, pattern.reply) = (part(&alike.original), part(&alike.reply));
+        }
+        let count = self.tracker.flush(&pattern);
+        tracing::debug!(count, "connections are forgotten");
+    }
+}
