@@ -110,7 +110,9 @@ impl DatabaseFile {
                 Err(error) => Some(error.to_string()),
             };
             if let Some(fault) = fault {
-                tracing::warn!(file = %path.display(), offset = reader.end(), %fault, "the end of a database is cut off");
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                tracing::warn!(target: "ovsdb_file", "syntax error: {name}: {fault}");
+                tracing::info!(target: "ovsdb_file", "{name} is cut off at offset {}", reader.end());
                 break;
             }
             records += 1;

@@ -65,6 +65,14 @@ pub enum AddError {
     /// The remote can't be understood.
     #[error(transparent)]
     Remote(#[from] RemoteError),
+    /// The remote names what is not there.
+    #[error("\"{remote}\": {why}")]
+    Nothing {
+        /// The remote.
+        remote: String,
+        /// What is not there.
+        why: String,
+    },
     /// The remote can't be used.
     #[error("{remote}: listen failed ({source})")]
     Listen {
@@ -181,6 +189,9 @@ impl DatabaseHandle {
             let (database, file) = DatabaseFile::open(&path, &mut core.uuids)?;
             let name = database.name().to_owned();
             let added = core.server.add_database(database, Box::new(file));
+            if added.is_ok() {
+                core.files.insert(name.clone(), path.clone());
+            }
             added.map(|()| name).map_err(|_| AddError::AlreadyOpen(path.display().to_string()))
         })?
     }
@@ -203,7 +214,18 @@ impl DatabaseHandle {
     /// When the server has ended.
     pub fn remove_database(&self, name: &str) -> Result<bool, Gone> {
         let name = name.to_owned();
-        self.ask(move |core| core.server.remove_database(&name).is_some())
+        self.ask(move |core| {
+            core.files.remove(&name);
+            core.server.remove_database(&name).is_some()
+        })
+    }
+
+    /// The files of the databases that are served.
+    ///
+    /// # Errors
+    /// When the server has ended.
+    pub fn files(&self) -> Result<Vec<PathBuf>, Gone> {
+        self.ask(|core| core.files.values().cloned().collect())
     }
 
     /// Sets where sockets are that remotes from now on name by relative paths: without this, where the process is.
@@ -223,6 +245,9 @@ impl DatabaseHandle {
         let remote: Remote = text.parse()?;
         let text = text.to_owned();
         self.ask(move |core| {
+            if let Some(why) = core.missing(&remote) {
+                return Err(AddError::Nothing { remote: text, why });
+            }
             core.add_explicit(&text, remote).map_err(|source| AddError::Listen { remote: text, source })
         })?
     }

@@ -2,6 +2,7 @@
 
 use super::remote::{Remote, RemoteOptions, RemoteStatus};
 use super::server::Core;
+use netloom_proto::ovsdb::json::Object;
 use netloom_proto::ovsdb::server::Now;
 use netloom_proto::ovsdb::{Atom, Database, Json, Limits, Row, TableSchema, Uuid};
 use std::collections::BTreeMap;
@@ -28,6 +29,21 @@ struct Target {
 }
 
 impl Core {
+    /// What a remote names that is not there: a database, a table or a column.
+    pub(super) fn missing(&self, remote: &Remote) -> Option<String> {
+        let Remote::Column { database, table, column } = remote else { return None };
+        let Some(known) = self.server.database(database) else {
+            return Some(format!("no database named {database}"));
+        };
+        match known.table_named(table) {
+            None => Some(format!("no table named {table}")),
+            Some((known, _)) if known.column(column).is_none() => {
+                Some(format!("table \"{table}\" has no column \"{column}\""))
+            }
+            Some(_) => None,
+        }
+    }
+
     /// Uses a remote that somebody asks for.
     pub(super) fn add_explicit(&mut self, text: &str, remote: Remote) -> io::Result<()> {
         if matches!(remote, Remote::Column { .. }) {
@@ -113,7 +129,9 @@ impl Core {
                 continue;
             };
             if managed.told.get(row) != Some(&status) {
-                operations.push(state(table, *row, &target.remote, &status));
+                let schema = self.server.database(database).and_then(|database| database.table_named(table));
+                let known = |column: &str| schema.is_some_and(|(table, _)| table.column(column).is_some());
+                operations.push(state(table, *row, &target.remote, &status, &known));
             }
             told.insert(*row, status);
         }
@@ -134,7 +152,13 @@ impl Core {
 }
 
 /// The operation that writes a remote's state.
-fn state(table: &str, row: Uuid, remote: &Remote, status: &RemoteStatus) -> Json {
+fn state(
+    table: &str,
+    uuid: Uuid,
+    remote: &Remote,
+    status: &RemoteStatus,
+    known: &dyn Fn(&str) -> bool,
+) -> Json {
     let mut pairs = Vec::new();
     let mut pair =
         |key: &str, value: &str| pairs.push(Json::Array(vec![Json::string(key), Json::string(value)]));
@@ -151,18 +175,21 @@ fn state(table: &str, row: Uuid, remote: &Remote, status: &RemoteStatus) -> Json
     } else {
         pair("state", if status.is_connected { "ACTIVE" } else { "BACKOFF" });
     }
-    let row_uuid = Json::Array(vec![Json::string("_uuid"), Json::string("=="), Atom::Uuid(row).to_json()]);
+    let mut row = Object::default();
+    let columns = [
+        ("is_connected", Json::Bool(status.is_connected)),
+        ("status", Json::Array(vec![Json::string("map"), Json::Array(pairs)])),
+    ];
+    for (column, value) in columns.into_iter().filter(|(column, _)| known(column)) {
+        row.insert(column, value);
+    }
+    let row = Json::Object(row);
+    let row_uuid = Json::Array(vec![Json::string("_uuid"), Json::string("=="), Atom::Uuid(uuid).to_json()]);
     Json::object([
         ("op", Json::string("update")),
         ("table", Json::string(table)),
         ("where", Json::Array(vec![row_uuid])),
-        (
-            "row",
-            Json::object([
-                ("is_connected", Json::Bool(status.is_connected)),
-                ("status", Json::Array(vec![Json::string("map"), Json::Array(pairs)])),
-            ]),
-        ),
+        ("row", row),
     ])
 }
 

@@ -96,6 +96,7 @@ impl OvsdbServer {
             read_only: false,
             directory: PathBuf::new(),
             relays: Relays::new(),
+            files: BTreeMap::new(),
         };
         let thread = std::thread::Builder::new().name("ovsdb".to_owned()).spawn(move || core.run())?;
         Ok(Self { handle: DatabaseHandle::new(sender, bell), thread: Some(thread) })
@@ -153,6 +154,8 @@ pub(super) struct Core {
     /// Where sockets are that are named by relative paths.
     pub(super) directory: PathBuf,
     pub(super) relays: Relays,
+    /// Files by their databases' names.
+    pub(super) files: BTreeMap<String, PathBuf>,
 }
 
 impl Core {

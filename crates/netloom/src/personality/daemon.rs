@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// Which part a process is.
 pub const ROLE: &str = "NETLOOM_DAEMON_ROLE";
+/// Where a daemon keeps what it was told, for the one that a monitor starts in its place.
+pub const MEMORY: &str = "NETLOOM_DAEMON_MEMORY";
 /// What a daemon says when it is ready.
 const READY: &[u8] = b"ready\n";
 /// Signals after which a monitor starts its daemon again: those of crashes (ABRT, ALRM, BUS, FPE, ILL, PIPE, SEGV, XCPU,
@@ -37,7 +39,7 @@ pub fn leave(called: &Called) -> Result<Option<u8>, String> {
             Ok(None)
         }
         ("", true, monitor) => {
-            let mut child = again(called, if monitor { "monitor" } else { "daemon" })?;
+            let mut child = again(called, if monitor { "monitor" } else { "daemon" }, None)?;
             if wait_until_ready(&mut child) {
                 return Ok(Some(0));
             }
@@ -79,8 +81,9 @@ fn begin(called: &Called) -> Result<(), String> {
 }
 
 /// Starts this program again with the same arguments, in another role.
-fn again(called: &Called, role: &str) -> Result<Child, String> {
+fn again(called: &Called, role: &str, memory: Option<&Path>) -> Result<Child, String> {
     let mut command = this(called, role)?;
+    command.envs(memory.map(|path| (MEMORY, path)));
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     command.spawn().map_err(|error| format!("fork failed: {error}"))
 }
@@ -134,6 +137,15 @@ fn code(status: ExitStatus) -> u8 {
     status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }
 
+/// What is taken away with the monitor.
+struct Memory(PathBuf);
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 /// Starts the daemon, and again when it crashes.
 fn monitor(called: &Called, detached: bool) -> Result<u8, String> {
     if let Ok(name) = std::ffi::CString::new("monitor") {
@@ -144,8 +156,9 @@ fn monitor(called: &Called, detached: bool) -> Result<u8, String> {
     }
     let mut said = false;
     let mut restarted: Option<Instant> = None;
+    let memory = Memory(std::env::temp_dir().join(format!("netloom-daemon-{}", std::process::id())));
     loop {
-        let mut child = again(called, "daemon")?;
+        let mut child = again(called, "daemon", Some(&memory.0))?;
         if wait_until_ready(&mut child) && !said {
             said = true;
             if detached {

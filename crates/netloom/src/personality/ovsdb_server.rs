@@ -10,7 +10,7 @@ use netloom_control::unixctl::coverage::Coverage;
 use netloom_control::unixctl::standard::{self, Standard};
 use netloom_control::unixctl::{Commands, Unixctl};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -37,6 +37,17 @@ pub fn run(called: &Called) -> Result<u8, String> {
     if called.words.is_empty() && !called.no_databases {
         files.push(paths::databases().join("conf.db"));
     }
+    let mut listens = called.remotes.clone();
+    let memory = std::env::var_os(super::daemon::MEMORY).map(PathBuf::from);
+    // One that crashed served more, or less, than the command line says.
+    if let Some(text) = memory.as_ref().and_then(|path| std::fs::read_to_string(path).ok()) {
+        let of = |kind: &str| {
+            let lines = text.lines().filter_map(|line| line.split_once(' '));
+            lines.filter(|(known, _)| *known == kind).map(|(_, value)| value.to_owned()).collect::<Vec<_>>()
+        };
+        files = of("database").into_iter().map(PathBuf::from).collect();
+        listens = of("remote");
+    }
     let begun = Begun::begin(called)?;
     let mut unixctl = match &begun.control {
         Some(path) => Some(Unixctl::bind(path).map_err(|error| super::no_control(path, &error))?),
@@ -58,7 +69,7 @@ pub fn run(called: &Called) -> Result<u8, String> {
             tracing::warn!(target: "ovsdb_relay", "the server of a relayed database does not answer yet");
         }
     }
-    for remote in &called.remotes {
+    for remote in &listens {
         if let Err(error) = handle.add_remote(remote) {
             // As Open vSwitch does: the others are served.
             tracing::error!(target: "ovsdb_jsonrpc_server", "{error}");
@@ -100,8 +111,13 @@ pub fn run(called: &Called) -> Result<u8, String> {
     while !begun.ended.load(Ordering::Acquire) {
         match &mut unixctl {
             Some(unixctl) => {
-                for call in unixctl.wait(LOOK) {
+                let calls = unixctl.wait(LOOK);
+                let some = !calls.is_empty();
+                for call in calls {
                     commands.carry_out(&mut handle, call);
+                }
+                if let Some(memory) = memory.as_ref().filter(|_| some) {
+                    remember(memory, &handle);
                 }
             }
             None => std::thread::sleep(LOOK),
@@ -115,6 +131,17 @@ pub fn run(called: &Called) -> Result<u8, String> {
     }
     server.stop();
     Ok(0)
+}
+
+/// Writes down what is served, for a daemon that a monitor starts in the place of this one.
+fn remember(path: &Path, handle: &DatabaseHandle) {
+    // A server that has ended serves nothing.
+    let (files, remotes) = (handle.files().unwrap_or_default(), handle.remotes().unwrap_or_default());
+    let files = files.iter().map(|path| format!("database {}\n", path.display()));
+    let text: String = files.chain(remotes.iter().map(|remote| format!("remote {remote}\n"))).collect();
+    if let Err(error) = std::fs::write(path, text) {
+        tracing::warn!(target: "ovsdb_server", "{}: {error}", path.display());
+    }
 }
 
 /// Starts the command that the server serves.

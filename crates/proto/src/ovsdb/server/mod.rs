@@ -343,11 +343,17 @@ impl Server {
 
     /// Disconnects all clients, or those that did not say that they take notice of databases that come and go.
     pub fn disconnect(&mut self, all: bool) {
+        let mut monitors = Vec::new();
         for (id, session) in &mut self.sessions {
             if all || !session.db_change_aware {
                 session.closing = true;
                 self.ready.insert(*id);
+                monitors.extend(session.monitors.keys().map(|key| (*id, key.clone())));
             }
+        }
+        // What comes from now on is not told any more.
+        for (id, key) in monitors {
+            self.end_monitor(id, &key);
         }
     }
 

@@ -46,7 +46,7 @@ impl Server {
                 if &*method == "cancel"
                     && let [id] = &*params
                 {
-                    self.cancel(|_, trigger| trigger.session == session && trigger.id == *id);
+                    self.cancel(false, |_, trigger| trigger.session == session && trigger.id == *id);
                 }
                 Ok(())
             }
@@ -295,7 +295,7 @@ impl Server {
         Ok(Some(nothing()))
     }
 
-    fn end_monitor(&mut self, session: SessionId, key: &str) -> Option<Json> {
+    pub(super) fn end_monitor(&mut self, session: SessionId, key: &str) -> Option<Json> {
         let state = self.sessions.get_mut(&session)?;
         let ended = state.monitors.remove(key)?;
         if !state.monitors.values().any(|one| one.database == ended.database)
@@ -319,7 +319,8 @@ impl Server {
 
     /// Cancels the monitors and waiting transactions of a database that is another from now on.
     pub(super) fn cancel_all(&mut self, name: &str) {
-        self.cancel(|of, _| of == name);
+        // Clients that do not take notice of such things see the end of the connection instead.
+        self.cancel(true, |of, _| of == name);
         self.followers.retain(|_, (of, _)| **of != *name);
         let watchers = self.hosted.get(name).map(|hosted| hosted.watchers.clone()).unwrap_or_default();
         for session in watchers {

@@ -159,7 +159,7 @@ impl Server {
     }
 
     /// Ends waiting transactions.
-    pub(super) fn cancel(&mut self, which: impl Fn(&str, &Trigger) -> bool) {
+    pub(super) fn cancel(&mut self, only_aware: bool, which: impl Fn(&str, &Trigger) -> bool) {
         let mut cancelled = Vec::new();
         for (name, hosted) in &mut self.hosted {
             let (ended, rest) =
@@ -170,6 +170,9 @@ impl Server {
         for trigger in cancelled {
             if let Some(session) = self.sessions.get_mut(&trigger.session) {
                 session.triggers -= 1;
+                if only_aware && !session.db_change_aware {
+                    continue;
+                }
             }
             self.flush(trigger.session);
             let error = Message::Error { error: Json::string("canceled"), id: trigger.id };
