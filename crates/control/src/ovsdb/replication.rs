@@ -21,10 +21,13 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often it is looked whether replication is to end.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How long to wait at first for what comes of it.
+const FIRST: Duration = Duration::from_millis(300);
 
 /// How far replication is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +118,12 @@ impl Replication {
                 Ok(thread) => threads.push(thread),
                 Err(error) => tracing::error!(target: "replication", "no thread is left: {error}"),
             }
+        }
+        // Who asked for it may look at once what came of it.
+        let until = Instant::now() + FIRST;
+        let waits = |states: &States| lock(states).values().any(|state| *state == State::Connecting);
+        while waits(&states) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(2));
         }
         self.running = Some(Running { stop, threads, states });
         true
@@ -266,12 +275,11 @@ impl Copy {
     /// Whether we have all tables and columns of another schema.
     fn may_copy(&self, own: &Schema, theirs: &Schema) -> bool {
         let name = &self.name;
-        if own.version != theirs.version {
-            let check = "Schema version mismatch, checking if";
-            tracing::info!(target: "replication", "{check} {name} can still be replicated or not");
-        } else if own == theirs {
+        if own == theirs {
             return true;
         }
+        let check = "Schema version mismatch, checking if";
+        tracing::info!(target: "replication", "{check} {name} can still be replicated or not");
         let missing = theirs.tables.iter().find_map(|table| {
             let Some(found) = own.table(&table.name).and_then(|at| own.tables.get(at)) else {
                 return Some(format!("table {}", table.name));
@@ -284,7 +292,7 @@ impl Copy {
         });
         match &missing {
             Some(missing) => {
-                tracing::warn!(target: "replication", "Schema version mismatch, {name} cannot be replicated: there is no {missing}");
+                tracing::warn!(target: "replication", "{name} cannot be replicated: there is no {missing}");
             }
             None => tracing::info!(target: "replication", "{name} can be replicated"),
         }

@@ -20,12 +20,12 @@ pub(super) fn add(commands: &mut Commands<Switch>) {
         Ok(names.iter().filter_map(|name| show(switch, name)).collect())
     });
     commands.add("bond/hash", "mac [vlan] [basis]", 1, 3, |_, arguments| {
-        let mac: MacAddr = argument(arguments, 0).parse().map_err(|_| "invalid mac")?;
         let number = |place: usize, what: &str| match arguments.get(place) {
             None => Ok(0_u32),
             Some(text) => text.parse().map_err(|_| format!("invalid {what}")),
         };
         let (vlan, basis) = (number(1, "vlan")?, number(2, "hash basis")?);
+        let mac: MacAddr = argument(arguments, 0).parse().map_err(|_| "invalid mac")?;
         Ok(source_hash(mac, vlan, basis).to_string())
     });
     commands.add("bond/migrate", "port hash member", 3, 3, |switch, arguments| {
