@@ -385,4 +385,4 @@ pub(super) fn packet_key(beside: &Key, port: u32, octets: &[u8]) -> Box<Key> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

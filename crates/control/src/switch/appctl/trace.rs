@@ -260,3 +260,68 @@ fn show(text: &mut String, key: &Key, port: OfPort, translation: &Translation, m
         text.push_str("\nThis flow is handled by the userspace slow path because it:\n  - Consists of a protocol's packets.");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::tables::tests::Rig;
+    use super::*;
+
+    /// What Open vSwitch 3.1 prints for the same tables and packets.
+    #[test]
+    fn traces_are_those_of_open_vswitch() {
+        let mut rig = Rig::new();
+        rig.clear();
+        for flow in [
+            "table=0,udp,actions=ct(table=1)",
+            "table=1,ct_state=+trk+new,udp,actions=ct(commit),2",
+            "table=1,ct_state=+trk+est,udp,actions=2",
+            "table=0,icmp,actions=controller",
+        ] {
+            rig.flow(flow);
+        }
+        let mut ask = |words: &str| {
+            let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
+            trace(&mut rig.switch, &words, None)
+        };
+        assert_eq!(
+            ask("br0 in_port=p1,udp --ct-next trk,est").unwrap(),
+            "Flow: udp,in_port=1,vlan_tci=0x0000,dl_src=00:00:00:00:00:00,dl_dst=00:00:00:00:00:00,nw_src=0.0.0.0,\
+             nw_dst=0.0.0.0,nw_tos=0,nw_ecn=0,nw_ttl=0,nw_frag=no,tp_src=0,tp_dst=0\n\
+             \nbridge(\"br0\")\n-------------\n 0. udp, priority 32768\n    ct(table=1)\n    drop\n     \
+             -> A clone of the packet is forked to recirculate. The forked pipeline will be resumed at table 1.\n     \
+             -> Sets the packet to an untracked state, and clears all the conntrack fields.\n\
+             \nFinal flow: unchanged\nMegaflow: recirc_id=0,eth,udp,in_port=1,nw_frag=no\n\
+             Datapath actions: ct,recirc(0x100001)\n\n\
+             ===============================================================================\n\
+             recirc(0x100001) - resume conntrack with ct_state=est|trk\n\
+             ===============================================================================\n\n\
+             Flow: recirc_id=0x100001,ct_state=est|trk,eth,udp,in_port=1,vlan_tci=0x0000,\
+             dl_src=00:00:00:00:00:00,dl_dst=00:00:00:00:00:00,nw_src=0.0.0.0,nw_dst=0.0.0.0,nw_tos=0,nw_ecn=0,\
+             nw_ttl=0,nw_frag=no,tp_src=0,tp_dst=0\n\
+             \nbridge(\"br0\")\n-------------\n    thaw\n        Resuming from table 1\n \
+             1. ct_state=+est+trk,udp, priority 32768\n    output:2\n\
+             \nFinal flow: unchanged\nMegaflow: recirc_id=0x100001,ct_state=-new+est+trk,eth,udp,in_port=1,nw_frag=no\n\
+             Datapath actions: 2\n"
+        );
+        assert_eq!(
+            ask("br0 in_port=1 50540000000550540000000708000045000014000000004001000001020304050607080800")
+                .unwrap(),
+            "Flow: ip,in_port=1,vlan_tci=0x0000,dl_src=50:54:00:00:00:07,dl_dst=50:54:00:00:00:05,nw_src=0.0.0.0,\
+             nw_dst=0.0.0.0,nw_proto=0,nw_tos=0,nw_ecn=0,nw_ttl=0,nw_frag=no\n\
+             \nbridge(\"br0\")\n-------------\n 0. No match.\n    drop\n\
+             \nFinal flow: unchanged\nMegaflow: recirc_id=0,eth,ip,in_port=1,nw_proto=0,nw_frag=no\n\
+             Datapath actions: drop\n"
+        );
+        for (words, error) in [
+            ("nobr in_port=1", "nobr: unknown bridge"),
+            ("br0", "syntax error at br0 (or the bridge name was omitted)"),
+            ("br0 in_port=1 zz", "Trailing garbage in packet data"),
+            ("br0 in_port=1,udp --ct-next foo", "foo: unknown connection tracking state flag"),
+        ] {
+            assert_eq!(ask(words).unwrap_err(), error, "{words}");
+        }
+        assert!(ask("br0 foo=1").unwrap_err().starts_with("Bad openflow flow syntax: foo=1: "));
+        let path = "in_port(p1),eth(src=50:54:00:00:00:05,dst=ff:ff:ff:ff:ff:ff),eth_type(0x0806)";
+        assert!(ask(path).unwrap().ends_with("Datapath actions: drop\n"));
+    }
+}

@@ -59,8 +59,8 @@ impl Doors for Memory {
     }
 }
 
-struct Rig {
-    switch: Switch,
+pub(in super::super) struct Rig {
+    pub(in super::super) switch: Switch,
     lines: Lines,
 }
 
@@ -71,7 +71,7 @@ fn options(words: &str) -> Options {
 
 impl Rig {
     /// A switch `br0` with ports `p1` to `p3`, whose time stands still.
-    fn new() -> Self {
+    pub(in super::super) fn new() -> Self {
         let lines = Lines::default();
         let start = Start { keeping: Keeping::Nothing, ..Start::default() };
         let mut switch =
@@ -113,11 +113,11 @@ impl Rig {
         desk.publish();
     }
 
-    fn flow(&self, text: &str) {
+    pub(in super::super) fn flow(&self, text: &str) {
         self.flow_in("br0", text);
     }
 
-    fn clear(&self) {
+    pub(in super::super) fn clear(&self) {
         self.modify("br0", &FlowMod { table: None, ..FlowMod::new(Command::Delete) });
     }
 
