@@ -245,9 +245,8 @@ fn show(text: &mut String, key: &Key, port: OfPort, translation: &Translation, m
     // A string takes whatever is written.
     let _ = writeln!(text, "Flow: {}", print_flow(&before, map, &names));
     text.push_str(&print_trace(&translation.trace, &names));
-    let mut after = translation.flow.clone();
-    after.set(Field::ACTSET_OUTPUT, before.get(Field::ACTSET_OUTPUT));
-    let last = if after == before { "unchanged".to_owned() } else { print_flow(&after, map, &names) };
+    let (first, last) = (print_flow(&before, map, &names), print_flow(&translation.flow, map, &names));
+    let last = if last == first { "unchanged" } else { &last };
     let _ = writeln!(text, "\nFinal flow: {last}");
     let megaflow = megaflow(key, &translation.looked, port, map);
     let _ = writeln!(text, "Megaflow: {}", print_match(&megaflow, DEFAULT, &names));

@@ -194,6 +194,10 @@ impl Context<'_> {
         self.commit();
         let saved = std::mem::take(&mut self.mask);
         self.nat = None;
+        if ct.actions.is_empty() {
+            // Open vSwitch says so of every empty list.
+            self.trace.note(|| Note::Nothing);
+        }
         self.run(&ct.actions, false);
         let written = std::mem::replace(&mut self.mask, saved);
         let mark = written.get(Field::CT_MARK);

@@ -44,7 +44,10 @@ fn print(out: &mut String, steps: &[Trace], level: usize, names: &Names) {
     flatten(steps, &mut lines);
     let count = lines.len();
     for (index, line) in lines.into_iter().enumerate() {
-        let ends = matches!(line.note, Note::Action(_) | Note::Detail(_) | Note::Warning(_) | Note::Error(_));
+        let ends = matches!(
+            line.note,
+            Note::Action(_) | Note::Nothing | Note::Detail(_) | Note::Warning(_) | Note::Error(_)
+        );
         let more = usize::from(index + 1 < count || ends);
         let indent = " ".repeat((level + more) * 4);
         let text = note(line.note, names);
@@ -89,6 +92,7 @@ fn note(note: &Note, names: &Names) -> String {
         Note::Thaw(_) => "thaw".into(),
         Note::Bucket(number) => format!("bucket {number}"),
         Note::Action(action) => print_action(action, names),
+        Note::Nothing => "drop".into(),
         Note::Detail(text) => format!(" -> {text}"),
         Note::Warning(text) => format!(" >> {text}"),
         Note::Error(text) => format!(" >>>> {text} <<<<"),

@@ -43,6 +43,8 @@ pub enum Note {
     Bucket(u32),
     /// An action is carried out.
     Action(Action),
+    /// No action is carried out.
+    Nothing,
     /// What came of it.
     Detail(String),
     /// What is probably not meant.
