@@ -18,6 +18,7 @@
 
 mod bridge;
 mod controllers;
+mod flow_tables;
 mod foreign;
 mod interface;
 mod keep;

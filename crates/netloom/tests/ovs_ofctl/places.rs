@@ -148,6 +148,16 @@ impl Place {
         text
     }
 
+    /// What `ovs-vsctl` says, with what it complains about.
+    pub fn vsctl(&self, words: &[&str]) -> String {
+        let mut command = self.command("ovs-vsctl");
+        command.arg(format!("--db=unix:{}", self.path.join("db.sock").display()));
+        let output = command.arg("--timeout=20").args(words).output().unwrap();
+        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.push_str(&String::from_utf8_lossy(&output.stderr));
+        text
+    }
+
     /// The tool, left running, with what it says in a file.
     pub fn leave(&self, words: &[&str], into: &str) -> Tool {
         let file = std::fs::File::create(self.path.join(into)).unwrap();

@@ -3,7 +3,8 @@
 use super::places::{Place, Whose, has};
 use std::fmt::Write;
 
-/// What is typed; `@FILE` writes the rest of the line, with `;` for line ends, into a file instead.
+/// What is typed; `@FILE` writes the rest of the line, with `;` for line ends, into a file instead, and `$` is for
+/// `ovs-vsctl`.
 const COMMON: &str = "
 show br0
 dump-desc br0
@@ -189,6 +190,38 @@ dump-groups br0
 del-groups br0
 ";
 
+/// What the database says of bridges and tables.
+const DATABASE: &str = "
+$ set bridge br0 other_config:datapath-id=00000000000000aa other_config:dp-desc=floor other_config:dp-sn=17
+$ get bridge br0 datapath_id
+show br0
+dump-desc br0
+$ -- --id=@t create Flow_Table name=main flow_limit=2 -- set bridge br0 flow_tables:0=@t
+add-flow br0 in_port=1,actions=drop
+add-flow br0 in_port=2,actions=drop
+add-flow br0 in_port=3,actions=drop
+dump-flows br0
+--names dump-flows br0 table=0
+$ set Flow_Table main overflow_policy=evict
+add-flow br0 in_port=4,idle_timeout=60,actions=drop
+mod-flows br0 in_port=1,idle_timeout=50,actions=output:2
+del-flows br0 in_port=1
+add-flow br0 in_port=5,idle_timeout=90,actions=drop
+add-flow br0 in_port=6,idle_timeout=95,actions=drop
+dump-flows br0
+$ clear bridge br0 flow_tables
+add-flow br0 in_port=7,actions=drop
+dump-flows br0
+$ set bridge br0 protocols=OpenFlow11
+dump-flows br0
+$ clear bridge br0 protocols
+dump-flows br0
+$ set bridge br0 fail_mode=standalone
+dump-flows br0
+$ set bridge br0 fail_mode=secure
+dump-flows br0
+";
+
 /// What differs from run to run, or from machine to machine, is left out.
 fn plain(text: &str) -> String {
     let mut lines: Vec<String> = text.lines().map(line).filter(|line| !line.is_empty()).collect();
@@ -200,6 +233,10 @@ fn plain(text: &str) -> String {
 fn line(line: &str) -> String {
     let mut out = String::new();
     let mut rest = line.trim_end();
+    // Names of rows.
+    if rest.len() == 36 && rest.split('-').map(str::len).eq([8, 4, 4, 4, 12]) {
+        return out;
+    }
     // Open vSwitch's dummy ports have counters of their own, and do not count what did not go out.
     if rest.contains("_q0_") || rest.contains("rx_custom") || rest.contains("CUSTOM Statistics") {
         return out;
@@ -236,6 +273,15 @@ fn compare(version: &str, commands: &str, known: &[(&str, &str)]) -> String {
             let (name, lines) = file.split_once(' ').unwrap();
             for place in [&ours, &theirs] {
                 std::fs::write(place.path().join(name), lines.replace(';', "\n") + "\n").unwrap();
+            }
+            continue;
+        }
+        if let Some(words) = command.strip_prefix("$ ") {
+            let words: Vec<&str> = words.split(' ').collect();
+            let (our, their) = (plain(&ours.vsctl(&words)), plain(&theirs.vsctl(&words)));
+            if our != their {
+                let _ =
+                    writeln!(report, "## ovs-vsctl {words:?}\n- Netloom:\n{our}\n- Open vSwitch:\n{their}\n");
             }
             continue;
         }
@@ -303,6 +349,11 @@ fn tables_and_bundles() {
 #[test]
 fn buckets() {
     check(&["OpenFlow15"], BUCKETS, KNOWN);
+}
+
+#[test]
+fn what_the_database_says() {
+    check(&["OpenFlow13"], DATABASE, KNOWN);
 }
 
 #[test]

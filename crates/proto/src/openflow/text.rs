@@ -44,7 +44,7 @@ pub use number::duration;
 pub use protocols::Protocols;
 pub use settings::TableSetting;
 
-use super::Value;
+use super::{Subfield, Value};
 use super::action::Action;
 use super::field::FieldId;
 use super::matching::Match;
@@ -71,6 +71,20 @@ pub const DEFAULT_PRIORITY: u16 = 0x8000;
 /// What is wrong and where; also if the actions do not fit the match.
 pub fn parse_flow(text: &str, command: Option<FlowCommand>, names: &Names) -> Parsed<(FlowMod, Protocols)> {
     flow::parse(Piece::whole(text), command, names).map_err(|error| error.locate(text))
+}
+
+/// Reads bits of a field, or a whole one: `NXM_OF_IN_PORT[]`, `reg0[0..15]`, `eth_src`.
+///
+/// # Errors
+///
+/// What is wrong and where.
+pub fn parse_subfield(text: &str) -> Parsed<Subfield> {
+    if !text.contains('[')
+        && let Some(field) = FieldId::from_name(text)
+    {
+        return Ok(Subfield::whole(field));
+    }
+    value::subfield(Piece::whole(text)).map_err(|error| error.locate(text))
 }
 
 /// Reads changes of flows, one on each line: comments begin with `#`, empty lines count for nothing. The forms are those

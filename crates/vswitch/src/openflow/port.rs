@@ -91,6 +91,12 @@ impl OfPortEntry {
         }
     }
 
+    /// Whether packets can leave through it: it has a carrier, and nobody switched it off.
+    #[must_use]
+    pub const fn works(&self) -> bool {
+        self.live && !self.is(Self::DOWN)
+    }
+
     /// Whether it has a setting.
     #[must_use]
     pub const fn is(&self, setting: u32) -> bool {

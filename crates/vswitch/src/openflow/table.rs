@@ -34,6 +34,8 @@ pub enum Overflow {
 pub struct TableSettings {
     /// Its name.
     pub name: Option<String>,
+    /// The name is the database's, and no controller changes it.
+    pub is_named: bool,
     /// Most flows.
     pub limit: Option<usize>,
     /// What is done with one more.

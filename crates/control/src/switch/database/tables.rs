@@ -58,6 +58,7 @@ impl Switch {
             }
         }
         for name in &names {
+            self.apply_flow_tables(name);
             self.apply_tables(name);
         }
         self.apply_connections();

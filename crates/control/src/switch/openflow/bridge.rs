@@ -18,8 +18,6 @@ pub(super) struct Side {
     pub(super) election: Election,
     /// Octets of each option of tunnels that has a field.
     pub(super) lengths: [u8; 64],
-    /// Tables whose names the database gave.
-    pub(super) named_tables: BTreeSet<u8>,
     /// Somebody wants to hear of each change of a flow.
     pub(super) monitored: bool,
     /// Ports as they were told last.
@@ -48,7 +46,6 @@ impl Side {
             settings,
             election: Election::default(),
             lengths: [0; 64],
-            named_tables: BTreeSet::new(),
             monitored: false,
             ports: BTreeMap::new(),
             since: BTreeMap::new(),

@@ -88,6 +88,11 @@ impl Target {
         }
     }
 
+    /// Whether it should be listened at and can't be.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.listener.is_none() && self.remote.as_ref().is_some_and(Remote::listens)
+    }
+
     /// Whether the switch connects to it.
     pub(super) fn connects(&self) -> bool {
         self.remote.as_ref().is_some_and(|remote| !remote.listens())

@@ -141,8 +141,11 @@ impl<G: Ground> Core<G> {
             }
             Ok(None) => {}
             Err(error) => {
-                tracing::error!(bridge, target = name, %error, "nobody can be listened for");
-                target.error = Some(error.to_string());
+                let error = error.to_string();
+                if target.error.as_ref() != Some(&error) {
+                    tracing::error!(bridge, target = name, error, "nobody can be listened for");
+                }
+                target.error = Some(error);
             }
         }
     }
@@ -157,7 +160,7 @@ impl<G: Ground> Core<G> {
                     side.snoop = listener.map(|listener| (token, listener));
                 }
             }
-            Err(error) => tracing::warn!(bridge, %error, "nobody can snoop"),
+            Err(error) => tracing::debug!(bridge, %error, "nobody can snoop"),
         }
     }
 
@@ -262,8 +265,32 @@ impl<G: Ground> Core<G> {
         None
     }
 
+    /// Whether somebody should be listened for, and can't be: a predecessor may still listen there.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.bridges.values().any(|side| side.snoop.is_none() || side.targets.values().any(Target::is_deaf))
+    }
+
+    /// Tries again to listen where that failed.
+    fn listen_again(&mut self) {
+        let mut deaf = Vec::new();
+        for side in self.bridges.values() {
+            if side.snoop.is_none() {
+                deaf.push((side.name.clone(), None));
+            }
+            let targets = side.targets.iter().filter(|(_, target)| target.is_deaf());
+            deaf.extend(targets.map(|(name, _)| (side.name.clone(), Some(name.clone()))));
+        }
+        for (bridge, target) in deaf {
+            match target {
+                Some(target) => self.open(&bridge, &target),
+                None => self.listen_to_snoopers(&bridge),
+            }
+        }
+    }
+
     /// Listening sockets that could not take more are looked at again.
-    pub(super) fn mend_listeners(&self) {
+    pub(super) fn mend_listeners(&mut self) {
+        self.listen_again();
         let listeners = self.bridges.values().flat_map(|side| {
             side.snoop.iter().chain(side.targets.values().filter_map(|target| target.listener.as_ref()))
         });

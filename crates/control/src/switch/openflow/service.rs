@@ -196,7 +196,7 @@ impl<G: Ground> Core<G> {
         });
         let controlled =
             self.bridges.values().any(|side| side.targets.values().any(|target| target.connects()));
-        let tick = (busy || controlled).then(|| self.ticked + TICK);
+        let tick = (busy || controlled || self.is_deaf()).then(|| self.ticked + TICK);
         let next = probes.chain(tries).chain(tick).min();
         // The clock may stand still, and be put forward: that rings no bell.
         let most = if next.is_some() { Duration::from_secs(1) } else { Duration::from_secs(3600) };

@@ -393,6 +393,21 @@ fn a_controller_that_goes_is_sought_again_and_missed() {
 }
 
 #[test]
+fn who_snoops_hears_both_sides() {
+    let rig = Rig::new();
+    let path = rig.directory.join("controller");
+    let listener = UnixListener::bind(&path).unwrap();
+    rig.with_controller(&format!("unix:{}", path.display()), FailMode::Secure);
+    let mut peer = controller(&listener);
+    let stream = UnixStream::connect(rig.directory.join("br0.snoop")).unwrap();
+    let mut snooper = Peer::new(stream, Version::V13);
+    assert_eq!(peer.flow("table=0,in_port=1,actions=output:2"), None);
+    assert!(matches!(snooper.told(), Message::FlowMod(_)));
+    assert_eq!(snooper.told(), Message::BarrierRequest);
+    assert_eq!(snooper.told(), Message::BarrierReply);
+}
+
+#[test]
 fn a_secure_bridge_waits_for_its_controller() {
     let rig = Rig::new();
     let target = format!("unix:{}", rig.directory.join("nobody").display());
@@ -405,6 +420,18 @@ fn a_secure_bridge_waits_for_its_controller() {
     let statuses = rig.service.statuses();
     let status = &statuses[&("br0".to_owned(), "ssl:192.0.2.1:6653".to_owned())];
     assert!(status.status["last_error"].contains("TLS"), "{status:?}");
+}
+
+#[test]
+fn a_socket_that_another_has_is_taken_when_it_goes() {
+    let rig = Rig::new();
+    rig.service.set(BTreeMap::new());
+    let other = UnixListener::bind(rig.socket()).unwrap();
+    rig.set(BridgeSettings::default());
+    drop(other);
+    std::fs::remove_file(rig.socket()).unwrap();
+    until("it listens", || rig.socket().exists());
+    assert_eq!(rig.peer(Version::V13).ask(Message::BarrierRequest), Message::BarrierReply);
 }
 
 #[test]

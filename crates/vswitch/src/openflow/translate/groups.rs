@@ -114,7 +114,7 @@ impl Context<'_> {
         if port == OfPort::NONE && group == ANY_GROUP {
             return true;
         }
-        let up = port != OfPort::NONE && self.entry(port).is_some_and(|entry| entry.live);
+        let up = port != OfPort::NONE && self.entry(port).is_some_and(|entry| entry.works());
         up || group != ANY_GROUP && self.group_lives(group, depth)
     }
 

@@ -72,7 +72,7 @@ impl Context<'_> {
     pub(super) fn bundle(&mut self, bundle: &Bundle) {
         let hash = self.hash(bundle.fields, bundle.basis);
         let live: Vec<bool> =
-            bundle.members.iter().map(|port| self.entry(*port).is_some_and(|entry| entry.live)).collect();
+            bundle.members.iter().map(|port| self.entry(*port).is_some_and(|entry| entry.works())).collect();
         let living = (0..bundle.members.len() as u32).filter(|member| live[*member as usize]);
         let chosen = match bundle.algorithm {
             BundleAlgorithm::ActiveBackup => living.into_iter().next(),

@@ -15,7 +15,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Octets of messages that all bundles of a connection hold at most.
-const OCTETS: usize = 256 << 20;
+const OCTETS: usize = 128 << 20;
+/// Octets that the bundles of all connections hold at most, to a MiB for each connection.
+const ALL_OCTETS: usize = 512 << 20;
+/// After so many more octets of a connection all are summed.
+const STEP: usize = 1 << 20;
 /// Bundles of a connection at most.
 const BUNDLES: usize = 256;
 
@@ -78,6 +82,11 @@ impl Bundles {
         let numbers: Vec<u32> =
             self.by_number.iter().filter(|(_, bundle)| old(bundle)).map(|(number, _)| *number).collect();
         numbers.into_iter().filter_map(|number| self.take(number)).map(|bundle| bundle.opened).collect()
+    }
+
+    /// Octets of messages that wait.
+    pub(in super::super) const fn octets(&self) -> usize {
+        self.octets
     }
 
     /// Whether there is none.
@@ -154,6 +163,10 @@ impl<G: Ground> Turn<'_, G> {
             Message::PacketOut(packet) => Want::Packet(Box::new(self.prepare_packet(packet)?)),
             _ => return Err(OfError::OFPBFC_MSG_UNSUP),
         };
+        let before = self.connection.bundles.octets;
+        let is_step = before / STEP != (before + octets.len()) / STEP;
+        let others = || self.others.values().map(|other| other.bundles.octets()).sum::<usize>();
+        let is_full = before + octets.len() > OCTETS || is_step && before + others() > ALL_OCTETS;
         let bundles = &mut self.connection.bundles;
         let wrong = match bundles.by_number.get(&add.bundle) {
             None => {
@@ -162,7 +175,7 @@ impl<G: Ground> Turn<'_, G> {
             }
             Some(bundle) if bundle.closed => Some(OfError::OFPBFC_BUNDLE_CLOSED),
             Some(bundle) if bundle.flags != add.flags => Some(OfError::OFPBFC_BAD_FLAGS),
-            Some(_) if bundles.octets + octets.len() > OCTETS => Some(OfError::OFPBFC_MSG_TOO_MANY),
+            Some(_) if is_full => Some(OfError::OFPBFC_MSG_TOO_MANY),
             Some(_) => None,
         };
         if let Some(error) = wrong {

@@ -129,8 +129,7 @@ impl<G: Ground> Turn<'_, G> {
             let names = names(told, &now)?;
             // A name that the database gave stays.
             let taken = |number: &u8, name: &String| {
-                let known = now.get(number).and_then(|settings| settings.name.as_ref());
-                self.side.named_tables.contains(number) && known != Some(name)
+                now.get(number).is_some_and(|known| known.is_named && known.name.as_ref() != Some(name))
             };
             if names.iter().any(|(number, name)| taken(number, name)) {
                 return Err(OfError::OFPTFFC_EPERM);
