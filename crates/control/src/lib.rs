@@ -4,7 +4,7 @@
 //! [`heal`] puts back what was changed by hand. [`platform`] is the outside world as a trait, [`machine`] the real
 //! one: the kernel, and Netloom's own [`switch`] beside it. [`realm`] is
 //! where it is (the host, or namespaces of the user's own). [`probe`] and [`check`] send real packets for a
-//! file's tests, [`doctor`] tells what the host can do.
+//! file's tests, [`doctor`] tells what the host can do, [`why`] why a packet goes where it goes.
 //!
 //! Invariants: nothing is executed before it is planned and journalled; the live system is compared, never the
 //! last file alone; callers give the time.
@@ -26,3 +26,4 @@ pub mod realm;
 pub mod store;
 pub mod switch;
 pub mod unixctl;
+pub mod why;

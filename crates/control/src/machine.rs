@@ -27,6 +27,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 mod objects;
+/// How objects are named and described in the switch, for those who only look.
+pub(crate) mod named {
+    pub(crate) use super::objects::{bridge_options, place, port_name, switch_options};
+}
 
 pub use objects::{socket_path, sockets};
 
@@ -275,6 +279,14 @@ impl Machine {
             }
             _ => Err(refused(key, "is no object of a switch")),
         }
+    }
+
+    /// Everything that decides about packets, as it is now.
+    ///
+    /// # Errors
+    /// When a namespace can't be looked at.
+    pub fn scene(&self) -> Result<crate::why::Scene, netloom_kernel::KernelError> {
+        crate::why::look(&self.kernel, &self.socket())
     }
 
     fn is_ours(&self, options: &Options) -> bool {

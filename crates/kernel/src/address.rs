@@ -92,3 +92,20 @@ pub(crate) fn read(reply: &Reply<'_>) -> Option<Found> {
     }
     Some(Found { index: reply.fixed_u32(4), address: IpNet::new(address, prefix).ok()?, protocol })
 }
+
+/// Reads an answer whoever made the address: index and address. One that is not to be used yet is left out.
+pub(crate) fn read_any(reply: &Reply<'_>) -> Option<(u32, IpNet)> {
+    const IFA_F_DADFAILED: u32 = 0x08;
+    const IFA_F_TENTATIVE: u32 = 0x40;
+    if reply.kind != libc::RTM_NEWADDR {
+        return None;
+    }
+    let [_, prefix, flags, _] = reply.fixed::<4>(0);
+    let attributes = reply.attributes(HEADER);
+    let flags = attributes.get(IFA_FLAGS).and_then(|flags| flags.u32()).unwrap_or(u32::from(flags));
+    if flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED) != 0 {
+        return None;
+    }
+    let address = attributes.get(IFA_LOCAL).or_else(|| attributes.get(IFA_ADDRESS))?.ip()?;
+    Some((reply.fixed_u32(4), IpNet::new(address, prefix).ok()?))
+}

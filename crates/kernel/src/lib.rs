@@ -26,6 +26,7 @@ mod neighbour;
 pub mod netlink;
 pub mod nft;
 mod observe;
+pub mod picture;
 pub mod process;
 mod route;
 mod rule;

@@ -7,8 +7,9 @@
 use crate::address::family;
 use crate::marks::PROTOCOL;
 use crate::netlink::{Messages, Reply};
+use crate::picture::EntryPicture;
 use netloom_compile::object::{FdbEntry, Neighbour};
-use netloom_wire::{MacAddr, VlanId};
+use netloom_wire::{InterfaceName, MacAddr, VlanId};
 use std::net::IpAddr;
 
 /// Length of `struct ndmsg`.
@@ -160,4 +161,55 @@ pub(crate) fn read_entry(reply: &Reply<'_>) -> Option<(u32, Entry, FdbEntry)> {
         return None;
     }
     Some((reply.fixed_u32(4), entry, FdbEntry { permanent: state & NUD_PERMANENT != 0 }))
+}
+
+/// A neighbour, permanent or learned.
+pub(crate) struct Seen {
+    pub(crate) index: u32,
+    pub(crate) address: IpAddr,
+    pub(crate) mac: Option<MacAddr>,
+    pub(crate) permanent: bool,
+}
+
+/// Reads an answer, whoever made the neighbour; those that nobody answered for have no hardware address.
+pub(crate) fn read_any(reply: &Reply<'_>) -> Option<Seen> {
+    const NUD_INCOMPLETE: u16 = 0x01;
+    const NUD_FAILED: u16 = 0x20;
+    if reply.kind != libc::RTM_NEWNEIGH {
+        return None;
+    }
+    let state = u16::from_ne_bytes(reply.fixed(8));
+    let attributes = reply.attributes(HEADER);
+    let known = state & (NUD_INCOMPLETE | NUD_FAILED | NUD_NOARP) == 0;
+    Some(Seen {
+        index: reply.fixed_u32(4),
+        address: attributes.get(NDA_DST)?.ip()?,
+        mac: attributes.get(NDA_LLADDR).and_then(|mac| mac.mac()).filter(|_| known),
+        permanent: state & NUD_PERMANENT != 0,
+    })
+}
+
+/// Reads an answer about a forwarding entry, whoever made it.
+pub(crate) fn read_any_entry(
+    reply: &Reply<'_>,
+    name: impl Fn(u32) -> Option<InterfaceName>,
+) -> Option<EntryPicture> {
+    if reply.kind != libc::RTM_NEWNEIGH || reply.fixed::<1>(0) != [libc::AF_BRIDGE as u8] {
+        return None;
+    }
+    let state = u16::from_ne_bytes(reply.fixed(8));
+    let [flags] = reply.fixed::<1>(10);
+    let attributes = reply.attributes(HEADER);
+    let remote = attributes.get(NDA_DST).and_then(|remote| remote.ip());
+    // A device's own table without a remote lists its multicast filters.
+    if remote.is_none() && flags & NTF_SELF != 0 && flags & NTF_MASTER == 0 {
+        return None;
+    }
+    Some(EntryPicture {
+        interface: name(reply.fixed_u32(4))?,
+        mac: attributes.get(NDA_LLADDR)?.mac()?,
+        vlan: attributes.get(NDA_VLAN).and_then(|vlan| vlan.u16()),
+        remote,
+        fixed: state & (NUD_NOARP | NUD_PERMANENT) != 0 && flags & NTF_EXT_LEARNED == 0,
+    })
 }

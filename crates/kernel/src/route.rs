@@ -36,6 +36,8 @@ const RT_SCOPE_NOWHERE: u8 = 255;
 const RT_TABLE_LOCAL: u32 = 255;
 const RTPROT_REDIRECT: u8 = 1;
 const RTPROT_KERNEL: u8 = 2;
+/// `RTNH_F_DEAD`: the hop's interface is down.
+const RTNH_F_DEAD: u8 = 1;
 const RTPROT_RA: u8 = 9;
 /// `struct rtnexthop`.
 const HOP: usize = 8;
@@ -219,6 +221,47 @@ pub(crate) fn read(reply: &Reply<'_>, names: &dyn Names) -> Option<Found> {
     Some(Found { place, route: Route { action, source, mtu }, protocol })
 }
 
+/// What a route's message says beside its fixed part. Hops that are dead are left out.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    pub(crate) table: Option<u32>,
+    pub(crate) destination: Option<IpAddr>,
+    pub(crate) metric: u32,
+    pub(crate) source: Option<IpAddr>,
+    pub(crate) mtu: Option<u32>,
+    pub(crate) device: Option<InterfaceName>,
+    pub(crate) hops: Vec<NextHop>,
+}
+
+/// Reads the attributes of any route.
+pub(crate) fn parts(reply: &Reply<'_>, names: &dyn Names) -> Parts {
+    let mut parts = Parts::default();
+    let mut single = NextHop { gateway: None, device: None, weight: 1 };
+    let mut several = false;
+    for attribute in reply.attributes(HEADER) {
+        match attribute.kind {
+            RTA_DST => parts.destination = attribute.ip(),
+            RTA_TABLE => parts.table = attribute.u32(),
+            RTA_PRIORITY => parts.metric = attribute.u32().unwrap_or(0),
+            RTA_PREFSRC => parts.source = attribute.ip(),
+            RTA_METRICS => parts.mtu = attribute.nested().get(RTAX_MTU).and_then(|mtu| mtu.u32()),
+            RTA_OIF => single.device = attribute.u32().and_then(|index| names.local(index)),
+            RTA_GATEWAY => single.gateway = attribute.ip(),
+            RTA_VIA => single.gateway = read_via(attribute.value),
+            RTA_MULTIPATH => {
+                several = true;
+                parts.hops = read_living_hops(attribute.value, names, true);
+            }
+            _ => {}
+        }
+    }
+    parts.device = single.device.clone();
+    if !several && reply.fixed_u32(8) & u32::from(RTNH_F_DEAD) == 0 {
+        parts.hops.push(single);
+    }
+    parts
+}
+
 fn read_via(value: &[u8]) -> Option<IpAddr> {
     match value.len() {
         6 => Some(Ipv4Addr::from(<[u8; 4]>::try_from(value.get(2..)?).ok()?).into()),
@@ -228,9 +271,14 @@ fn read_via(value: &[u8]) -> Option<IpAddr> {
 }
 
 /// A list of `struct rtnexthop`, each with its attributes.
-fn read_hops(mut rest: &[u8], names: &dyn Names) -> Vec<NextHop> {
+fn read_hops(rest: &[u8], names: &dyn Names) -> Vec<NextHop> {
+    read_living_hops(rest, names, false)
+}
+
+/// The same, if `living` without those whose interface is down.
+fn read_living_hops(mut rest: &[u8], names: &dyn Names, living: bool) -> Vec<NextHop> {
     let mut hops = Vec::new();
-    while let Some(&[a, b, _, weight, c, d, e, f]) = rest.first_chunk::<HOP>() {
+    while let Some(&[a, b, flags, weight, c, d, e, f]) = rest.first_chunk::<HOP>() {
         let length = usize::from(u16::from_ne_bytes([a, b]));
         let Some(inner) = rest.get(HOP..length) else { break };
         let mut hop = NextHop {
@@ -245,7 +293,9 @@ fn read_hops(mut rest: &[u8], names: &dyn Names) -> Vec<NextHop> {
                 _ => {}
             }
         }
-        hops.push(hop);
+        if !(living && flags & RTNH_F_DEAD != 0) {
+            hops.push(hop);
+        }
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     hops

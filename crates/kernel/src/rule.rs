@@ -3,6 +3,7 @@
 use crate::marks::PROTOCOL;
 use crate::netlink::{Messages, Reply};
 use ipnet::IpNet;
+use crate::picture::RulePicture;
 use netloom_compile::object::{Family, Rule, RuleAction};
 
 /// Length of `struct fib_rule_hdr`.
@@ -99,8 +100,56 @@ pub(crate) struct Found {
     pub(crate) protocol: u8,
 }
 
+/// Reads an answer whoever made the rule, with what of it could not be read.
+pub(crate) fn read_any(reply: &Reply<'_>) -> Option<RulePicture> {
+    /// Goto, nop.
+    const OTHER_ACTIONS: [(u8, &str); 2] = [(2, "goto"), (3, "nop")];
+    const FIB_RULE_INVERT: u32 = 2;
+    const FRA_L3MDEV: u16 = 19;
+    /// Attributes that ask something of the packet, beside those of [`Rule`].
+    const ASKING: [(u16, &str); 7] = [
+        (12, "tunnel id"),
+        (13, "suppress_ifgroup"),
+        (14, "suppress_prefixlength"),
+        (20, "uidrange"),
+        (22, "ipproto"),
+        (23, "sport"),
+        (24, "dport"),
+    ];
+    let all_ones = u32::MAX;
+    let found = read_parts(reply)?;
+    let attributes = reply.attributes(HEADER);
+    let [_, _, _, tos, ..] = reply.fixed::<8>(0);
+    let [action] = reply.fixed::<1>(7);
+    let mut odd: Vec<&str> = Vec::new();
+    if reply.fixed_u32(8) & FIB_RULE_INVERT != 0 {
+        odd.push("not");
+    }
+    if tos != 0 {
+        odd.push("tos");
+    }
+    let asks = |(kind, _): &&(u16, &str)| match attributes.get(*kind) {
+        // Suppression that is switched off is all ones.
+        Some(value) if matches!(*kind, 13 | 14) => value.u32() != Some(all_ones),
+        Some(_) => true,
+        None => false,
+    };
+    odd.extend(ASKING.iter().filter(asks).map(|(_, name)| *name));
+    odd.extend(OTHER_ACTIONS.iter().filter(|(number, _)| *number == action).map(|(_, name)| *name));
+    let vrf = attributes.get(FRA_L3MDEV).and_then(|on| on.u8()).is_some_and(|on| on != 0);
+    let odd = (!odd.is_empty()).then(|| odd.join(", "));
+    Some(RulePicture { priority: found.priority, family: found.family, rule: found.rule, vrf, odd })
+}
+
 /// Reads an answer; `None` for the kernel's own rules (the three defaults, and that of VRFs).
 pub(crate) fn read(reply: &Reply<'_>) -> Option<Found> {
+    let [action] = reply.fixed::<1>(7);
+    let known = matches!(action, FR_ACT_TO_TBL | FR_ACT_BLACKHOLE | FR_ACT_UNREACHABLE | FR_ACT_PROHIBIT);
+    read_parts(reply).filter(|found| known && found.protocol != RTPROT_KERNEL)
+}
+
+/// Reads what every rule has. An action that is none of ours reads as one that looks nothing up.
+fn read_parts(reply: &Reply<'_>) -> Option<Found> {
     if reply.kind != libc::RTM_NEWRULE {
         return None;
     }
@@ -128,16 +177,14 @@ pub(crate) fn read(reply: &Reply<'_>) -> Option<Found> {
             _ => {}
         }
     }
-    if protocol == RTPROT_KERNEL {
-        return None;
-    }
     rule.mark = mark.map(|mark| (mark, mask));
     rule.action = match action {
         FR_ACT_TO_TBL => RuleAction::Lookup(table),
         FR_ACT_BLACKHOLE => RuleAction::Blackhole,
         FR_ACT_UNREACHABLE => RuleAction::Unreachable,
         FR_ACT_PROHIBIT => RuleAction::Prohibit,
-        _ => return None,
+        // Whoever looks into table 0 finds nothing.
+        _ => RuleAction::Lookup(0),
     };
     Some(Found { priority, family, rule, protocol })
 }

@@ -45,6 +45,7 @@ pub struct Cli {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// Tables for people.
+    #[value(alias = "text")]
     Table,
     /// Tables with more columns.
     Wide,
@@ -52,6 +53,9 @@ pub enum Output {
     Json,
     /// YAML.
     Yaml,
+    /// Every step with what it consists of (`why`).
+    #[value(hide = true)]
+    Tree,
     /// Arguments of QEMU (`vm show`).
     #[value(hide = true)]
     Qemu,
@@ -194,6 +198,8 @@ pub enum Command {
         #[arg(short = '6', long, env = "NETLOOM_PING_IPV6")]
         ipv6: bool,
     },
+    /// Say step by step why a packet gets to a node or does not, and what would let it through.
+    Why(WhyArgs),
     /// Run the tests of a running topology's file.
     Test(TopologyArgs),
     /// Draw the network, from a file or as it runs.
@@ -349,6 +355,50 @@ pub struct CaptureArgs {
     /// Most octets of a packet.
     #[arg(long, value_name = "OCTETS", default_value_t = 262_144, env = "NETLOOM_CAPTURE_MOST")]
     pub most: u32,
+}
+
+/// What `why` explains.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Exit status: 0 it gets through, 1 the question can't be answered, 4 it does not get through, 5 it can't be told.\n\nExamples:\n  netloom why web db tcp/5432\n  netloom why client-1 8.8.8.8 icmp --one-way\n  netloom why --flow tcp,nw_src=10.0.0.1,nw_dst=10.0.0.2,tp_dst=80\n  netloom why --file shop.yaml web db tcp/5432     before anything is applied"
+)]
+pub struct WhyArgs {
+    /// The sender: a node, an address of one, or NODE:PORT.
+    #[arg(required_unless_present_any = ["hex", "flow", "pcap"])]
+    pub from: Option<String>,
+    /// The receiver: a node or an address.
+    #[arg(required_unless_present_any = ["hex", "flow", "pcap"])]
+    pub to: Option<String>,
+    /// What is sent: icmp, tcp/5432, udp/53, http, sctp/5060 ...
+    #[arg(default_value = "icmp")]
+    pub protocol: String,
+    /// Which topology.
+    #[command(flatten)]
+    pub topology: TopologyOption,
+    /// A file instead: as it would be once it is applied.
+    #[arg(long, value_name = "FILE", conflicts_with = "topology", env = "NETLOOM_WHY_FILE")]
+    pub file: Option<PathBuf>,
+    /// Only the way there, not that of the answer.
+    #[arg(long, env = "NETLOOM_WHY_ONE_WAY")]
+    pub one_way: bool,
+    /// Whether anybody listens there does not matter.
+    #[arg(long, env = "NETLOOM_WHY_NO_LISTENER")]
+    pub no_listener: bool,
+    /// Use IPv6 between nodes that have both.
+    #[arg(short = '6', long, env = "NETLOOM_WHY_IPV6")]
+    pub ipv6: bool,
+    /// Octets of the IP packet, which may not be cut on its way.
+    #[arg(long, value_name = "OCTETS", env = "NETLOOM_WHY_SIZE")]
+    pub size: Option<u32>,
+    /// This Ethernet frame instead, in hexadecimal digits.
+    #[arg(long, value_name = "OCTETS", conflicts_with_all = ["from", "flow", "pcap"])]
+    pub hex: Option<String>,
+    /// The packet of this flow instead, as `ovs-ofctl` writes it.
+    #[arg(long, value_name = "FLOW", conflicts_with_all = ["from", "pcap"])]
+    pub flow: Option<String>,
+    /// This packet of a capture file (pcap) instead: FILE:NUMBER, from 1.
+    #[arg(long, value_name = "FILE[:NUMBER]", conflicts_with = "from")]
+    pub pcap: Option<String>,
 }
 
 /// How the switch daemon runs.

@@ -176,6 +176,20 @@ impl Replay {
     }
 }
 
+/// One frame of a file, counted from 1; none if it has fewer.
+///
+/// # Errors
+/// When the file can't be read or is no capture of Ethernet frames.
+pub fn frame(path: &Path, number: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut replay = Replay::open(0, path, false)?;
+    for _ in 1..number {
+        if replay.read().is_none() {
+            return Ok(None);
+        }
+    }
+    Ok(replay.read().filter(|_| number > 0).map(|(_, frame)| frame))
+}
+
 impl ReceiveQueue for Replay {
     fn receive(&mut self, batch: &mut Batch) -> Result<usize, PortError> {
         while batch.room() > 0 && !self.ended {

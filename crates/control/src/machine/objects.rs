@@ -44,7 +44,7 @@ pub fn socket_path(
 }
 
 /// The name of the port behind an interface. What a name may not have is written as its number.
-pub(super) fn port_name(topology: &NodeName, at: &LinkRef) -> String {
+pub(crate) fn port_name(topology: &NodeName, at: &LinkRef) -> String {
     let mut name = format!("{topology}.{}.", at.space);
     for letter in at.name.as_str().chars() {
         if letter.is_ascii_alphanumeric() || "-_.".contains(letter) {
@@ -69,7 +69,7 @@ fn truth(value: bool) -> String {
 }
 
 /// Options of a switch; an empty value stands for none.
-pub(super) fn switch_options(switch: &Switch) -> Options {
+pub(crate) fn switch_options(switch: &Switch) -> Options {
     let tree = switch.tree.clone().unwrap_or_default();
     let querier: Vec<String> = switch.querier.iter().map(u16::to_string).collect();
     options([
@@ -109,7 +109,7 @@ pub(super) fn switch_of(options: &Options, running: bool) -> Switch {
 }
 
 /// Options of the bridge's side of a port; an empty value stands for none.
-pub(super) fn bridge_options(port: &SwitchPort) -> Options {
+pub(crate) fn bridge_options(port: &SwitchPort) -> Options {
     let (mut vlan, mut native, mut trunk) = (String::new(), String::new(), String::new());
     if let Some(vlans) = &port.vlans {
         let own = vlans.iter().find(|vlan| vlan.pvid).map(|vlan| vlan.id.get().to_string());
@@ -207,7 +207,7 @@ fn peer_of(text: &str) -> Option<LinkRef> {
 }
 
 /// The interface that a port is named after.
-pub(super) fn place(options: &Options) -> Option<LinkRef> {
+pub(crate) fn place(options: &Options) -> Option<LinkRef> {
     let space = match options.get("node") {
         Some(node) => Space::Node(node.parse().ok()?),
         None => Space::Host,

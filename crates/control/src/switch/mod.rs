@@ -45,6 +45,7 @@ mod tables;
 mod tick;
 mod tunnels;
 mod warp;
+pub(crate) mod why;
 mod words;
 
 pub use appctl::ControlSocket;

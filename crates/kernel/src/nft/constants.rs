@@ -4,6 +4,10 @@
 pub(super) const INET: u8 = 1;
 pub(super) const IPV4: u8 = 2;
 pub(super) const NETDEV: u8 = 5;
+/// `NFPROTO_IPV4` and `NFPROTO_IPV6`: tables of others.
+pub(super) const IP: u8 = 2;
+/// See [`IP`].
+pub(super) const IP6: u8 = 10;
 pub(super) const IPV6: u8 = 10;
 
 /// `NFNL_SUBSYS_NFTABLES` in the upper octet of a message type.

@@ -1,6 +1,6 @@
 //! What the kernel says of its tables, put together to a firewall: the pure half of observing it.
 
-use super::constants::{INET, LIST_ELEMENT, NETDEV, chain, rule, set, table};
+use super::constants::{INET, IP, IP6, LIST_ELEMENT, NETDEV, chain, rule, set, table};
 use super::expression::{Expression, SetRef};
 use super::raise::{Sets, raise};
 use super::script::labels;
@@ -181,15 +181,34 @@ pub(super) fn merge(tables: Vec<Table>) -> Firewall {
     firewall
 }
 
+impl Table {
+    /// The firewall that this table is by itself, whoever made it.
+    pub(super) fn alone(self) -> Firewall {
+        let sets = self.sets.into_iter().filter(|(_, (anonymous, _))| !anonymous);
+        let sets = sets.map(|((name, _), (_, content))| {
+            let elements = match content {
+                Ok(Content::V4(list)) => SetElements::V4(list),
+                Ok(Content::V6(list)) => SetElements::V6(list),
+                Ok(Content::Ports(list)) => SetElements::Ports(list),
+                Ok(Content::Interfaces(list)) => SetElements::Interfaces(list),
+                Ok(_) => SetElements::Unknown("set of another type".into()),
+                Err(what) => SetElements::Unknown(what.into()),
+            };
+            Set { name: name.into(), elements }
+        });
+        Firewall { sets: sets.collect(), chains: self.chains, dormant: self.dormant }
+    }
+}
+
 /// Names of families as nft(8) prints them.
 pub(super) fn family_name(family: u8) -> String {
     match family {
         INET => "inet",
-        2 => "ip",
+        IP => "ip",
         3 => "arp",
         NETDEV => "netdev",
         7 => "bridge",
-        10 => "ip6",
+        IP6 => "ip6",
         other => return other.to_string(),
     }
     .to_owned()
@@ -218,11 +237,11 @@ fn parse_hook(family: u8, attributes: Attributes<'_>, hook: Attributes<'_>) -> O
         _ => None,
     };
     let point = match (family, number) {
-        (INET, 0) => HookPoint::Prerouting,
-        (INET, 1) => HookPoint::Input,
-        (INET, 2) => HookPoint::Forward,
-        (INET, 3) => HookPoint::Output,
-        (INET, 4) => HookPoint::Postrouting,
+        (INET | IP | IP6, 0) => HookPoint::Prerouting,
+        (INET | IP | IP6, 1) => HookPoint::Input,
+        (INET | IP | IP6, 2) => HookPoint::Forward,
+        (INET | IP | IP6, 3) => HookPoint::Output,
+        (INET | IP | IP6, 4) => HookPoint::Postrouting,
         (NETDEV, 0) => HookPoint::Ingress { device: device()? },
         (NETDEV, 1) => HookPoint::Egress { device: device()? },
         _ => return None,

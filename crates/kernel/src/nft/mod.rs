@@ -45,6 +45,7 @@ use constants::{
 };
 use dump::Table;
 use expression::{Expression, SetRef};
+use crate::picture::FilterPicture;
 use netloom_compile::object::firewall::Firewall;
 use rustix::io::Errno;
 use script::{Label, Piece};
@@ -182,6 +183,44 @@ fn stage(
     }
     switch.end(INET, name, false);
     run(socket, &mut switch, firewall)
+}
+
+/// Every table of the namespace as far as it can be read, whoever made it, and in words what there is beside them. `table` is
+/// the name of Netloom's own.
+///
+/// # Errors
+/// As [`observe`].
+pub fn everything(socket: &mut Socket, table: &str) -> Result<(Vec<FilterPicture>, Vec<String>), NftError> {
+    for _ in 0..TRIES {
+        let before = generation(socket)?;
+        let live = live(socket, table)?;
+        let (mut filters, mut others) = (Vec::new(), Vec::new());
+        let mut again = false;
+        for name in tables(socket)? {
+            let family = dump::family_name(name.family);
+            let ours = name.name == table || name.name == next_name(table);
+            if name.dormant || ours && !live.contains(&name) {
+                continue;
+            }
+            if !matches!(name.family, INET | NETDEV | constants::IP | constants::IP6) {
+                others.push(format!("nftables table {family} {}", name.name));
+                continue;
+            }
+            match read_table(socket, &name) {
+                Ok(read) => {
+                    let firewall = read.alone();
+                    filters.push(FilterPicture { family, name: name.name, ours, firewall });
+                }
+                // It vanished between the list and its content.
+                Err(error) if error.errno() == Some(Errno::NOENT) => again = true,
+                Err(error) => return Err(error),
+            }
+        }
+        if !again && generation(socket)? == before {
+            return Ok((filters, others));
+        }
+    }
+    Err(NftError::Unstable(TRIES))
 }
 
 /// Deletes the tables called `table`; nothing happens if there are none.

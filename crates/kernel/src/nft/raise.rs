@@ -3,7 +3,7 @@
 //! Whatever does not read as something that `lower` could have written becomes `Unknown`, which differs
 //! from every desired rule. `raise . lower = canonical` is a property test.
 
-use super::constants::{base, cmp, ct, fib, meta, nat, numgen, reject, verdict};
+use super::constants::{IP, IP6, base, cmp, ct, fib, meta, nat, numgen, reject, verdict};
 use super::expression::{Expression, R0, Register, SetRef};
 use super::lower::{address_layout, address_type, family_check, nfproto, state_bit, status_bit};
 use super::set::{Content, octets_name};
@@ -32,7 +32,13 @@ struct Reader<'a, S> {
 
 /// Reads the expressions of a rule in a table of family `table`. Name and origin are left out.
 pub(super) fn raise(table: u8, sets: &impl Sets, expressions: &[Expression]) -> FirewallRule {
-    let mut reader = Reader { table, sets, rest: expressions, family: None };
+    // In a table of one family nobody asks for it.
+    let family = match table {
+        IP => Some(Family::V4),
+        IP6 => Some(Family::V6),
+        _ => None,
+    };
+    let mut reader = Reader { table, sets, rest: expressions, family };
     let mut rule = FirewallRule::new(Action::Continue);
     while let Some(condition) = reader.condition() {
         rule.matches.push(condition);

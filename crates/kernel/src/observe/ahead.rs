@@ -27,7 +27,7 @@ pub(super) struct Looker {
 
 impl Looker {
     /// Moves the calling thread into a space; false if there is none.
-    fn enter(&self, space: &Space) -> Result<bool, KernelError> {
+    pub(super) fn enter(&self, space: &Space) -> Result<bool, KernelError> {
         match space {
             Space::Host => self.host.enter()?,
             Space::Node(node) => match self.namespaces.open(node)? {
@@ -38,7 +38,7 @@ impl Looker {
         Ok(true)
     }
 
-    fn view(&self, space: &Space) -> Result<Option<View>, KernelError> {
+    pub(super) fn view(&self, space: &Space) -> Result<Option<View>, KernelError> {
         if !self.enter(space)? {
             return Ok(None);
         }

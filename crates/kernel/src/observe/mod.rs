@@ -26,12 +26,14 @@ mod view;
 use crate::error::KernelError;
 use crate::kernel::Kernel;
 use crate::process;
+use crate::picture::Picture;
 pub use ahead::Ahead;
 use ahead::{Looker, Round};
 use netloom_compile::object::{Desired, Key, Link, LinkKind, Mark, Observed, ObservedObject, Space, Spec};
 use netloom_wire::InterfaceName;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use view::{Extra, View};
 
 /// What is desired in one space, as far as it decides what to look at.
 #[derive(Debug, Clone, Default)]
@@ -131,6 +133,32 @@ impl Kernel {
             });
         }
         Ok(self.look(spaces, None, &wanted)?.remove(key))
+    }
+
+    /// Everything that decides about packets, in all namespaces of the topology and in the host's.
+    ///
+    /// # Errors
+    /// As [`Kernel::observe`].
+    pub fn picture(&self) -> Result<Picture, KernelError> {
+        let looker = self.looker();
+        let mut spaces: Vec<Space> = self.namespaces.list()?.into_iter().map(Space::Node).collect();
+        spaces.push(Space::Host);
+        // The calling thread stays in its namespace.
+        let found: Vec<(View, Extra)> = std::thread::scope(|scope| {
+            let work = scope.spawn(|| {
+                let look = |space: &Space| {
+                    let view = looker.view(space)?;
+                    Ok(view.map(|view| (view, Extra::look(&self.table(space)))))
+                };
+                spaces.iter().filter_map(|space| look(space).transpose()).collect::<Result<_, KernelError>>()
+            });
+            work.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })?;
+        let (views, extras): (Vec<View>, Vec<Extra>) = found.into_iter().unzip();
+        let names: HashMap<&Space, &HashMap<u32, InterfaceName>> =
+            views.iter().map(|view| (&view.space, &view.names)).collect();
+        let pictures = views.iter().zip(extras).map(|(view, extra)| (view.space.clone(), view.picture(&names, extra)));
+        Ok(Picture { topology: self.config.topology.clone(), spaces: pictures.collect() })
     }
 
     fn looker(&self) -> Looker {

@@ -25,6 +25,9 @@ use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+mod picture;
+pub(super) use picture::Extra;
+
 /// `IFLA_TARGET_NETNSID` (linux/if_link.h).
 const IFLA_TARGET_NETNSID: u16 = 46;
 const RTM_GETNSID: u16 = 90;

@@ -27,6 +27,7 @@ mod switchd;
 mod test;
 mod vm;
 mod watch;
+mod why;
 
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
@@ -42,6 +43,10 @@ pub fn run(cli: &Cli, printer: &Printer) -> Result<u8, Failure> {
     let shows_machine = matches!(&cli.command, Command::Vm { command: crate::cli::VmCommand::Show { .. } });
     if printer.output.is_for_machines() && !shows_machine {
         return Err(Failure::new("this form of output is for `netloom vm show` only")
+            .help("others have -o table, wide, json and yaml"));
+    }
+    if printer.output == crate::cli::Output::Tree && !matches!(cli.command, Command::Why(_)) {
+        return Err(Failure::new("this form of output is for `netloom why` only")
             .help("others have -o table, wide, json and yaml"));
     }
     // Nothing of this needs a realm.
@@ -182,6 +187,7 @@ fn in_realm(cli: &Cli, printer: &Printer, realm: &Realm) -> Result<u8, Failure> 
             }
             vm::run(realm, printer, command)
         }
+        Command::Why(arguments) => why::run(realm, printer, arguments),
         Command::Test(topology) => {
             join(realm)?;
             let name = select::topology(realm, topology.topology.as_deref())?;
