@@ -279,6 +279,8 @@ pub enum Command {
     },
     /// Show packets at a switch or a port, with what became of them and which rule decided.
     Capture(CaptureArgs),
+    /// Show what the tables of one switch do with a packet, table by table, in Open vSwitch's words.
+    Trace(TraceArgs),
     /// Show the flows that the switch's workers have computed.
     Flows,
     /// Show rates, drops and how busy the switch is, again and again.
@@ -355,6 +357,23 @@ pub struct CaptureArgs {
     /// Most octets of a packet.
     #[arg(long, value_name = "OCTETS", default_value_t = 262_144, env = "NETLOOM_CAPTURE_MOST")]
     pub most: u32,
+}
+
+/// What `trace` follows.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Examples:\n  netloom trace br0 in_port=1,tcp,nw_src=10.0.0.1,nw_dst=10.0.0.2,tp_dst=80\n  netloom trace br0 in_port=vm1 ffffffffffff0200000000010806..."
+)]
+pub struct TraceArgs {
+    /// The switch.
+    pub switch: String,
+    /// The packet as a flow, as `ovs-ofctl` writes it, with `in_port`.
+    pub flow: String,
+    /// The whole packet, in hexadecimal digits.
+    pub packet: Option<String>,
+    /// What connection tracking finds, for each time that it is asked (like trk,est).
+    #[arg(long, value_name = "STATE")]
+    pub ct_next: Vec<String>,
 }
 
 /// What `why` explains.

@@ -56,7 +56,7 @@ pub use doors::{Doors, DummyPort, OpenPort};
 pub use filter::{FilterError, parse as parse_filter};
 pub use links::{all as link_options, is_link as link_option};
 pub use protocol::{
-    BondStatus, Event, EventKind, LacpStatus, LinkStatus, MemberStatus, MirrorStatus, PortStatus,
+    BondStatus, ConsideredPort, Event, EventKind, LacpStatus, LinkStatus, MemberStatus, MirrorStatus, PortStatus,
     QueueStatus, Reply, Request, Row, StationStatus, SwitchStatus, WorkerStatus,
 };
 pub use server::{Ended, Server, StartSuccessor, Successor, SwitchSocket, ask, watch};

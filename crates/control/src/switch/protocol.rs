@@ -127,6 +127,13 @@ pub enum Request {
         #[serde(default)]
         vlan: u16,
     },
+    /// What would become of a frame that came in through a port; nothing is learned, counted or sent.
+    Consider {
+        /// The port.
+        port: String,
+        /// The frame, in hexadecimal digits.
+        octets: String,
+    },
     /// Lists the flows that workers know.
     FlowList,
     /// What the workers did.
@@ -172,6 +179,19 @@ pub enum Reply {
     Stations(Vec<StationStatus>),
     /// Members of multicast groups.
     Groups(Vec<GroupStatus>),
+    /// What would become of a frame.
+    Considered {
+        /// The ports by which it would leave.
+        outputs: Vec<ConsideredPort>,
+        /// Why it would be dropped, as a sentence about it.
+        dropped: Option<String>,
+        /// The switch has no tables of flows, or only the flow that makes it an ordinary one.
+        ordinary: bool,
+        /// The flows that decided, with their cookies.
+        deciders: Vec<String>,
+        /// Table by table, in Open vSwitch's words.
+        trace: String,
+    },
     /// Flows.
     Flows(Vec<Row>),
     /// Workers.
@@ -302,6 +322,15 @@ pub struct StationStatus {
     pub port: String,
     /// Seconds since it was heard; none for a fixed one.
     pub age: Option<u64>,
+}
+
+/// A port by which a frame would leave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsideredPort {
+    /// The port.
+    pub port: String,
+    /// The VLAN tags that it has then, the outer one first.
+    pub tags: Vec<u16>,
 }
 
 /// A member of a multicast group, or a multicast router.

@@ -342,6 +342,7 @@ impl Switch {
                 self.crew.changed(&tags);
                 Ok(Reply::Done)
             }
+            Request::Consider { port, octets } => self.consider(&port, &octets),
             Request::FlowList => self.flows(),
             Request::Workers => Ok(Reply::Workers(self.workers())),
             // The server's own matters.

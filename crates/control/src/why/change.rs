@@ -40,7 +40,7 @@ pub(super) enum Edit {
     /// Makes an interface a port of a bridge, bond or VRF.
     Controller { at: LinkRef, controller: InterfaceName },
     /// Sets an option of a switch's port; an empty value takes it away.
-    Option { switch: String, port: String, name: String, value: String },
+    Option { switch: String, port: String, at: Option<LinkRef>, name: String, value: String },
     /// Takes a firewall back to what the file says.
     Firewall { space: Space },
 }
@@ -164,7 +164,9 @@ impl Edit {
                     interface.forwarding_state = true;
                 })
             }
-            Self::Option { switch, port, name, value } => {
+            Self::Option { switch, port, name, value, .. } => {
+                // From now on its own options decide, not the daemon.
+                scene.daemon = None;
                 let Some(port) = scene.switches.get_mut(switch).and_then(|s| s.ports.get_mut(port)) else { return false };
                 if value.is_empty() {
                     port.options.remove(name).is_some()
@@ -261,9 +263,20 @@ impl Edit {
                 let command = exec(&at.space, &format!("ip link set {} master {controller}", at.name));
                 (format!("make {at} a port of {controller}"), vec![command], restored(&Key::link(at)))
             }
-            Self::Option { switch, port, name, value } => {
-                let what = if value.is_empty() { format!("take `{name}` of port {port} of {switch} away") } else { format!("set {name}={value} at port {port} of {switch}") };
-                (what, vec![format!("netloom port set {port} {name}={value}")], None)
+            Self::Option { switch, port, at, name, value } => {
+                let command = format!("netloom port set {port} {name}={value}");
+                let Some(at) = at else {
+                    return (format!("set {name}={value} at port {port} of {switch}"), vec![command], None);
+                };
+                let what = match (name.as_str(), value.as_str()) {
+                    ("isolated", _) => format!("isolate {at} no more"),
+                    ("vlan", value) => format!("put {at} into VLAN {value} (in the file: `vlan: {value}`)"),
+                    (name, "") => format!("take `{name}` of {at} away"),
+                    (name, value) => format!("set `{name}` of {at} to {value}"),
+                };
+                let key = Key::SwitchPort { space: at.space.clone(), link: at.name.clone() };
+                let origin = restored(&key).or_else(|| restored(&Key::link(at)));
+                (what, vec![command], origin)
             }
             Self::Firewall { space } => {
                 let key = Key::Firewall { space: space.clone() };

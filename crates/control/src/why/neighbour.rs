@@ -35,23 +35,31 @@ impl Walker<'_> {
             space.neighbours.iter().find(|known| known.interface == at.name && known.address == next)
         });
         let fixed = known.filter(|known| known.permanent).and_then(|known| known.mac);
-        let mac = match fixed {
+        let (mac, found) = match fixed {
             Some(mac) => {
                 let key = Key::Neighbour { space: at.space.clone(), link: at.name.clone(), address: next };
                 let step = Step::new(&at.space, "neighbour", format!("{next} is fixed to be at {mac}"))
                     .object(format!("neighbour {at} {next}"))
                     .from(self.wishes.origin(&key));
                 way.steps.push(step);
-                mac
+                (mac, None)
             }
-            None => self.ask(way, at, own, next)?,
+            None => self.ask(way, at, own, next).map(|(mac, found)| (mac, Some(found)))?,
         };
         let frame = Frame { source: own, destination: Some(mac), content: Content::Ip(way.packet.clone()) };
-        // An ipvlan shares its parent's hardware address.
-        let goal = |to: &LinkRef, i: &InterfacePicture| {
-            to != at && i.link.mac == Some(mac) && (!matches!(i.link.kind, LinkKind::Ipvlan { .. }) || i.addresses.iter().any(|own| own.addr() == next))
+        // Who answered is who gets it. Interfaces that ride on one another may share a hardware address.
+        let goal = |to: &LinkRef, i: &InterfacePicture| match &found {
+            Some(found) => to == found,
+            None => to != at && i.link.mac == Some(mac),
         };
-        match self.cross(&from, &frame, &goal) {
+        let own_address = |to: &LinkRef, i: &InterfacePicture| {
+            goal(to, i) && i.addresses.iter().any(|own| own.addr() == next)
+        };
+        let mut path = self.cross(&from, &frame, &own_address);
+        if path.is_none() {
+            path = self.cross(&from, &frame, &goal);
+        }
+        match path {
             Some(path) => self.follow(way, path),
             None if fixed.is_some() => {
                 let mut loss = way.lost(Reason::NoNeighbour, format!("nobody that {at} reaches has the hardware address {mac}, which is fixed for {next}"));
@@ -78,7 +86,7 @@ impl Walker<'_> {
     }
 
     /// Asks who has an address, by ARP or neighbour discovery: the question goes to all, the answer comes back.
-    fn ask(&mut self, way: &mut Way, at: &LinkRef, own: MacAddr, next: IpAddr) -> Result<MacAddr, Box<Loss>> {
+    fn ask(&mut self, way: &mut Way, at: &LinkRef, own: MacAddr, next: IpAddr) -> Result<(MacAddr, LinkRef), Box<Loss>> {
         let how = if next.is_ipv4() { "ARP" } else { "neighbour discovery" };
         let packet = way.packet.clone();
         let question = Frame { source: own, destination: None, content: Content::Arp { asked: next, packet: packet.clone() } };
@@ -130,7 +138,7 @@ impl Walker<'_> {
             .comparing(vec![format!("{mac} answers")])
             .quiet(true);
         way.steps.push(step);
-        Ok(mac)
+        Ok((mac, arrived))
     }
 
     fn nobody(&self, way: &Way, at: &LinkRef, next: IpAddr, how: &str, owners: &[Space]) -> Box<Loss> {
@@ -197,7 +205,7 @@ impl Walker<'_> {
             return Err(way.lost(Reason::Martian, sentence));
         }
         if far.reverse_path == 1 {
-            let query = routing::Query { destination: sender, source: None, mark: 0, input: None };
+            let query = routing::Query { destination: sender, source: None, mark: 0, input: None, bound: Some(&at.name) };
             let by = match routing::look_up(space, &query).found {
                 routing::Found::Route(route) => match &route.action {
                     netloom_kernel::picture::RouteDoes::Forward(hops) => {

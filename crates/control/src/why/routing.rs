@@ -21,6 +21,8 @@ pub(super) struct Query<'a> {
     pub(super) source: Option<IpAddr>,
     pub(super) mark: u32,
     pub(super) input: Option<&'a InterfaceName>,
+    /// The VRF, or an interface in it, that a local socket belongs to.
+    pub(super) bound: Option<&'a InterfaceName>,
 }
 
 /// What came of it.
@@ -112,7 +114,7 @@ pub(super) fn look_up<'a>(space: &'a SpacePicture, query: &Query<'_>) -> Lookup<
             continue;
         }
         let table = match rule.action {
-            _ if picture.vrf => match query.input.and_then(|name| vrf_table(space, name)) {
+            _ if picture.vrf => match query.input.or(query.bound).and_then(|name| vrf_table(space, name)) {
                 Some(table) => table,
                 None => continue,
             },

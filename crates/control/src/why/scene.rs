@@ -1,6 +1,6 @@
 //! What a walk walks through: the picture of the kernel, the switches beside it, and what the user's file says of it all.
 
-use crate::switch::Options;
+use crate::switch::{Options, SwitchSocket};
 use netloom_compile::object::{Desired, Key, LinkRef, Object, Space};
 use netloom_kernel::picture::{InterfacePicture, Picture, SpacePicture};
 use netloom_wire::{InterfaceName, MacAddr, NodeName};
@@ -14,6 +14,8 @@ pub struct Scene {
     pub picture: Picture,
     /// Netloom's own switches, by name.
     pub switches: BTreeMap<String, SwitchScene>,
+    /// The daemon that carries them, to be asked as long as nothing is changed in the scene of its switches.
+    pub daemon: Option<SwitchSocket>,
 }
 
 /// One of Netloom's own switches.

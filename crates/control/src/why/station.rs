@@ -5,13 +5,27 @@ use super::link::{Block, Content, Edge, Frame, Spot};
 use super::report::{Reason, Step};
 use super::scene::{BehindPort, PortScene};
 use super::walk::Walker;
-use crate::switch::why::{bridge_of, considered};
+use crate::switch::why::{bridge_of, dropped, outputs};
+use crate::switch::{Reply, Request, ask};
 use netloom_compile::object::{Key, LinkRef, Space};
 use netloom_nf::Reason as Loss;
 use netloom_table::Key as FlowKey;
 use netloom_table::key::extract;
-use netloom_vswitch::{Bridge, Decision, Step as Decided, Why};
+use netloom_vswitch::Bridge;
 use std::net::IpAddr;
+
+/// What a switch would do with a frame.
+#[derive(Debug, Clone)]
+pub(super) struct Considered {
+    /// Ports by name, with the tags that the frame has there.
+    outputs: Vec<(String, Vec<u16>)>,
+    /// Why it is dropped.
+    dropped: Option<String>,
+    /// Flows that decided, with their cookies.
+    deciders: Vec<String>,
+    /// Table by table.
+    trace: Vec<String>,
+}
 
 /// How many switches a frame may pass by cables between them in one step.
 const SWITCHES: usize = 16;
@@ -32,13 +46,8 @@ impl Walker<'_> {
             common.push(Block { space: place.clone(), reason: Reason::LinkDown, sentence: what, origin: origin.clone(), edits: Vec::new() });
         }
         let octets = octets(frame, tags);
-        let Some(decision) = self.decision(switch, entry.number, &octets) else { return Vec::new() };
-        let outputs = considered(&decision, tags);
-        let dropped = decision.steps.iter().find_map(|step| match step {
-            Decided::Out(Why::Dropped(reason)) => Some(*reason),
-            _ => None,
-        });
-        let dropped = if outputs.is_empty() { Some(dropped.unwrap_or(Loss::NoPorts)) } else { None };
+        let Some(decision) = self.decision(switch, port, entry.number, &octets, tags) else { return Vec::new() };
+        let outputs = &decision.outputs;
         let name = switch.split_once('.').map_or(switch, |(_, name)| name);
         let mut edges = Vec::new();
         let ports: Vec<(String, PortScene)> = self
@@ -48,16 +57,17 @@ impl Walker<'_> {
             .map(|scene| scene.ports.iter().map(|(name, port)| (name.clone(), port.clone())).collect())
             .unwrap_or_default();
         let several = outputs.len() > 1;
+        let by = decision.deciders.last().map_or_else(String::new, |decider| format!(" ({decider})"));
         for (other, to) in ports {
             if other == port {
                 continue;
             }
-            let out = outputs.iter().find(|(number, _)| *number == to.number);
+            let out = outputs.iter().find(|(name, _)| *name == other);
             let mut blocks = common.clone();
             let tags = match out {
                 Some((_, tags)) => tags.clone(),
                 None => {
-                    blocks.push(self.refusal(switch, (port, &entry), (&other, &to), dropped, &place, origin.clone()));
+                    blocks.push(self.refusal(switch, (port, &entry), (&other, &to), &decision, &place, origin.clone()));
                     Vec::new()
                 }
             };
@@ -75,9 +85,10 @@ impl Walker<'_> {
                 (Some(_), true) => ", and to others: nobody knows where its destination is",
                 (Some(_), false) => "",
             };
-            let step = Step::new(&place, "switch", format!("switch {name} passes it from {} to {}{how}", self.port_words(port, &entry), self.port_words(&other, &to)))
+            let step = Step::new(&place, "switch", format!("switch {name} passes it from {} to {}{how}{by}", self.port_words(port, &entry), self.port_words(&other, &to)))
                 .object(format!("switch {switch}"))
-                .from(origin.clone());
+                .from(origin.clone())
+                .comparing(decision.trace.clone());
             match &to.behind {
                 BehindPort::Tap(at) | BehindPort::Machine(at) => {
                     let to = Spot { at: at.clone(), out: false, tags };
@@ -109,15 +120,50 @@ impl Walker<'_> {
         edges
     }
 
-    fn decision(&mut self, switch: &str, port: u32, octets: &[u8]) -> Option<Decision> {
+    /// The daemon decides, or in its place a bridge made of the options.
+    fn decision(&mut self, switch: &str, port: &str, number: u32, octets: &[u8], tags: &[u16]) -> Option<Considered> {
+        if let Some(told) = self.told(port, octets) {
+            return Some(told);
+        }
         let mut key = FlowKey::default();
-        extract(octets.get(..256).unwrap_or(octets), octets.len(), port, &mut key);
+        let _ = extract(octets.get(..256).unwrap_or(octets), octets.len(), number, &mut key);
         let scene = self.scene.switches.get(switch)?;
         let bridge: &mut Bridge = match self.bridges.entry(switch.to_owned()) {
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::hash_map::Entry::Vacant(place) => place.insert(bridge_of(scene)?),
         };
-        Some(bridge.consider(&key, 1))
+        let decision = bridge.consider(&key, 1);
+        let name_of = |number: u32| {
+            let port = scene.ports.iter().find(|(_, port)| port.number == number);
+            port.map(|(name, _)| name.clone())
+        };
+        let found = outputs(&decision, tags);
+        let outputs: Vec<(String, Vec<u16>)> =
+            found.into_iter().filter_map(|(number, tags)| Some((name_of(number)?, tags))).collect();
+        let dropped = dropped(&decision).filter(|reason| outputs.is_empty() && *reason != Loss::NoPorts);
+        let dropped = dropped.map(|reason| reason.sentence().to_owned());
+        Some(Considered { outputs, dropped, deciders: Vec::new(), trace: Vec::new() })
+    }
+
+    fn told(&mut self, port: &str, octets: &[u8]) -> Option<Considered> {
+        let socket = self.scene.daemon.as_ref()?;
+        let known = (port.to_owned(), octets.to_vec());
+        if let Some(considered) = self.considered.get(&known) {
+            return considered.clone();
+        }
+        let digits = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+        let reply = ask(socket, &Request::Consider { port: port.to_owned(), octets: digits });
+        let considered = match reply {
+            Ok(Reply::Considered { outputs, dropped, deciders, trace, .. }) => Some(Considered {
+                outputs: outputs.into_iter().map(|out| (out.port, out.tags)).collect(),
+                dropped: dropped.filter(|why| why != Loss::NoPorts.sentence()),
+                deciders,
+                trace: trace.lines().map(str::trim_end).filter(|line| !line.is_empty()).map(str::to_owned).collect(),
+            }),
+            _ => None,
+        };
+        self.considered.insert(known, considered.clone());
+        considered
     }
 
     /// Why a frame does not leave by a port.
@@ -126,7 +172,7 @@ impl Walker<'_> {
         switch: &str,
         (from, entry): (&str, &PortScene),
         (to, exit): (&str, &PortScene),
-        dropped: Option<Loss>,
+        decision: &Considered,
         place: &Space,
         origin: Option<String>,
     ) -> Block {
@@ -139,8 +185,10 @@ impl Walker<'_> {
         let named = (self.port_words(from, entry), self.port_words(to, exit));
         let (reason, sentence) = if isolated(entry) && isolated(exit) {
             (Reason::Isolated, format!("{} and {} of switch {switch} are both isolated", named.0, named.1))
-        } else if let Some(loss) = dropped.filter(|loss| !matches!(loss, Loss::NoPorts)) {
-            (Reason::Switch, format!("switch {switch} drops it at {}: it {}", named.0, loss.sentence()))
+        } else if let Some(loss) = &decision.dropped {
+            (Reason::Switch, format!("switch {switch} drops it at {}: it {loss}", named.0))
+        } else if let (Some(decider), true) = (decision.deciders.last(), decision.outputs.is_empty()) {
+            (Reason::Switch, format!("switch {switch} drops it at {}: {decider} sends it nowhere", named.0))
         } else if one != other {
             (Reason::Vlan, format!("{} ({}) and {} ({}) of switch {switch} share no VLAN", named.0, words(&one), named.1, words(&other)))
         } else {
@@ -163,7 +211,9 @@ impl Walker<'_> {
     }
 
     fn option(&self, switch: &str, port: &str, name: &str, value: &str) -> Edit {
-        Edit::Option { switch: switch.to_owned(), port: port.to_owned(), name: name.to_owned(), value: value.to_owned() }
+        let scene = self.scene.switches.get(switch).and_then(|scene| scene.ports.get(port));
+        let at = scene.and_then(|port| port.behind.link().cloned());
+        Edit::Option { switch: switch.to_owned(), port: port.to_owned(), at, name: name.to_owned(), value: value.to_owned() }
     }
 
     fn port_words(&self, name: &str, port: &PortScene) -> String {

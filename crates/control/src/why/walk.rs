@@ -12,7 +12,7 @@ use super::filter::{self, At, Decided, Translation};
 use super::link::Block;
 use super::packet::{Packet, Tracked, Tuple};
 use super::report::{Reason, Step};
-use super::routing::{self, Found, Lookup, Query};
+use super::routing::{self, Found, Query};
 use super::scene::{Scene, Wishes};
 use netloom_compile::object::firewall::{HookPoint, Protocol};
 use netloom_compile::object::{Key, LinkRef, NextHop, RuleAction, Space};
@@ -51,12 +51,16 @@ impl Loss {
 #[derive(Debug, Clone)]
 pub(super) struct Arrival {
     pub(super) space: Space,
+    /// By which interface it came, if it is not the sender's own namespace.
+    pub(super) input: Option<InterfaceName>,
     pub(super) packet: Packet,
 }
 
 /// A walk in one direction.
 #[derive(Debug, Clone)]
 pub(super) struct Leg {
+    /// As it was sent.
+    pub(super) sent: Packet,
     pub(super) steps: Vec<Step>,
     pub(super) end: Result<Arrival, Box<Loss>>,
 }
@@ -80,6 +84,8 @@ pub(super) struct Walker<'a> {
     pub(super) doubts: Vec<String>,
     pub(super) tunnels: Tunnels,
     pub(super) bridges: HashMap<String, Bridge>,
+    /// What the daemon said of frames: by port and octets.
+    pub(super) considered: HashMap<(String, Vec<u8>), Option<super::station::Considered>>,
     pub(super) depth: usize,
     /// Whether bridges still go by what they learned: not after a question that everybody heard.
     pub(super) trusts_learned: bool,
@@ -103,6 +109,7 @@ impl<'a> Walker<'a> {
             doubts: Vec::new(),
             tunnels: HashMap::new(),
             bridges: HashMap::new(),
+            considered: HashMap::new(),
             depth: 0,
             trusts_learned: false,
         }
@@ -110,13 +117,23 @@ impl<'a> Walker<'a> {
 
     /// A packet that a namespace sends itself.
     pub(super) fn send(&mut self, from: &Space, packet: Packet) -> Leg {
-        let mut way = Way { steps: Vec::new(), space: from.clone(), packet, entered: None, input: None, routers: 0 };
+        self.send_bound(from, packet, None)
+    }
+
+    /// The same by a socket that belongs to the VRF of an interface, as what answers there does.
+    pub(super) fn send_bound(&mut self, from: &Space, packet: Packet, bound: Option<InterfaceName>) -> Leg {
+        let mut sent = packet.clone();
+        let mut way = Way { steps: Vec::new(), space: from.clone(), packet, entered: None, input: None, routers: 0, source: None, bound };
         let end = self.output(&mut way);
         if let Err(loss) = &end {
             let step = Step::new(&loss.space, "lost", loss.sentence.clone()).from(loss.origin.clone()).ending();
             way.steps.push(step);
         }
-        Leg { steps: way.steps, end }
+        // Nothing on the way changes the source that was chosen but a translation, which has steps of its own.
+        if sent.source.is_unspecified() {
+            sent.source = way.source.unwrap_or(sent.source);
+        }
+        Leg { sent, steps: way.steps, end }
     }
 
     fn output(&mut self, way: &mut Way) -> Result<Arrival, Box<Loss>> {
@@ -131,6 +148,7 @@ impl<'a> Walker<'a> {
                 return Err(way.lost(Reason::NoSource, format!("{} has no {family} address to send from", way.space)));
             };
             way.packet.source = source;
+            way.source = Some(source);
         }
         if route.local {
             way.entered = Some(way.packet.tuple());
@@ -163,6 +181,7 @@ impl<'a> Walker<'a> {
         let scene = self.scene;
         way.space = at.space.clone();
         way.input = Some(at.name.clone());
+        way.bound = None;
         way.packet.mark = 0;
         way.entered = Some(way.packet.tuple());
         self.track(way);
@@ -206,7 +225,7 @@ impl<'a> Walker<'a> {
 
     fn delivered(&mut self, way: &Way) -> Arrival {
         self.remember(way);
-        Arrival { space: way.space.clone(), packet: way.packet.clone() }
+        Arrival { space: way.space.clone(), input: way.input.clone(), packet: way.packet.clone() }
     }
 
     /// What connection tracking says of a packet that has just come into a namespace, and translates back.
@@ -374,7 +393,7 @@ impl<'a> Walker<'a> {
         if reverse == 0 {
             return Ok(());
         }
-        let query = Query { destination: source, source: Some(way.packet.destination), mark: 0, input: None };
+        let query = Query { destination: source, source: Some(way.packet.destination), mark: 0, input: None, bound: Some(&at.name) };
         let lookup = routing::look_up(space, &query);
         let hops = match &lookup.found {
             Found::Route(RoutePicture { action: RouteDoes::Forward(hops), .. }) => routing::living(space, hops),
@@ -404,7 +423,7 @@ impl<'a> Walker<'a> {
     ) -> Result<Routed<'s>, Box<Loss>> {
         let packet = &way.packet;
         let source = (!packet.source.is_unspecified()).then_some(packet.source);
-        let query = Query { destination: packet.destination, source, mark: packet.mark, input };
+        let query = Query { destination: packet.destination, source, mark: packet.mark, input, bound: way.bound.as_ref() };
         let lookup = routing::look_up(space, &query);
         self.doubts.extend(lookup.doubts.iter().map(|doubt| format!("{}: {doubt}", way.space)));
         let refused = |what: &str, told: Option<&str>, route: Option<&RoutePicture>| {
@@ -426,13 +445,13 @@ impl<'a> Walker<'a> {
                 };
                 return Err(refused("a routing rule refuses it", told, None));
             }
-            Found::Nothing => return Err(self.no_route(way, &lookup)),
+            Found::Nothing => return Err(self.no_route(way)),
         };
         let name = routing::name(route);
         match &route.action {
             RouteDoes::Forward(hops) => {
                 let living = routing::living(space, hops);
-                let Some(hop) = choose(&living, packet).cloned() else { return Err(self.no_route(way, &lookup)) };
+                let Some(hop) = choose(&living, packet).cloned() else { return Err(self.no_route(way)) };
                 let others = living.len() - 1;
                 Ok(Routed { route, hop: Some(hop), local: false, others, compared: lookup.compared })
             }
@@ -446,7 +465,7 @@ impl<'a> Walker<'a> {
         }
     }
 
-    fn no_route(&self, way: &Way, lookup: &Lookup<'_>) -> Box<Loss> {
+    fn no_route(&self, way: &Way) -> Box<Loss> {
         let to = way.packet.destination;
         let mut loss = way.lost(Reason::NoRoute, format!("{} has no route to {to}", way.space));
         loss.told = Some("network unreachable".to_owned());
@@ -454,8 +473,13 @@ impl<'a> Walker<'a> {
         // The interface that the file's route needs, or that is in the destination's network, may be down.
         if let Some(first) = loss.edits.first().filter(|edit| edit.restores(&self.wishes)) {
             loss.origin = first.words(&self.wishes).2;
+            match first {
+                Edit::LinkUp { at } => loss.sentence.push_str(&format!(": {}, which leads there, is down", at.name)),
+                Edit::Route { .. } => loss.sentence.push_str(": the one of the file is gone"),
+                Edit::Address { at, address } => loss.sentence.push_str(&format!(": {} has lost its address {address}", at.name)),
+                _ => {}
+            }
         }
-        let _ = lookup;
         loss
     }
 
@@ -506,6 +530,10 @@ pub(super) struct Way {
     entered: Option<Tuple>,
     input: Option<InterfaceName>,
     routers: usize,
+    /// The source that was chosen.
+    source: Option<IpAddr>,
+    /// An interface of the VRF that the sender belongs to.
+    bound: Option<InterfaceName>,
 }
 
 impl Way {
@@ -542,18 +570,18 @@ impl Routed<'_> {
             format!("{} is its own address", way.packet.destination)
         } else {
             let by = match self.hop.as_ref() {
-                Some(NextHop { gateway: Some(gateway), device: Some(device), .. }) => format!("to {gateway} by {device}"),
-                Some(NextHop { device: Some(device), .. }) => format!("by {device}, to its neighbour {}", way.packet.destination),
+                Some(NextHop { gateway: Some(gateway), device: Some(device), .. }) => format!("by {device} to the router {gateway}"),
+                Some(NextHop { device: Some(device), .. }) => format!("by {device} straight to {}", way.packet.destination),
                 _ => String::new(),
             };
             let share = if self.others > 0 { format!(", one of {} hops", self.others + 1) } else { String::new() };
             let verb = if way.input.is_some() { "forwards it" } else { "sends it" };
-            let own = if way.input.is_some() { String::new() } else { format!(" as {}", way.packet.source) };
+            let own = if way.input.is_some() { String::new() } else { format!("as {} ", way.packet.source) };
             let net = match self.route.destination.prefix_len() {
                 0 => "default".to_owned(),
                 _ => self.route.destination.to_string(),
             };
-            format!("{verb} {by}{own} (route {net}{share})")
+            format!("{verb} {own}{by} (route {net}{share})")
         };
         Step::new(space, "routing", text)
             .object(format!("route {}", change::route_key(space, self.route)))

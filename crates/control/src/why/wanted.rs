@@ -7,13 +7,13 @@ use crate::machine::named;
 use ipnet::IpNet;
 use netloom_compile::InterfaceFacts;
 use netloom_compile::object::{
-    Behind, Desired, Key, Link, LinkKind, LinkRef, Object, RouteAction, Space, Spec,
+    Behind, Desired, Key, Link, LinkKind, LinkRef, MacvlanMode, Object, RouteAction, Space, Spec,
 };
 use netloom_kernel::picture::{
     EntryPicture, FilterPicture, InterfacePicture, NeighbourPicture, Picture, RouteDoes, RoutePicture,
     RulePicture, SpacePicture, default_rules,
 };
-use netloom_wire::InterfaceName;
+use netloom_wire::{InterfaceName, MacAddr};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -24,7 +24,7 @@ const MOST: usize = 8;
 #[must_use]
 pub fn scene_of(desired: &Desired, facts: &[InterfaceFacts]) -> Scene {
     let picture = Picture { topology: desired.topology.clone(), spaces: BTreeMap::new() };
-    let mut scene = Scene { picture, switches: BTreeMap::new() };
+    let mut scene = Scene { picture, switches: BTreeMap::new(), daemon: None };
     for object in desired.objects.values() {
         put(&mut scene, object);
     }
@@ -50,6 +50,7 @@ pub fn scene_of(desired: &Desired, facts: &[InterfaceFacts]) -> Scene {
         }
     }
     settle(&mut scene);
+    give_addresses(&mut scene);
     add_machines(&mut scene, facts);
     scene
 }
@@ -172,6 +173,41 @@ fn put(scene: &mut Scene, object: &Object) {
     }
 }
 
+/// Hardware addresses where the description leaves them to the kernel: those of the interface below, or any.
+fn give_addresses(scene: &mut Scene) {
+    // What rides on a rider has its address in the second round.
+    for _ in 0..3 {
+        let mut given = Vec::new();
+        for (space, picture) in &scene.picture.spaces {
+            for (name, interface) in picture.interfaces.iter().filter(|(_, i)| i.link.mac.is_none()) {
+                let at = LinkRef { space: space.clone(), name: name.clone() };
+                let below = match &interface.link.kind {
+                    LinkKind::Ipvlan { parent, .. } => Some(parent.clone()),
+                    LinkKind::Macvlan { parent, mode: MacvlanMode::Passthru, .. } => Some(parent.clone()),
+                    LinkKind::Vlan { parent, .. } => Some(LinkRef { space: space.clone(), name: parent.clone() }),
+                    _ => None,
+                };
+                let mac = match &below {
+                    Some(below) => scene.interface(below).and_then(|below| below.link.mac),
+                    None => Some(MacAddr::local_from_hash(hash(&at.to_string()))),
+                };
+                given.extend(mac.map(|mac| (at, mac)));
+            }
+        }
+        for (at, mac) in given {
+            let space = scene.picture.spaces.get_mut(&at.space);
+            if let Some(interface) = space.and_then(|space| space.interfaces.get_mut(&at.name)) {
+                interface.link.mac = Some(mac);
+            }
+        }
+    }
+}
+
+/// FNV-1a.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, octet| (hash ^ u64::from(octet)).wrapping_mul(0x100_0000_01b3))
+}
+
 /// What parameters mean for interfaces, and cables without another end.
 fn settle(scene: &mut Scene) {
     for space in scene.picture.spaces.values_mut() {
@@ -268,6 +304,7 @@ fn absent_routes(scene: &Scene, wishes: &Wishes<'_>, at: &Space) -> Vec<RoutePic
     let mut lone = Scene {
         picture: Picture { topology: scene.picture.topology.clone(), spaces: BTreeMap::new() },
         switches: BTreeMap::new(),
+        daemon: None,
     };
     let routes = desired.objects.values().filter(|object| matches!(&object.key, Key::Route { space, .. } if space == at));
     for object in routes.filter(|object| !there.contains(&object.key)) {

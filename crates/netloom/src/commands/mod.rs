@@ -25,6 +25,7 @@ mod summary;
 mod switch;
 mod switchd;
 mod test;
+mod trace;
 mod vm;
 mod watch;
 mod why;
@@ -78,6 +79,7 @@ pub fn run(cli: &Cli, printer: &Printer) -> Result<u8, Failure> {
         Command::Mirror { command } => return switch::mirror(cli.run.as_deref(), printer, command),
         Command::Fdb { command } => return switch::fdb(cli.run.as_deref(), printer, command),
         Command::Capture(arguments) => return capture::run(cli.run.as_deref(), printer, arguments),
+        Command::Trace(arguments) => return trace::run(cli.run.as_deref(), printer, arguments),
         Command::Flows => return switch::flows(cli.run.as_deref(), printer),
         Command::Bench { command } => return bench::run(printer, command),
         Command::Top { once } => {
@@ -118,6 +120,7 @@ fn in_realm(cli: &Cli, printer: &Printer, realm: &Realm) -> Result<u8, Failure> 
         | Command::Mirror { .. }
         | Command::Fdb { .. }
         | Command::Capture(_)
+        | Command::Trace(_)
         | Command::Flows
         | Command::Bench { .. }
         | Command::Top { .. } => Ok(0),

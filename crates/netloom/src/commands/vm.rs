@@ -218,7 +218,7 @@ fn show(printer: &Printer, guest: &Guest, memory: &str, version: (u32, u32)) -> 
                 Report { guest, qemu: arguments, libvirt: libvirt(guest), kernel: kernel_parameter(guest) };
             printer.machine(&report)?;
         }
-        Output::Table | Output::Wide => {
+        Output::Table | Output::Wide | Output::Tree => {
             list(printer, std::slice::from_ref(guest))?;
             let heading = |text: &str| printer.paint(Tone::Strong, text);
             put(&format!("\n{}\n{}", heading("QEMU (-o qemu)"), command_line(&arguments)))?;

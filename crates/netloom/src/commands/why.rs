@@ -5,9 +5,10 @@ use crate::cli::{Output, WhyArgs};
 use crate::failure::Failure;
 use crate::output::{Printer, Tone, put};
 use netloom_compile::Compiled;
+use netloom_control::check::{addresses, choose};
 use netloom_control::realm::Realm;
 use netloom_control::why::{
-    Change, Question, Report, Scene, Step, Verdict, Wishes, add_machines, explain, hexadecimal,
+    Change, Question, QuestionError, Report, Scene, Step, Verdict, Wishes, add_machines, explain, hexadecimal,
     packet_of_flow, packet_of_frame, question, question_of, scene_of,
 };
 use std::fmt::Write;
@@ -31,7 +32,7 @@ pub fn run(realm: &Realm, printer: &Printer, arguments: &WhyArgs) -> Result<u8, 
         }
         None => look(realm, arguments)?,
     };
-    let mut question = ask(&scene, arguments)?;
+    let mut question = ask(&scene, &compiled, arguments)?;
     question.back = !arguments.one_way;
     // Before anything runs nobody listens.
     question.listens = !arguments.no_listener && arguments.file.is_none();
@@ -61,7 +62,7 @@ fn look(realm: &Realm, arguments: &WhyArgs) -> Result<(Scene, Compiled), Failure
     Ok((scene, running.compiled))
 }
 
-fn ask(scene: &Scene, arguments: &WhyArgs) -> Result<Question, Failure> {
+fn ask(scene: &Scene, compiled: &Compiled, arguments: &WhyArgs) -> Result<Question, Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
     let packet = if let Some(hex) = &arguments.hex {
         let octets = hexadecimal(hex).map_err(|error| failed(&error))?;
@@ -72,7 +73,20 @@ fn ask(scene: &Scene, arguments: &WhyArgs) -> Result<Question, Failure> {
         packet_of_frame(&captured(file)?).map_err(|error| failed(&error))?
     } else {
         let (from, to) = (arguments.from.as_deref().unwrap_or_default(), arguments.to.as_deref().unwrap_or_default());
-        return question(scene, from, to, &arguments.protocol, arguments.ipv6).map_err(|error| failed(&error));
+        let ask = |to: &str| question(scene, from, to, &arguments.protocol, arguments.ipv6);
+        return match ask(to) {
+            // It has lost its address; the one that the file gives it is meant.
+            Err(error @ QuestionError::NoAddress(_)) => {
+                let all = addresses(compiled);
+                let own = all.iter().find(|(node, _)| node.as_str() == to).map(|(_, own)| own.as_slice());
+                let address = own.and_then(|own| choose(&[], own, arguments.ipv6));
+                let address = address.ok_or_else(|| failed(&error))?;
+                let mut question = ask(&address.to_string()).map_err(|error| failed(&error))?;
+                question.to_name = format!("{to} ({address})");
+                Ok(question)
+            }
+            answer => answer.map_err(|error| failed(&error)),
+        };
     };
     question_of(scene, packet).map_err(|error| failed(&error))
 }
