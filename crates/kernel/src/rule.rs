@@ -2,8 +2,8 @@
 
 use crate::marks::PROTOCOL;
 use crate::netlink::{Messages, Reply};
-use ipnet::IpNet;
 use crate::picture::RulePicture;
+use ipnet::IpNet;
 use netloom_compile::object::{Family, Rule, RuleAction};
 
 /// Length of `struct fib_rule_hdr`.

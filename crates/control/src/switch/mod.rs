@@ -56,8 +56,8 @@ pub use doors::{Doors, DummyPort, OpenPort};
 pub use filter::{FilterError, parse as parse_filter};
 pub use links::{all as link_options, is_link as link_option};
 pub use protocol::{
-    BondStatus, ConsideredPort, Event, EventKind, LacpStatus, LinkStatus, MemberStatus, MirrorStatus, PortStatus,
-    QueueStatus, Reply, Request, Row, StationStatus, SwitchStatus, WorkerStatus,
+    BondStatus, ConsideredPort, Event, EventKind, LacpStatus, LinkStatus, MemberStatus, MirrorStatus,
+    PortStatus, QueueStatus, Reply, Request, Row, StationStatus, SwitchStatus, WorkerStatus,
 };
 pub use server::{Ended, Server, StartSuccessor, Successor, SwitchSocket, ask, watch};
 pub use start::{Keeping, Start};

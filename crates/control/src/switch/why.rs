@@ -88,7 +88,10 @@ fn rules(steps: &[Trace], found: &mut Vec<String>) {
         if let Note::Table { table, name, rule } = &step.note {
             let table = name.clone().unwrap_or_else(|| table.to_string());
             found.push(match rule {
-                Some(rule) => format!("table {table}: flow of priority {} with cookie {:#x}", rule.priority, rule.cookie),
+                Some(rule) => format!(
+                    "table {table}: flow of priority {} with cookie {:#x}",
+                    rule.priority, rule.cookie
+                ),
                 None => format!("table {table}: no flow"),
             });
         }
@@ -106,11 +109,14 @@ impl Switch {
         };
         let now = self.now();
         let mut bridges = self.bridges.lock();
-        let Some((bridge, name)) = bridges.of_port.get(&number).map(|place| (place.bridge, place.name.clone())) else {
+        let Some((bridge, name)) =
+            bridges.of_port.get(&number).map(|place| (place.bridge, place.name.clone()))
+        else {
             return Ok(Reply::Failed { message: format!("port `{port}` belongs to no switch") });
         };
         let key = packet_key(&Key::default(), number, &octets);
-        let ordinary = bridges.pipelines.get_mut(&bridge).is_none_or(|pipeline| pipeline.ordinary().is_some());
+        let ordinary =
+            bridges.pipelines.get_mut(&bridge).is_none_or(|pipeline| pipeline.ordinary().is_some());
         let (mut found, mut text, mut deciders, mut drop) = (Vec::new(), String::new(), Vec::new(), None);
         if ordinary && let Some(bridge) = bridges.by_name.get_mut(&name) {
             let decision = bridge.consider(&key, now);
@@ -162,9 +168,9 @@ impl Switch {
             let port = self.configuration.ports.iter().find(|(_, port)| port.number == *number);
             port.map(|(name, _)| name.clone())
         };
-        let outputs = found.iter().filter_map(|(number, tags)| {
-            Some(ConsideredPort { port: name_of(number)?, tags: tags.clone() })
-        });
+        let outputs = found
+            .iter()
+            .filter_map(|(number, tags)| Some(ConsideredPort { port: name_of(number)?, tags: tags.clone() }));
         Ok(Reply::Considered {
             outputs: outputs.collect(),
             dropped: drop.map(|reason| reason.sentence().to_owned()),
@@ -178,5 +184,8 @@ impl Switch {
 /// The VLAN tags of a packet.
 fn tags_of(key: &Key) -> Vec<u16> {
     let tags = [(Field::VLAN_TPID, Field::VLAN_TCI), (Field::INNER_TPID, Field::INNER_TCI)];
-    tags.iter().filter(|(tpid, _)| key.get(*tpid) != 0).map(|(_, tci)| (key.get(*tci) & 0xfff) as u16).collect()
+    tags.iter()
+        .filter(|(tpid, _)| key.get(*tpid) != 0)
+        .map(|(_, tci)| (key.get(*tci) & 0xfff) as u16)
+        .collect()
 }

@@ -76,7 +76,10 @@ impl Walker<'_> {
             space.entries.iter().find(fits)
         });
         let words = |to: &str, vlan: Option<u16>| {
-            let within = vlan.filter(|_| options.vlan_filtering).map(|id| format!(" in VLAN {id}")).unwrap_or_default();
+            let within = vlan
+                .filter(|_| options.vlan_filtering)
+                .map(|id| format!(" in VLAN {id}"))
+                .unwrap_or_default();
             let how = match (known, frame.destination) {
                 (Some(entry), _) if entry.fixed => ": its place is fixed there",
                 (Some(_), _) => ": it was heard there",
@@ -86,7 +89,9 @@ impl Walker<'_> {
             format!("bridge {bridge} passes it from {came} to {to}{within}{how}")
         };
         let step = |to: &str| {
-            Step::new(at, "bridge", words(to, vlan)).object(format!("link {}", here(bridge))).from(origin.clone())
+            Step::new(at, "bridge", words(to, vlan))
+                .object(format!("link {}", here(bridge)))
+                .from(origin.clone())
         };
         let mut edges = Vec::new();
         for (name, port) in &space.interfaces {
@@ -113,7 +118,10 @@ impl Walker<'_> {
                 blocks.push(Block {
                     space: at.clone(),
                     reason: Reason::Elsewhere,
-                    sentence: format!("bridge {bridge} holds {} to be behind port {}", entry.mac, entry.interface),
+                    sentence: format!(
+                        "bridge {bridge} holds {} to be behind port {}",
+                        entry.mac, entry.interface
+                    ),
                     origin: None,
                     edits: vec![Edit::ForgetStation { at: here(&entry.interface), mac: entry.mac }],
                 });
@@ -202,9 +210,15 @@ impl Walker<'_> {
             if let (Some(own), Some(bridge), Some(space)) = (own, bridge, space) {
                 for (name, other) in &space.interfaces {
                     let there = other.link.controller.as_ref() == Some(bridge) && name != port;
-                    let wrong = other.link.port.as_ref().is_some_and(|port| port.vlans.iter().any(|vlan| vlan.pvid && vlan.id.get() == id));
+                    let wrong =
+                        other.link.port.as_ref().is_some_and(|port| {
+                            port.vlans.iter().any(|vlan| vlan.pvid && vlan.id.get() == id)
+                        });
                     if there && wrong {
-                        edits.push(Edit::PortVlan { at: LinkRef { space: at.clone(), name: name.clone() }, vlan: *own });
+                        edits.push(Edit::PortVlan {
+                            at: LinkRef { space: at.clone(), name: name.clone() },
+                            vlan: *own,
+                        });
                     }
                 }
             }
@@ -214,7 +228,9 @@ impl Walker<'_> {
         Block {
             space: at.clone(),
             reason: Reason::Vlan,
-            sentence: format!("the frame {from} VLAN {id}, which port {here} does not carry (it carries {carried})"),
+            sentence: format!(
+                "the frame {from} VLAN {id}, which port {here} does not carry (it carries {carried})"
+            ),
             origin: self.wishes.link(at, port),
             edits,
         }
@@ -223,9 +239,10 @@ impl Walker<'_> {
     /// The VLANs that other ports have for untagged frames.
     fn pvids(&self, at: &Space, bridge: &InterfaceName, port: &InterfaceName) -> Vec<Edit> {
         let Some(space) = self.scene.space(at) else { return Vec::new() };
-        let others = space.interfaces.iter().filter(|(name, other)| {
-            other.link.controller.as_ref() == Some(bridge) && *name != port
-        });
+        let others = space
+            .interfaces
+            .iter()
+            .filter(|(name, other)| other.link.controller.as_ref() == Some(bridge) && *name != port);
         let mut vlans: Vec<PortVlan> = others
             .filter_map(|(_, other)| other.link.port.as_ref()?.vlans.iter().find(|vlan| vlan.pvid).copied())
             .collect();

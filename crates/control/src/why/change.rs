@@ -48,10 +48,17 @@ pub(super) enum Edit {
 impl Edit {
     /// Makes it in a scene; false if it can't be made or changes nothing.
     pub(super) fn apply(&self, scene: &mut Scene, wishes: &Wishes<'_>) -> bool {
-        let interface = |scene: &mut Scene, at: &LinkRef, change: &dyn Fn(&mut netloom_kernel::picture::InterfacePicture)| {
-            let found = scene.picture.spaces.get_mut(&at.space).and_then(|space| space.interfaces.get_mut(&at.name));
-            found.map(change).is_some()
-        };
+        let interface =
+            |scene: &mut Scene,
+             at: &LinkRef,
+             change: &dyn Fn(&mut netloom_kernel::picture::InterfacePicture)| {
+                let found = scene
+                    .picture
+                    .spaces
+                    .get_mut(&at.space)
+                    .and_then(|space| space.interfaces.get_mut(&at.name));
+                found.map(change).is_some()
+            };
         match self {
             Self::LinkUp { at } => {
                 if !interface(scene, at, &|interface| {
@@ -167,7 +174,9 @@ impl Edit {
             Self::Option { switch, port, name, value, .. } => {
                 // From now on its own options decide, not the daemon.
                 scene.daemon = None;
-                let Some(port) = scene.switches.get_mut(switch).and_then(|s| s.ports.get_mut(port)) else { return false };
+                let Some(port) = scene.switches.get_mut(switch).and_then(|s| s.ports.get_mut(port)) else {
+                    return false;
+                };
                 if value.is_empty() {
                     port.options.remove(name).is_some()
                 } else {
@@ -175,12 +184,17 @@ impl Edit {
                 }
             }
             Self::Firewall { space } => {
-                let wanted = wishes.object(&Key::Firewall { space: space.clone() }).and_then(|object| match &object.spec {
-                    Spec::Firewall(firewall) => Some((**firewall).clone()),
-                    _ => None,
+                let wanted = wishes.object(&Key::Firewall { space: space.clone() }).and_then(|object| {
+                    match &object.spec {
+                        Spec::Firewall(firewall) => Some((**firewall).clone()),
+                        _ => None,
+                    }
                 });
                 let Some(picture) = scene.picture.spaces.get_mut(space) else { return false };
-                match (wanted, picture.filters.iter_mut().find(|filter| filter.ours && filter.family != "netdev")) {
+                match (
+                    wanted,
+                    picture.filters.iter_mut().find(|filter| filter.ours && filter.family != "netdev"),
+                ) {
                     (Some(wanted), Some(filter)) => filter.firewall = wanted,
                     _ => return false,
                 }
@@ -199,18 +213,30 @@ impl Edit {
         match self {
             Self::LinkUp { at } => {
                 let origin = restored(&Key::link(at));
-                (format!("bring {at} up"), vec![exec(&at.space, &format!("ip link set {} up", at.name))], origin)
+                (
+                    format!("bring {at} up"),
+                    vec![exec(&at.space, &format!("ip link set {} up", at.name))],
+                    origin,
+                )
             }
             Self::Route { space, route } => {
                 let (what, key) = (super::routing::name(route), route_key(space, route));
-                let table = if route.table == super::routing::MAIN { String::new() } else { format!(" table {}", route.table) };
+                let table = if route.table == super::routing::MAIN {
+                    String::new()
+                } else {
+                    format!(" table {}", route.table)
+                };
                 let command = exec(space, &format!("ip route add {what}{table}"));
                 (format!("give {space} the route {what}"), vec![command], restored(&key))
             }
             Self::NoRoute { space, route } => {
                 let what = super::routing::name(route);
                 let command = exec(space, &format!("ip route del {what}"));
-                (format!("take the route {what} of {space} away"), vec![command], restored(&route_key(space, route)))
+                (
+                    format!("take the route {what} of {space} away"),
+                    vec![command],
+                    restored(&route_key(space, route)),
+                )
             }
             Self::Forward { space, v4 } => {
                 let path = if *v4 { "net/ipv4/ip_forward" } else { "net/ipv6/conf/all/forwarding" };
@@ -220,22 +246,33 @@ impl Edit {
                 (format!("let {space} forward {family} packets"), vec![command], origin)
             }
             Self::AnySource { at } => {
-                let command = exec(&at.space, &format!("sysctl -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.{}.rp_filter=0", at.name));
+                let command = exec(
+                    &at.space,
+                    &format!("sysctl -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.{}.rp_filter=0", at.name),
+                );
                 (format!("switch rp_filter of {at} off"), vec![command], None)
             }
             Self::Accept { space, rule, place } => {
-                let place = place.rule.map_or_else(|| "at the end of".to_owned(), |rule| format!("before rule {} of", rule + 1));
+                let place = place.rule.map_or_else(
+                    || "at the end of".to_owned(),
+                    |rule| format!("before rule {} of", rule + 1),
+                );
                 let origin = restored(&Key::Firewall { space: space.clone() });
                 (format!("accept `{}` {place} the chain in {space}", conditions(rule)), Vec::new(), origin)
             }
             Self::Policy { sender, receiver, service, origin, .. } => {
                 let line = format!("- {{ allow: {sender} -> {receiver}, services: {service} }}");
-                (format!("allow {sender} -> {receiver} {service} in the file's policies"), vec![line], origin.clone())
+                (
+                    format!("allow {sender} -> {receiver} {service} in the file's policies"),
+                    vec![line],
+                    origin.clone(),
+                )
             }
             Self::PortVlan { at, vlan } => {
                 let how = if vlan.pvid { " untagged" } else { "" };
                 let flags = if vlan.pvid { " pvid untagged" } else { "" };
-                let command = exec(&at.space, &format!("bridge vlan add dev {} vid {}{flags}", at.name, vlan.id));
+                let command =
+                    exec(&at.space, &format!("bridge vlan add dev {} vid {}{flags}", at.name, vlan.id));
                 (format!("put port {at} into VLAN {}{how}", vlan.id), vec![command], restored(&Key::link(at)))
             }
             Self::Isolated { at, .. } => {
@@ -280,7 +317,11 @@ impl Edit {
             }
             Self::Firewall { space } => {
                 let key = Key::Firewall { space: space.clone() };
-                (format!("put the packet filter of {space} back as the file has it"), Vec::new(), restored(&key))
+                (
+                    format!("put the packet filter of {space} back as the file has it"),
+                    Vec::new(),
+                    restored(&key),
+                )
             }
         }
     }

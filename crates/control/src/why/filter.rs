@@ -7,8 +7,8 @@ use super::packet::{Packet, Tracked};
 use super::routing;
 use netloom_compile::object::Family;
 use netloom_compile::object::firewall::{
-    Action, Addresses, Chain, ChainKind, CtState, CtStatus, FirewallRule, Hook, HookPoint, Match,
-    NatTarget, Policy, PortSelector, Protocol, RejectWith, SetElements,
+    Action, Addresses, Chain, ChainKind, CtState, CtStatus, FirewallRule, Hook, HookPoint, Match, NatTarget,
+    Policy, PortSelector, Protocol, RejectWith, SetElements,
 };
 use netloom_kernel::picture::{FilterPicture, SpacePicture};
 use netloom_wire::InterfaceName;
@@ -112,8 +112,12 @@ pub(super) fn judge(at: &At<'_>, packet: &mut Packet) -> Outcome {
             match &chain.hook {
                 Some(hook) if hook.point == *at.point => chains.push((hook.priority, number, index, hook)),
                 // A chain whose hook could not be read begins with a rule that says so.
-                None if matches!(chain.rules.first(), Some(FirewallRule { action: Action::Unknown(what), .. }) if what.contains("hook")) => {
-                    outcome.doubts.push(format!("chain {} {} {} sits at a hook that I can't read", filter.family, filter.name, chain.name));
+                None if matches!(chain.rules.first(), Some(FirewallRule { action: Action::Unknown(what), .. }) if what.contains("hook")) =>
+                {
+                    outcome.doubts.push(format!(
+                        "chain {} {} {} sits at a hook that I can't read",
+                        filter.family, filter.name, chain.name
+                    ));
                 }
                 _ => {}
             }
@@ -195,9 +199,17 @@ impl<'a> Walk<'a, '_> {
             }
             if truth == Truth::Unknown || matches!(rule.action, Action::Unknown(_)) {
                 if !matches!(rule.action, Action::Continue | Action::Accept | Action::SetMark { .. }) {
-                    self.outcome.doubts.push(format!("rule {} of {} can't be read whole: {rule}", number + 1, place()));
+                    self.outcome.doubts.push(format!(
+                        "rule {} of {} can't be read whole: {rule}",
+                        number + 1,
+                        place()
+                    ));
                 } else if rule.action == Action::Accept {
-                    self.outcome.doubts.push(format!("rule {} of {} may let it pass: {rule}", number + 1, place()));
+                    self.outcome.doubts.push(format!(
+                        "rule {} of {} may let it pass: {rule}",
+                        number + 1,
+                        place()
+                    ));
                 }
                 continue;
             }
@@ -250,7 +262,10 @@ impl<'a> Walk<'a, '_> {
             Action::Redirect { ports } => {
                 let own = self.at.input.and_then(|name| self.at.space.interfaces.get(name));
                 let own = own.and_then(|interface| {
-                    interface.addresses.iter().find(|net| net.addr().is_ipv4() == packet.destination.is_ipv4())
+                    interface
+                        .addresses
+                        .iter()
+                        .find(|net| net.addr().is_ipv4() == packet.destination.is_ipv4())
                 });
                 let local: IpAddr = match packet.destination {
                     IpAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
@@ -281,19 +296,28 @@ impl<'a> Walk<'a, '_> {
             (Truth::No, true) => Truth::Yes,
             (truth, _) => truth,
         };
-        let named = |names: &std::collections::BTreeSet<InterfaceName>, of: Option<&InterfaceName>, negated: bool| {
-            Truth::from(of.is_some_and(|of| names.contains(of)) != negated)
-        };
+        let named =
+            |names: &std::collections::BTreeSet<InterfaceName>, of: Option<&InterfaceName>, negated: bool| {
+                Truth::from(of.is_some_and(|of| names.contains(of)) != negated)
+            };
         match condition {
             Match::InputInterface { names, negated } => named(names, self.at.input, *negated),
             Match::OutputInterface { names, negated } => named(names, self.at.output, *negated),
             Match::Family(family) => Truth::from(packet.family() == *family),
             Match::Source { addresses, negated } => self.address(addresses, packet.source, *negated),
-            Match::Destination { addresses, negated } => self.address(addresses, packet.destination, *negated),
-            Match::Protocol { protocols, negated } => Truth::from(protocols.contains(&packet.protocol) != *negated),
+            Match::Destination { addresses, negated } => {
+                self.address(addresses, packet.destination, *negated)
+            }
+            Match::Protocol { protocols, negated } => {
+                Truth::from(protocols.contains(&packet.protocol) != *negated)
+            }
             Match::SourcePort { ports, negated } => turned(self.port(ports, packet.source_port), *negated),
-            Match::DestinationPort { ports, negated } => turned(self.port(ports, packet.destination_port), *negated),
-            Match::IcmpType { types } => Truth::from(packet.icmp.is_some_and(|(kind, _)| types.contains(&kind))),
+            Match::DestinationPort { ports, negated } => {
+                turned(self.port(ports, packet.destination_port), *negated)
+            }
+            Match::IcmpType { types } => {
+                Truth::from(packet.icmp.is_some_and(|(kind, _)| types.contains(&kind)))
+            }
             Match::CtState { states, negated } => {
                 let state = match packet.tracked {
                     Tracked::New => CtState::New,
@@ -311,7 +335,9 @@ impl<'a> Walk<'a, '_> {
                 };
                 Truth::from(has != *negated)
             }
-            Match::Mark { value, mask, negated } => Truth::from((packet.mark & mask == value & mask) != *negated),
+            Match::Mark { value, mask, negated } => {
+                Truth::from((packet.mark & mask == value & mask) != *negated)
+            }
             Match::Dscp { family, dscp, negated } => {
                 let same = packet.family() == *family;
                 Truth::from(same && (packet.dscp == dscp.get()) != *negated)
@@ -319,9 +345,9 @@ impl<'a> Walk<'a, '_> {
             Match::SourceType { address, negated } => {
                 Truth::from((routing::address_type(self.at.space, packet.source) == *address) != *negated)
             }
-            Match::DestinationType { address, negated } => {
-                Truth::from((routing::address_type(self.at.space, packet.destination) == *address) != *negated)
-            }
+            Match::DestinationType { address, negated } => Truth::from(
+                (routing::address_type(self.at.space, packet.destination) == *address) != *negated,
+            ),
             Match::Limit { over, .. } => Truth::from(!over),
             Match::Unknown(_) => Truth::Unknown,
         }
@@ -338,16 +364,18 @@ impl<'a> Walk<'a, '_> {
                 IpAddr::V6(v6) => Some(list.as_slice().iter().any(|net| net.contains(&v6))),
                 IpAddr::V4(_) => None,
             },
-            Addresses::Set(name) => match (self.filter.firewall.set(name).map(|set| &set.elements), address) {
-                (Some(SetElements::V4(list)), IpAddr::V4(v4)) => {
-                    Some(list.as_slice().iter().any(|net| net.contains(&v4)))
+            Addresses::Set(name) => {
+                match (self.filter.firewall.set(name).map(|set| &set.elements), address) {
+                    (Some(SetElements::V4(list)), IpAddr::V4(v4)) => {
+                        Some(list.as_slice().iter().any(|net| net.contains(&v4)))
+                    }
+                    (Some(SetElements::V6(list)), IpAddr::V6(v6)) => {
+                        Some(list.as_slice().iter().any(|net| net.contains(&v6)))
+                    }
+                    (Some(SetElements::V4(_) | SetElements::V6(_)), _) => None,
+                    _ => return Truth::Unknown,
                 }
-                (Some(SetElements::V6(list)), IpAddr::V6(v6)) => {
-                    Some(list.as_slice().iter().any(|net| net.contains(&v6)))
-                }
-                (Some(SetElements::V4(_) | SetElements::V6(_)), _) => None,
-                _ => return Truth::Unknown,
-            },
+            }
         };
         content.map_or(Truth::No, |inside| Truth::from(inside != negated))
     }
@@ -412,7 +440,5 @@ pub(super) const fn told(how: RejectWith) -> &'static str {
 
 /// Whether a protocol's packet that answers nothing known is invalid rather than new.
 pub(super) const fn is_stray(packet: &Packet) -> bool {
-    packet.answers
-        && (matches!(packet.protocol, Protocol::TCP | Protocol::SCTP)
-            || packet.icmp.is_some())
+    packet.answers && (matches!(packet.protocol, Protocol::TCP | Protocol::SCTP) || packet.icmp.is_some())
 }

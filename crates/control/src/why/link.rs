@@ -125,7 +125,10 @@ impl Walker<'_> {
             if best.get(&spot).is_some_and(|known| *known < cost) || best.len() > MOST {
                 continue;
             }
-            if !spot.out && self.takes(&spot) && self.scene.interface(&spot.at).is_some_and(|i| goal(&spot.at, i)) {
+            if !spot.out
+                && self.takes(&spot)
+                && self.scene.interface(&spot.at).is_some_and(|i| goal(&spot.at, i))
+            {
                 return Some(trail(&came, spot));
             }
             for edge in self.edges(&spot, frame) {
@@ -145,7 +148,8 @@ impl Walker<'_> {
         let Some(space) = self.scene.space(&spot.at.space) else { return false };
         let Some(interface) = space.interfaces.get(&spot.at.name) else { return false };
         let controller = interface.link.controller.as_ref().and_then(|name| space.interfaces.get(name));
-        let is_port = controller.is_some_and(|c| matches!(c.link.kind, LinkKind::Bridge(_) | LinkKind::Bond(_)));
+        let is_port =
+            controller.is_some_and(|c| matches!(c.link.kind, LinkKind::Bridge(_) | LinkKind::Bond(_)));
         spot.tags.is_empty() && !is_port
     }
 
@@ -203,7 +207,9 @@ impl Walker<'_> {
         let device = spot.at.name.clone();
         let point = if spot.out { HookPoint::Egress { device } } else { HookPoint::Ingress { device } };
         let space = self.scene.space(&spot.at.space)?;
-        if !space.filters.iter().any(|filter| filter.firewall.chains.iter().any(|c| c.hook.as_ref().is_some_and(|h| h.point == point))) {
+        if !space.filters.iter().any(|filter| {
+            filter.firewall.chains.iter().any(|c| c.hook.as_ref().is_some_and(|h| h.point == point))
+        }) {
             return None;
         }
         let at = super::filter::At { space, point: &point, input: Some(&spot.at.name), output: None };
@@ -218,10 +224,15 @@ impl Walker<'_> {
         Some(Block {
             space: spot.at.space.clone(),
             reason: Reason::Filtered,
-            sentence: format!("a filter at the device drops what is {way} {}: {}", spot.at, super::walk::rule_words(&decided)),
-            origin: decided.origin.clone().or_else(|| {
-                self.wishes.origin(&Key::Firewall { space: spot.at.space.clone() })
-            }),
+            sentence: format!(
+                "a filter at the device drops what is {way} {}: {}",
+                spot.at,
+                super::hooks::rule_words(&decided)
+            ),
+            origin: decided
+                .origin
+                .clone()
+                .or_else(|| self.wishes.origin(&Key::Firewall { space: spot.at.space.clone() })),
             edits,
         })
     }
@@ -237,16 +248,22 @@ impl Walker<'_> {
                 tags.extend(&spot.tags);
                 vec![Edge::free(Spot { at: inside(parent), out: true, tags }, None)]
             }
-            LinkKind::Macvlan { parent, mode, .. } => self.from_rider(spot, parent, *mode, frame),
+            LinkKind::Macvlan { parent, mode, .. } => self.leaving_rider(spot, parent, *mode, frame),
             LinkKind::Ipvlan { parent, flag, .. } => {
-                let mode = if *flag == IpvlanFlag::Bridge { MacvlanMode::Bridge } else { MacvlanMode::Private };
-                self.from_rider(spot, parent, mode, frame)
+                let mode =
+                    if *flag == IpvlanFlag::Bridge { MacvlanMode::Bridge } else { MacvlanMode::Private };
+                self.leaving_rider(spot, parent, mode, frame)
             }
             LinkKind::Bond(options) => {
                 let Some(space) = self.scene.space(&at.space) else { return Vec::new() };
-                let members = space.interfaces.iter().filter(|(_, member)| member.link.controller.as_ref() == Some(&at.name));
-                let mut members: Vec<&InterfaceName> =
-                    members.filter(|(_, member)| member.link.up && member.carrier).map(|(name, _)| name).collect();
+                let members = space
+                    .interfaces
+                    .iter()
+                    .filter(|(_, member)| member.link.controller.as_ref() == Some(&at.name));
+                let mut members: Vec<&InterfaceName> = members
+                    .filter(|(_, member)| member.link.up && member.carrier)
+                    .map(|(name, _)| name)
+                    .collect();
                 if options.mode == BondMode::ActiveBackup {
                     let primary = options.primary.as_ref().filter(|name| members.contains(name));
                     members = primary.or(members.first().copied()).into_iter().collect();
@@ -254,9 +271,11 @@ impl Walker<'_> {
                 let to = |name: &InterfaceName| Spot { at: inside(name), out: true, tags: spot.tags.clone() };
                 members.into_iter().map(|name| Edge::free(to(name), None)).collect()
             }
-            LinkKind::Vxlan(_) | LinkKind::Geneve(_) | LinkKind::Gre(_) | LinkKind::Gretap(_) | LinkKind::Wireguard(_) => {
-                self.tunnel(spot, &interface.link.kind, frame)
-            }
+            LinkKind::Vxlan(_)
+            | LinkKind::Geneve(_)
+            | LinkKind::Gre(_)
+            | LinkKind::Gretap(_)
+            | LinkKind::Wireguard(_) => self.tunnel(spot, &interface.link.kind, frame),
             LinkKind::Tap(_) | LinkKind::Tun(_) | LinkKind::Existing => match self.scene.port_at(at) {
                 Some((switch, port)) => {
                     let (switch, port) = (switch.to_owned(), port.to_owned());
@@ -272,7 +291,10 @@ impl Walker<'_> {
         let at = spot.at.clone();
         let mut edges = Vec::new();
         if let Some((switch, port)) = self.scene.port_at(&at)
-            && matches!(self.scene.switches.get(switch).and_then(|s| s.ports.get(port)).map(|p| &p.behind), Some(super::scene::BehindPort::Interface(_)))
+            && matches!(
+                self.scene.switches.get(switch).and_then(|s| s.ports.get(port)).map(|p| &p.behind),
+                Some(super::scene::BehindPort::Interface(_))
+            )
         {
             let (switch, port) = (switch.to_owned(), port.to_owned());
             return self.switched(&switch, &port, &spot.tags, frame, 0);
@@ -288,7 +310,12 @@ impl Walker<'_> {
                 return vec![Edge::free(Spot { at: to, out: false, tags: rest.to_vec() }, None)];
             }
         }
-        match interface.link.controller.as_ref().and_then(|name| Some((name.clone(), space.interfaces.get(name)?))) {
+        match interface
+            .link
+            .controller
+            .as_ref()
+            .and_then(|name| Some((name.clone(), space.interfaces.get(name)?)))
+        {
             Some((name, controller)) if matches!(controller.link.kind, LinkKind::Bridge(_)) => {
                 edges.extend(self.bridged(&at.space, &name, Some(&at.name), spot.tags.clone(), frame));
                 return edges;
@@ -305,11 +332,17 @@ impl Walker<'_> {
             let block = Block {
                 space: at.space.clone(),
                 reason: Reason::Vlan,
-                sentence: format!("it arrives at {at} with the tag of VLAN {tag}, and nobody there takes that"),
+                sentence: format!(
+                    "it arrives at {at} with the tag of VLAN {tag}, and nobody there takes that"
+                ),
                 origin: self.wishes.link(&at.space, &at.name),
                 edits: Vec::new(),
             };
-            edges.push(Edge { to: Spot { at, out: false, tags: Vec::new() }, step: None, blocks: vec![block] });
+            edges.push(Edge {
+                to: Spot { at, out: false, tags: Vec::new() },
+                step: None,
+                blocks: vec![block],
+            });
         }
         edges
     }
@@ -328,7 +361,11 @@ impl Walker<'_> {
             .object(format!("link {at}"))
             .from(self.wishes.link(&at.space, &at.name))
             .quiet(quiet);
-        vec![Edge { to: Spot { at: peer.clone(), out: false, tags: spot.tags.clone() }, step: Some(step), blocks }]
+        vec![Edge {
+            to: Spot { at: peer.clone(), out: false, tags: spot.tags.clone() },
+            step: Some(step),
+            blocks,
+        }]
     }
 
     fn is_port(&self, at: &LinkRef) -> bool {
@@ -346,8 +383,9 @@ impl Walker<'_> {
     }
 
     /// From an interface that rides on another.
-    fn from_rider(&self, spot: &Spot, parent: &LinkRef, mode: MacvlanMode, frame: &Frame) -> Vec<Edge> {
-        let mut edges = vec![Edge::free(Spot { at: parent.clone(), out: true, tags: spot.tags.clone() }, None)];
+    fn leaving_rider(&self, spot: &Spot, parent: &LinkRef, mode: MacvlanMode, frame: &Frame) -> Vec<Edge> {
+        let mut edges =
+            vec![Edge::free(Spot { at: parent.clone(), out: true, tags: spot.tags.clone() }, None)];
         if mode == MacvlanMode::Bridge {
             let lower = Spot { at: parent.clone(), out: false, tags: spot.tags.clone() };
             edges.extend(self.to_riders(&lower, frame, Some(&spot.at)));
@@ -373,7 +411,9 @@ impl Walker<'_> {
                 if is_macvlan && frame.destination.is_some_and(|mac| interface.link.mac != Some(mac)) {
                     continue;
                 }
-                if but.is_some() && matches!(&interface.link.kind, LinkKind::Macvlan { mode, .. } if *mode != MacvlanMode::Bridge) {
+                if but.is_some()
+                    && matches!(&interface.link.kind, LinkKind::Macvlan { mode, .. } if *mode != MacvlanMode::Bridge)
+                {
                     continue;
                 }
                 if let LinkKind::Macvlan { mode: MacvlanMode::Source, sources, .. } = &interface.link.kind

@@ -18,7 +18,9 @@ pub fn look(kernel: &Kernel, socket: &SwitchSocket) -> Result<Scene, KernelError
     if let Ok(Reply::Switches(list)) = ask(socket, &Request::SwitchList) {
         for status in list.into_iter().filter(|status| status.name.starts_with(&prefix)) {
             let ports = match ask(socket, &Request::PortList { switch: Some(status.name.clone()) }) {
-                Ok(Reply::Ports(ports)) => ports.into_iter().map(|port| (port.name.clone(), port_of(&port))).collect(),
+                Ok(Reply::Ports(ports)) => {
+                    ports.into_iter().map(|port| (port.name.clone(), port_of(&port))).collect()
+                }
                 _ => BTreeMap::new(),
             };
             let stations = match ask(socket, &Request::FdbList { switch: status.name.clone() }) {
@@ -44,7 +46,9 @@ fn port_of(status: &PortStatus) -> PortScene {
         (Some("tap"), Some(at)) => BehindPort::Tap(at),
         (Some("afpacket" | "afxdp"), Some(at)) => BehindPort::Interface(at),
         (Some("vhost-user"), Some(at)) => BehindPort::Machine(at),
-        (Some("patch"), _) => option("peer").map_or(BehindPort::Other, |peer| BehindPort::Patch(peer.to_owned())),
+        (Some("patch"), _) => {
+            option("peer").map_or(BehindPort::Other, |peer| BehindPort::Patch(peer.to_owned()))
+        }
         _ => BehindPort::Other,
     };
     let open = !status.state.starts_with(GONE) && status.state != NOT_OPEN;

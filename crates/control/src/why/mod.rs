@@ -21,6 +21,7 @@
 mod bridge;
 mod change;
 mod filter;
+mod hooks;
 mod link;
 mod live;
 mod neighbour;
@@ -34,7 +35,6 @@ mod station;
 mod tunnel;
 mod walk;
 mod wanted;
-
 
 pub use live::look;
 pub use octets::{NoPacket, hexadecimal, packet_of_flow, packet_of_frame};
@@ -91,7 +91,9 @@ fn walk(scene: &Scene, wishes: Wishes<'_>, question: &Question) -> Trial {
             let heard = space.is_none_or(|space| listens(space, &arrival.packet));
             let answer = arrival.packet.answer().filter(|_| question.back);
             let mut text = match (arrival.packet.destination_port, heard) {
-                (Some(_), true) => format!("somebody listens on {}: it is delivered", arrival.packet.carries()),
+                (Some(_), true) => {
+                    format!("somebody listens on {}: it is delivered", arrival.packet.carries())
+                }
                 (Some(_), false) => format!("nobody listens on {}: it is refused", arrival.packet.carries()),
                 (None, true) => "it is delivered".to_owned(),
                 (None, false) => "it does not answer pings".to_owned(),
@@ -208,7 +210,9 @@ pub fn explain(scene: &Scene, wishes: Wishes<'_>, question: &Question) -> Report
     let mut verdict = trial.verdict;
     let mut sentence = match (&trial.loss, trial.verdict) {
         (Some(loss), Verdict::Lost) => format!("{from} does not reach {to} by {carries}: {}", loss.sentence),
-        (Some(loss), _) => format!("{from} reaches {to} by {carries}, but no answer comes back: {}", loss.sentence),
+        (Some(loss), _) => {
+            format!("{from} reaches {to} by {carries}, but no answer comes back: {}", loss.sentence)
+        }
         (None, Verdict::Refused) if question.packet.icmp.is_some() => {
             format!("{from} reaches {to} by {carries}, but {to} answers no pings")
         }
@@ -296,8 +300,14 @@ fn proposal(edits: &[Edit], wishes: &Wishes<'_>) -> Change {
         change.origins.extend(origin);
     }
     if edits.iter().all(|edit| edit.restores(wishes)) && !edits.is_empty() {
-        let file = wishes.0.and_then(|desired| desired.objects.values().next()).map(|object| object.origin.file.clone());
-        change.how.insert(0, format!("netloom apply {}   (puts back all that differs)", file.as_deref().unwrap_or("FILE")));
+        let file = wishes
+            .0
+            .and_then(|desired| desired.objects.values().next())
+            .map(|object| object.origin.file.clone());
+        change.how.insert(
+            0,
+            format!("netloom apply {}   (puts back all that differs)", file.as_deref().unwrap_or("FILE")),
+        );
     }
     change.origins.dedup();
     change

@@ -62,7 +62,12 @@ impl Walker<'_> {
         match path {
             Some(path) => self.follow(way, path),
             None if fixed.is_some() => {
-                let mut loss = way.lost(Reason::NoNeighbour, format!("nobody that {at} reaches has the hardware address {mac}, which is fixed for {next}"));
+                let mut loss = way.lost(
+                    Reason::NoNeighbour,
+                    format!(
+                        "nobody that {at} reaches has the hardware address {mac}, which is fixed for {next}"
+                    ),
+                );
                 loss.edits = vec![Edit::ForgetNeighbour { at: at.clone(), address: next }];
                 let key = Key::Neighbour { space: at.space.clone(), link: at.name.clone(), address: next };
                 loss.origin = self.wishes.origin(&key);
@@ -86,10 +91,20 @@ impl Walker<'_> {
     }
 
     /// Asks who has an address, by ARP or neighbour discovery: the question goes to all, the answer comes back.
-    fn ask(&mut self, way: &mut Way, at: &LinkRef, own: MacAddr, next: IpAddr) -> Result<(MacAddr, LinkRef), Box<Loss>> {
+    fn ask(
+        &mut self,
+        way: &mut Way,
+        at: &LinkRef,
+        own: MacAddr,
+        next: IpAddr,
+    ) -> Result<(MacAddr, LinkRef), Box<Loss>> {
         let how = if next.is_ipv4() { "ARP" } else { "neighbour discovery" };
         let packet = way.packet.clone();
-        let question = Frame { source: own, destination: None, content: Content::Arp { asked: next, packet: packet.clone() } };
+        let question = Frame {
+            source: own,
+            destination: None,
+            content: Content::Arp { asked: next, packet: packet.clone() },
+        };
         let from = Spot::outwards(at.clone());
         let owners: Vec<Space> = self.scene.owners(next).map(|(space, _)| space.clone()).collect();
         let answers = |to: &LinkRef, interface: &InterfacePicture| {
@@ -116,13 +131,15 @@ impl Walker<'_> {
         if next.is_ipv4() {
             self.would_answer(way, &arrived, &far, next)?;
         }
-        let answer = Frame { source: mac, destination: Some(own), content: Content::Arp { asked: next, packet } };
+        let answer =
+            Frame { source: mac, destination: Some(own), content: Content::Arp { asked: next, packet } };
         let back = self.cross(&Spot::outwards(arrived.clone()), &answer, &|to, _| to == at);
         match back {
             Some(back) if back.blocks.is_empty() => {}
             Some(mut back) => {
                 let mut block = back.blocks.remove(0);
-                block.sentence = format!("the answer to {how} does not come back from {arrived}: {}", block.sentence);
+                block.sentence =
+                    format!("the answer to {how} does not come back from {arrived}: {}", block.sentence);
                 return Err(way.blocked(block));
             }
             None => {
@@ -131,7 +148,11 @@ impl Walker<'_> {
             }
         }
         let text = format!("{how} finds {next} at {arrived}");
-        let key = Key::Address { space: arrived.space.clone(), link: arrived.name.clone(), address: own_net(&far, next) };
+        let key = Key::Address {
+            space: arrived.space.clone(),
+            link: arrived.name.clone(),
+            address: own_net(&far, next),
+        };
         let step = Step::new(&at.space, "neighbour", text)
             .object(format!("address {key}"))
             .from(self.wishes.origin(&key))
@@ -148,7 +169,10 @@ impl Walker<'_> {
             way.lost(Reason::NoNeighbour, format!("{next} is an address of {} itself", at.space))
         } else {
             let names: Vec<String> = owners.iter().map(ToString::to_string).collect();
-            way.lost(Reason::NoPath, format!("{next} is at {}, to which no link leads from {at}", names.join(", ")))
+            way.lost(
+                Reason::NoPath,
+                format!("{next} is at {}, to which no link leads from {at}", names.join(", ")),
+            )
         };
         loss.told = Some("host unreachable".to_owned());
         loss.edits = super::wanted::missing_address(self.scene, &self.wishes, next);
@@ -181,11 +205,19 @@ impl Walker<'_> {
             let mut packet = packet.clone();
             let outcome = filter::judge(&At { space, point: &point, input, output }, &mut packet);
             if let Some((decided, _)) = outcome.stopped {
-                let sentence = format!("the packet filter of {} drops neighbour discovery for {next}: {}", place.space, super::walk::rule_words(&decided));
+                let sentence = format!(
+                    "the packet filter of {} drops neighbour discovery for {next}: {}",
+                    place.space,
+                    super::hooks::rule_words(&decided)
+                );
                 let mut loss = way.lost(Reason::Filtered, sentence);
                 loss.space = place.space.clone();
                 loss.origin = decided.origin.clone();
-                loss.edits = vec![Edit::Accept { space: place.space.clone(), place: decided.place, rule: filter::allowing(&packet) }];
+                loss.edits = vec![Edit::Accept {
+                    space: place.space.clone(),
+                    place: decided.place,
+                    rule: filter::allowing(&packet),
+                }];
                 return Err(loss);
             }
         }
@@ -193,7 +225,13 @@ impl Walker<'_> {
     }
 
     /// A Linux host answers ARP only where it could have been asked (`arp_process`: the sender must be possible there).
-    fn would_answer(&self, way: &Way, at: &LinkRef, far: &InterfacePicture, next: IpAddr) -> Result<(), Box<Loss>> {
+    fn would_answer(
+        &self,
+        way: &Way,
+        at: &LinkRef,
+        far: &InterfacePicture,
+        next: IpAddr,
+    ) -> Result<(), Box<Loss>> {
         let Some(space) = self.scene.space(&at.space) else { return Ok(()) };
         let sender = way.packet.source;
         // Of a packet that is forwarded the router asks with an address of its own.
@@ -205,7 +243,13 @@ impl Walker<'_> {
             return Err(way.lost(Reason::Martian, sentence));
         }
         if far.reverse_path == 1 {
-            let query = routing::Query { destination: sender, source: None, mark: 0, input: None, bound: Some(&at.name) };
+            let query = routing::Query {
+                destination: sender,
+                source: None,
+                mark: 0,
+                input: None,
+                bound: Some(&at.name),
+            };
             let by = match routing::look_up(space, &query).found {
                 routing::Found::Route(route) => match &route.action {
                     netloom_kernel::picture::RouteDoes::Forward(hops) => {
@@ -216,7 +260,10 @@ impl Walker<'_> {
                 _ => false,
             };
             if !by {
-                let sentence = format!("{} answers no ARP from {sender} at {at}: rp_filter is strict there, and the way back is another", at.space);
+                let sentence = format!(
+                    "{} answers no ARP from {sender} at {at}: rp_filter is strict there, and the way back is another",
+                    at.space
+                );
                 let mut loss = way.lost(Reason::Martian, sentence);
                 loss.edits = vec![Edit::AnySource { at: at.clone() }];
                 return Err(loss);

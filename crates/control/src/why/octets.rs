@@ -17,7 +17,9 @@ pub enum NoPacket {
     #[error("it carries no IPv4 or IPv6 packet (EtherType {0:#06x})")]
     NotIp(u16),
     /// A word of a flow that is not known here.
-    #[error("`{0}` says nothing of a packet here: known are ip, ipv6, tcp, udp, sctp, icmp, icmp6, tcp6, udp6, nw_src, nw_dst, ipv6_src, ipv6_dst, nw_proto, nw_ttl, tp_src, tp_dst")]
+    #[error(
+        "`{0}` says nothing of a packet here: known are ip, ipv6, tcp, udp, sctp, icmp, icmp6, tcp6, udp6, nw_src, nw_dst, ipv6_src, ipv6_dst, nw_proto, nw_ttl, tp_src, tp_dst"
+    )]
     Word(String),
     /// An address is missing.
     #[error("a flow needs nw_src and nw_dst (or ipv6_src and ipv6_dst)")]
@@ -90,7 +92,9 @@ pub fn packet_of_flow(text: &str) -> Result<Packet, NoPacket> {
             "icmp6" => protocol = Some(Protocol::ICMPV6),
             "nw_src" | "ip_src" | "ipv6_src" => source = Some(address()?),
             "nw_dst" | "ip_dst" | "ipv6_dst" => destination = Some(address()?),
-            "nw_proto" | "ip_proto" => protocol = Some(Protocol(u8::try_from(number()?).map_err(|_| unknown())?)),
+            "nw_proto" | "ip_proto" => {
+                protocol = Some(Protocol(u8::try_from(number()?).map_err(|_| unknown())?))
+            }
             "nw_ttl" => hops = Some(u8::try_from(number()?).map_err(|_| unknown())?),
             "tp_src" | "tcp_src" | "udp_src" | "sctp_src" => ports.0 = Some(number()?),
             "tp_dst" | "tcp_dst" | "udp_dst" | "sctp_dst" => ports.1 = Some(number()?),

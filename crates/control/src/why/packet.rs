@@ -165,11 +165,8 @@ impl fmt::Display for Packet {
             Some(port) => SocketAddr::new(address, port).to_string(),
             None => address.to_string(),
         };
-        let source = if self.source.is_unspecified() {
-            "?".to_owned()
-        } else {
-            end(self.source, self.source_port)
-        };
+        let source =
+            if self.source.is_unspecified() { "?".to_owned() } else { end(self.source, self.source_port) };
         write!(f, "{} {source} > {}", self.protocol, end(self.destination, self.destination_port))?;
         if let Some((kind, code)) = self.icmp {
             write!(f, " type {kind} code {code}")?;

@@ -53,7 +53,13 @@ pub enum QuestionError {
 ///
 /// # Errors
 /// When a word means nothing here.
-pub fn question(scene: &Scene, from: &str, to: &str, protocol: &str, v6: bool) -> Result<Question, QuestionError> {
+pub fn question(
+    scene: &Scene,
+    from: &str,
+    to: &str,
+    protocol: &str,
+    v6: bool,
+) -> Result<Question, QuestionError> {
     let (mut kind, mut port) = carried(protocol)?;
     let (from_part, source_port) = split(from);
     let (to_part, to_port) = split(to);
@@ -67,7 +73,8 @@ pub fn question(scene: &Scene, from: &str, to: &str, protocol: &str, v6: bool) -
         Err(_) => {
             let v6 = v6 || source.is_some_and(|source| source.is_ipv6());
             let node = node(scene, to_part)?;
-            choose(&mine, &own(scene, &node), v6).ok_or_else(|| QuestionError::NoAddress(to_part.to_owned()))?
+            choose(&mine, &own(scene, &node), v6)
+                .ok_or_else(|| QuestionError::NoAddress(to_part.to_owned()))?
         }
     };
     if kind == Protocol::ICMP && destination.is_ipv6() {
@@ -116,9 +123,10 @@ pub fn question_of(scene: &Scene, packet: Packet) -> Result<Question, QuestionEr
 fn carried(text: &str) -> Result<(Protocol, Option<u16>), QuestionError> {
     let (name, port) = text.split_once(['/', ':']).map_or((text, None), |(name, port)| (name, Some(port)));
     let port = match port {
-        Some(port) => {
-            Some(port.parse::<u16>().map_err(|_| QuestionError::Port(format!("`{port}` is no port: 0 to 65535")))?)
-        }
+        Some(port) => Some(
+            port.parse::<u16>()
+                .map_err(|_| QuestionError::Port(format!("`{port}` is no port: 0 to 65535")))?,
+        ),
         None => None,
     };
     let protocol = match name.to_ascii_lowercase().as_str() {

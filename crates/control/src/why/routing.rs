@@ -52,7 +52,7 @@ pub(super) fn is_up(space: &SpacePicture, name: &InterfaceName) -> bool {
 }
 
 /// The hops of a route that are alive.
-pub(super) fn living<'a>(space: &'a SpacePicture, hops: &'a [NextHop]) -> Vec<&'a NextHop> {
+pub(super) fn living<'a>(space: &SpacePicture, hops: &'a [NextHop]) -> Vec<&'a NextHop> {
     hops.iter().filter(|hop| hop.device.as_ref().is_none_or(|device| is_up(space, device))).collect()
 }
 
@@ -93,7 +93,9 @@ pub(super) fn look_up<'a>(space: &'a SpacePicture, query: &Query<'_>) -> Lookup<
     for picture in rules.iter().filter(|rule| rule.family == family) {
         let rule = &picture.rule;
         let within = |net: &Option<IpNet>, address: Option<IpAddr>| {
-            net.is_none_or(|net| net.prefix_len() == 0 || address.is_some_and(|address| net.contains(&address)))
+            net.is_none_or(|net| {
+                net.prefix_len() == 0 || address.is_some_and(|address| net.contains(&address))
+            })
         };
         // What a namespace sends itself counts as having come from `lo`.
         let input = match &rule.input {
@@ -103,7 +105,9 @@ pub(super) fn look_up<'a>(space: &'a SpacePicture, query: &Query<'_>) -> Lookup<
         };
         let mark = rule.mark.is_none_or(|(value, mask)| query.mark & mask == value & mask);
         // Sockets of a walk are bound to no interface.
-        let fits = input && mark && rule.output.is_none()
+        let fits = input
+            && mark
+            && rule.output.is_none()
             && within(&rule.from, query.source)
             && within(&rule.to, Some(query.destination));
         if !fits {
@@ -131,21 +135,23 @@ pub(super) fn look_up<'a>(space: &'a SpacePicture, query: &Query<'_>) -> Lookup<
             }
             Some(route) => {
                 let others = space.routes.iter().filter(|other| {
-                    other.table == table && !std::ptr::eq(*other, route)
+                    other.table == table
+                        && !std::ptr::eq(*other, route)
                         && other.destination.contains(&query.destination)
                 });
                 let others: Vec<String> = others.map(name).collect();
-                let rest = if others.is_empty() {
-                    String::new()
-                } else {
-                    format!(", before {}", others.join(", "))
-                };
+                let rest =
+                    if others.is_empty() { String::new() } else { format!(", before {}", others.join(", ")) };
                 lookup.compared.push(format!("rule {}: {} fits best{rest}", picture.priority, name(route)));
                 lookup.found = Found::Route(route);
                 return lookup;
             }
             None if table != LOCAL => {
-                lookup.compared.push(format!("rule {}: nothing fits in {}", picture.priority, table_name(table)));
+                lookup.compared.push(format!(
+                    "rule {}: nothing fits in {}",
+                    picture.priority,
+                    table_name(table)
+                ));
             }
             None => {}
         }
@@ -194,7 +200,8 @@ pub(super) fn name(route: &RoutePicture) -> String {
 
 /// Whether an address is one of the namespace's own.
 pub(super) fn is_own(space: &SpacePicture, address: IpAddr) -> bool {
-    address.is_loopback() || space.interfaces.values().any(|i| i.addresses.iter().any(|own| own.addr() == address))
+    address.is_loopback()
+        || space.interfaces.values().any(|i| i.addresses.iter().any(|own| own.addr() == address))
 }
 
 /// The type of an address by the routing table.

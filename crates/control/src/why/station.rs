@@ -32,7 +32,14 @@ const SWITCHES: usize = 16;
 
 impl Walker<'_> {
     /// What a switch does with a frame from one of its ports.
-    pub(super) fn switched(&mut self, switch: &str, port: &str, tags: &[u16], frame: &Frame, depth: usize) -> Vec<Edge> {
+    pub(super) fn switched(
+        &mut self,
+        switch: &str,
+        port: &str,
+        tags: &[u16],
+        frame: &Frame,
+        depth: usize,
+    ) -> Vec<Edge> {
         let Some(scene) = self.scene.switches.get(switch) else { return Vec::new() };
         let Some(entry) = scene.ports.get(port).cloned() else { return Vec::new() };
         if depth > SWITCHES {
@@ -42,11 +49,23 @@ impl Walker<'_> {
         let origin = self.origin_of(&entry.behind);
         let mut common = Vec::new();
         if !scene.running || !entry.up {
-            let what = if scene.running { format!("port {port} of switch {switch} is not up") } else { format!("switch {switch} is not running") };
-            common.push(Block { space: place.clone(), reason: Reason::LinkDown, sentence: what, origin: origin.clone(), edits: Vec::new() });
+            let what = if scene.running {
+                format!("port {port} of switch {switch} is not up")
+            } else {
+                format!("switch {switch} is not running")
+            };
+            common.push(Block {
+                space: place.clone(),
+                reason: Reason::LinkDown,
+                sentence: what,
+                origin: origin.clone(),
+                edits: Vec::new(),
+            });
         }
         let octets = octets(frame, tags);
-        let Some(decision) = self.decision(switch, port, entry.number, &octets, tags) else { return Vec::new() };
+        let Some(decision) = self.decision(switch, port, entry.number, &octets, tags) else {
+            return Vec::new();
+        };
         let outputs = &decision.outputs;
         let name = switch.split_once('.').map_or(switch, |(_, name)| name);
         let mut edges = Vec::new();
@@ -56,7 +75,8 @@ impl Walker<'_> {
             .get(switch)
             .map(|scene| scene.ports.iter().map(|(name, port)| (name.clone(), port.clone())).collect())
             .unwrap_or_default();
-        let several = outputs.len() > 1;
+        // A switch that is only described has not heard anybody yet.
+        let several = outputs.len() > 1 && self.scene.daemon.is_some();
         let by = decision.deciders.last().map_or_else(String::new, |decider| format!(" ({decider})"));
         for (other, to) in ports {
             if other == port {
@@ -67,7 +87,14 @@ impl Walker<'_> {
             let tags = match out {
                 Some((_, tags)) => tags.clone(),
                 None => {
-                    blocks.push(self.refusal(switch, (port, &entry), (&other, &to), &decision, &place, origin.clone()));
+                    blocks.push(self.refusal(
+                        switch,
+                        (port, &entry),
+                        (&other, &to),
+                        &decision,
+                        &place,
+                        origin.clone(),
+                    ));
                     Vec::new()
                 }
             };
@@ -85,10 +112,18 @@ impl Walker<'_> {
                 (Some(_), true) => ", and to others: nobody knows where its destination is",
                 (Some(_), false) => "",
             };
-            let step = Step::new(&place, "switch", format!("switch {name} passes it from {} to {}{how}{by}", self.port_words(port, &entry), self.port_words(&other, &to)))
-                .object(format!("switch {switch}"))
-                .from(origin.clone())
-                .comparing(decision.trace.clone());
+            let step = Step::new(
+                &place,
+                "switch",
+                format!(
+                    "switch {name} passes it from {} to {}{how}{by}",
+                    self.port_words(port, &entry),
+                    self.port_words(&other, &to)
+                ),
+            )
+            .object(format!("switch {switch}"))
+            .from(origin.clone())
+            .comparing(decision.trace.clone());
             match &to.behind {
                 BehindPort::Tap(at) | BehindPort::Machine(at) => {
                     let to = Spot { at: at.clone(), out: false, tags };
@@ -121,7 +156,14 @@ impl Walker<'_> {
     }
 
     /// The daemon decides, or in its place a bridge made of the options.
-    fn decision(&mut self, switch: &str, port: &str, number: u32, octets: &[u8], tags: &[u16]) -> Option<Considered> {
+    fn decision(
+        &mut self,
+        switch: &str,
+        port: &str,
+        number: u32,
+        octets: &[u8],
+        tags: &[u16],
+    ) -> Option<Considered> {
         if let Some(told) = self.told(port, octets) {
             return Some(told);
         }
@@ -158,7 +200,12 @@ impl Walker<'_> {
                 outputs: outputs.into_iter().map(|out| (out.port, out.tags)).collect(),
                 dropped: dropped.filter(|why| why != Loss::NoPorts.sentence()),
                 deciders,
-                trace: trace.lines().map(str::trim_end).filter(|line| !line.is_empty()).map(str::to_owned).collect(),
+                trace: trace
+                    .lines()
+                    .map(str::trim_end)
+                    .filter(|line| !line.is_empty())
+                    .map(str::to_owned)
+                    .collect(),
             }),
             _ => None,
         };
@@ -177,7 +224,9 @@ impl Walker<'_> {
         origin: Option<String>,
     ) -> Block {
         let vlans = |port: &PortScene| {
-            let named = ["vlan", "native", "trunk"].iter().filter_map(|name| Some(format!("{name}={}", port.options.get(*name)?)));
+            let named = ["vlan", "native", "trunk"]
+                .iter()
+                .filter_map(|name| Some(format!("{name}={}", port.options.get(*name)?)));
             named.collect::<Vec<_>>().join(" ")
         };
         let (one, other) = (vlans(entry), vlans(exit));
@@ -190,7 +239,16 @@ impl Walker<'_> {
         } else if let (Some(decider), true) = (decision.deciders.last(), decision.outputs.is_empty()) {
             (Reason::Switch, format!("switch {switch} drops it at {}: {decider} sends it nowhere", named.0))
         } else if one != other {
-            (Reason::Vlan, format!("{} ({}) and {} ({}) of switch {switch} share no VLAN", named.0, words(&one), named.1, words(&other)))
+            (
+                Reason::Vlan,
+                format!(
+                    "{} ({}) and {} ({}) of switch {switch} share no VLAN",
+                    named.0,
+                    words(&one),
+                    named.1,
+                    words(&other)
+                ),
+            )
         } else {
             (Reason::Elsewhere, format!("switch {switch} sends it elsewhere than to {}", named.1))
         };
@@ -213,7 +271,13 @@ impl Walker<'_> {
     fn option(&self, switch: &str, port: &str, name: &str, value: &str) -> Edit {
         let scene = self.scene.switches.get(switch).and_then(|scene| scene.ports.get(port));
         let at = scene.and_then(|port| port.behind.link().cloned());
-        Edit::Option { switch: switch.to_owned(), port: port.to_owned(), at, name: name.to_owned(), value: value.to_owned() }
+        Edit::Option {
+            switch: switch.to_owned(),
+            port: port.to_owned(),
+            at,
+            name: name.to_owned(),
+            value: value.to_owned(),
+        }
     }
 
     fn port_words(&self, name: &str, port: &PortScene) -> String {
@@ -299,7 +363,22 @@ pub(super) fn octets(frame: &Frame, tags: &[u16]) -> Vec<u8> {
                 IpAddr::V6(_) => [0; 4],
             };
             let length = (packet.length as u16).to_be_bytes();
-            all.extend([0x08, 0x00, 0x45, packet.dscp << 2, length[0], length[1], 0, 0, 0x40, 0, packet.hops, packet.protocol.0, 0, 0]);
+            all.extend([
+                0x08,
+                0x00,
+                0x45,
+                packet.dscp << 2,
+                length[0],
+                length[1],
+                0,
+                0,
+                0x40,
+                0,
+                packet.hops,
+                packet.protocol.0,
+                0,
+                0,
+            ]);
             all.extend(own);
             all.extend(destination.octets());
             transport(packet, &mut all);

@@ -41,14 +41,21 @@ impl Walker<'_> {
             packet.may_fragment = true;
             let leg = self.within_tunnel(&spot.at.space, packet);
             let at = &spot.at;
-            let mut step = Step::new(&at.space, "tunnel", format!("{} {at} carries it to {}", kind.word(), outside.remote))
-                .object(format!("link {at}"))
-                .from(self.wishes.link(&at.space, &at.name));
+            let mut step = Step::new(
+                &at.space,
+                "tunnel",
+                format!("{} {at} carries it to {}", kind.word(), outside.remote),
+            )
+            .object(format!("link {at}"))
+            .from(self.wishes.link(&at.space, &at.name));
             match leg {
                 Ok((space, steps)) => {
                     step.inner = steps;
                     for to in self.far_ends(&space, kind, outside.remote, frame) {
-                        edges.push(Edge::free(Spot { at: to, out: false, tags: spot.tags.clone() }, Some(step.clone())));
+                        edges.push(Edge::free(
+                            Spot { at: to, out: false, tags: spot.tags.clone() },
+                            Some(step.clone()),
+                        ));
                     }
                 }
                 Err(loss) => {
@@ -56,12 +63,18 @@ impl Walker<'_> {
                     let block = Block {
                         space: loss.space.clone(),
                         reason: loss.reason,
-                        sentence: format!("what {} {at} sends to {} is lost: {}", kind.word(), outside.remote, loss.sentence),
+                        sentence: format!(
+                            "what {} {at} sends to {} is lost: {}",
+                            kind.word(),
+                            outside.remote,
+                            loss.sentence
+                        ),
                         origin: loss.origin.clone(),
                         edits: loss.edits.clone(),
                     };
                     // As if it had arrived, so that what is behind it is found too.
-                    let owners: BTreeSet<Space> = self.scene.owners(outside.remote).map(|(space, _)| space.clone()).collect();
+                    let owners: BTreeSet<Space> =
+                        self.scene.owners(outside.remote).map(|(space, _)| space.clone()).collect();
                     for space in owners {
                         for to in self.far_ends(&space, kind, outside.remote, frame) {
                             let to = Spot { at: to, out: false, tags: spot.tags.clone() };
@@ -78,7 +91,11 @@ impl Walker<'_> {
     fn outsides(&self, spot: &Spot, kind: &LinkKind, frame: &Frame) -> Vec<Outside> {
         match kind {
             LinkKind::Vxlan(options) => {
-                let entries = self.scene.space(&spot.at.space).map(|space| space.entries.as_slice()).unwrap_or_default();
+                let entries = self
+                    .scene
+                    .space(&spot.at.space)
+                    .map(|space| space.entries.as_slice())
+                    .unwrap_or_default();
                 let of = entries.iter().filter(|entry| entry.interface == spot.at.name);
                 let remotes = |wanted: [u8; 6]| -> BTreeSet<IpAddr> {
                     let fits = |entry: &&netloom_kernel::picture::EntryPicture| {
@@ -117,7 +134,16 @@ impl Walker<'_> {
                 let peer = options
                     .peers
                     .iter()
-                    .filter_map(|peer| Some((peer.allowed_ips.iter().filter(|net| fits(net)).map(ipnet::IpNet::prefix_len).max()?, peer)))
+                    .filter_map(|peer| {
+                        Some((
+                            peer.allowed_ips
+                                .iter()
+                                .filter(|net| fits(net))
+                                .map(ipnet::IpNet::prefix_len)
+                                .max()?,
+                            peer,
+                        ))
+                    })
                     .max_by_key(|(length, _)| *length);
                 let endpoint = peer.and_then(|(_, peer)| peer.endpoint);
                 let outside = |end: std::net::SocketAddr| Outside {
@@ -158,7 +184,8 @@ impl Walker<'_> {
         let LinkKind::Vxlan(options) = kind else { return Vec::new() };
         let Some(device) = options.device.clone() else { return Vec::new() };
         let mut edges = Vec::new();
-        let spaces: Vec<Space> = self.scene.picture.spaces.keys().filter(|space| **space != spot.at.space).cloned().collect();
+        let spaces: Vec<Space> =
+            self.scene.picture.spaces.keys().filter(|space| **space != spot.at.space).cloned().collect();
         for space in spaces {
             for to in self.far_ends(&space, kind, group, frame) {
                 let far = self.scene.interface(&to).and_then(|far| match &far.link.kind {
@@ -171,9 +198,10 @@ impl Walker<'_> {
                 let outer = Frame { destination: None, ..frame.clone() };
                 let Some(path) = self.cross(&from, &outer, &|at, _| *at == goal) else { continue };
                 let at = &spot.at;
-                let mut step = Step::new(&at.space, "tunnel", format!("vxlan {at} carries it to the group {group}"))
-                    .object(format!("link {at}"))
-                    .from(self.wishes.link(&at.space, &at.name));
+                let mut step =
+                    Step::new(&at.space, "tunnel", format!("vxlan {at} carries it to the group {group}"))
+                        .object(format!("link {at}"))
+                        .from(self.wishes.link(&at.space, &at.name));
                 step.inner = path.steps;
                 let to = Spot { at: to, out: false, tags: spot.tags.clone() };
                 edges.push(Edge { to, step: Some(step), blocks: path.blocks });
@@ -189,7 +217,11 @@ impl Walker<'_> {
             return known.clone();
         }
         if self.depth >= 3 {
-            return Err(Box::new(Loss::new(from, Reason::Unknown, "tunnels lead into tunnels too often".to_owned())));
+            return Err(Box::new(Loss::new(
+                from,
+                Reason::Unknown,
+                "tunnels lead into tunnels too often".to_owned(),
+            )));
         }
         self.depth += 1;
         let kept = std::mem::take(&mut self.connections);

@@ -8,13 +8,12 @@
 //! ```
 
 use super::change::{self, Edit};
-use super::filter::{self, At, Decided, Translation};
 use super::link::Block;
-use super::packet::{Packet, Tracked, Tuple};
+use super::packet::{Packet, Tuple};
 use super::report::{Reason, Step};
 use super::routing::{self, Found, Query};
 use super::scene::{Scene, Wishes};
-use netloom_compile::object::firewall::{HookPoint, Protocol};
+use netloom_compile::object::firewall::HookPoint;
 use netloom_compile::object::{Key, LinkRef, NextHop, RuleAction, Space};
 use netloom_kernel::picture::{RouteDoes, RoutePicture, SpacePicture};
 use netloom_vswitch::Bridge;
@@ -91,15 +90,6 @@ pub(super) struct Walker<'a> {
     pub(super) trusts_learned: bool,
 }
 
-/// A rule in words.
-pub(super) fn rule_words(decided: &Decided) -> String {
-    match (&decided.name, decided.place.rule) {
-        (Some(name), Some(_)) => format!("`{name}`"),
-        (None, Some(_)) => format!("`{}`", decided.text),
-        (_, None) => format!("the policy of chain {}", decided.chain),
-    }
-}
-
 impl<'a> Walker<'a> {
     pub(super) fn new(scene: &'a Scene, wishes: Wishes<'a>) -> Self {
         Self {
@@ -123,10 +113,20 @@ impl<'a> Walker<'a> {
     /// The same by a socket that belongs to the VRF of an interface, as what answers there does.
     pub(super) fn send_bound(&mut self, from: &Space, packet: Packet, bound: Option<InterfaceName>) -> Leg {
         let mut sent = packet.clone();
-        let mut way = Way { steps: Vec::new(), space: from.clone(), packet, entered: None, input: None, routers: 0, source: None, bound };
+        let mut way = Way {
+            steps: Vec::new(),
+            space: from.clone(),
+            packet,
+            entered: None,
+            input: None,
+            routers: 0,
+            source: None,
+            bound,
+        };
         let end = self.output(&mut way);
         if let Err(loss) = &end {
-            let step = Step::new(&loss.space, "lost", loss.sentence.clone()).from(loss.origin.clone()).ending();
+            let step =
+                Step::new(&loss.space, "lost", loss.sentence.clone()).from(loss.origin.clone()).ending();
             way.steps.push(step);
         }
         // Nothing on the way changes the source that was chosen but a translation, which has steps of its own.
@@ -143,9 +143,13 @@ impl<'a> Walker<'a> {
         };
         let route = self.route(way, space, None)?;
         if way.packet.source.is_unspecified() {
-            let Some(source) = routing::source(space, route.route, route.hop.as_ref(), way.packet.destination) else {
+            let Some(source) =
+                routing::source(space, route.route, route.hop.as_ref(), way.packet.destination)
+            else {
                 let family = if way.packet.destination.is_ipv4() { "IPv4" } else { "IPv6" };
-                return Err(way.lost(Reason::NoSource, format!("{} has no {family} address to send from", way.space)));
+                return Err(
+                    way.lost(Reason::NoSource, format!("{} has no {family} address to send from", way.space))
+                );
             };
             way.packet.source = source;
             way.source = Some(source);
@@ -205,7 +209,10 @@ impl<'a> Walker<'a> {
             let key = Key::Sysctl { space: way.space.clone(), path: path.into() };
             let mut loss = way.lost(
                 Reason::NotForwarding,
-                format!("{} is not for {}, and it forwards no {family} packets", way.packet.destination, way.space),
+                format!(
+                    "{} is not for {}, and it forwards no {family} packets",
+                    way.packet.destination, way.space
+                ),
             );
             loss.origin = self.wishes.origin(&key);
             loss.edits = vec![Edit::Forward { space: way.space.clone(), v4 }];
@@ -213,7 +220,8 @@ impl<'a> Walker<'a> {
         }
         way.routers += 1;
         if way.packet.hops <= 1 || way.routers > ROUTERS {
-            let mut loss = way.lost(Reason::TooManyHops, format!("{} drops it: it has passed too many routers", way.space));
+            let mut loss = way
+                .lost(Reason::TooManyHops, format!("{} drops it: it has passed too many routers", way.space));
             loss.told = Some("time exceeded".to_owned());
             return Err(loss);
         }
@@ -228,158 +236,6 @@ impl<'a> Walker<'a> {
         Arrival { space: way.space.clone(), input: way.input.clone(), packet: way.packet.clone() }
     }
 
-    /// What connection tracking says of a packet that has just come into a namespace, and translates back.
-    fn track(&self, way: &mut Way) {
-        let tuple = way.packet.tuple();
-        let known = self.connections.iter().find(|c| c.space == way.space && c.translated.reversed() == tuple);
-        (way.packet.mapped, way.packet.masked) = (false, false);
-        match known {
-            Some(known) => {
-                way.packet.tracked = Tracked::Established;
-                way.packet.mapped = known.original.destination != known.translated.destination;
-                way.packet.masked = known.original.source != known.translated.source;
-                // The destination of an answer is translated back at once, its source when it leaves.
-                (way.packet.destination, way.packet.destination_port) = known.original.source;
-            }
-            None if filter::is_stray(&way.packet) => way.packet.tracked = Tracked::Invalid,
-            None => way.packet.tracked = Tracked::New,
-        }
-    }
-
-    /// Translates the source of an answer back.
-    fn untranslate(&self, way: &mut Way) {
-        let Some(entered) = &way.entered else { return };
-        let known = self.connections.iter().find(|c| c.space == way.space && c.translated.reversed() == *entered);
-        if let Some(known) = known {
-            (way.packet.source, way.packet.source_port) = known.original.destination;
-        }
-    }
-
-    fn remember(&mut self, way: &Way) {
-        if let (Some(original), Tracked::New) = (&way.entered, way.packet.tracked) {
-            let translated = way.packet.tuple();
-            self.connections.push(Connection { space: way.space.clone(), original: original.clone(), translated });
-        }
-    }
-
-    /// Chains of a hook.
-    fn hook(
-        &mut self,
-        way: &mut Way,
-        point: HookPoint,
-        input: Option<InterfaceName>,
-        output: Option<InterfaceName>,
-    ) -> Result<(), Box<Loss>> {
-        let scene = self.scene;
-        let Some(space) = scene.space(&way.space) else { return Ok(()) };
-        if space.filters.is_empty() {
-            return Ok(());
-        }
-        let at = At { space, point: &point, input: input.as_ref(), output: output.as_ref() };
-        let outcome = filter::judge(&at, &mut way.packet);
-        self.doubts.extend(outcome.doubts.iter().map(|doubt| format!("{}: {doubt}", way.space)));
-        let (verb, adverb) = match point {
-            HookPoint::Prerouting => ("takes", "as it arrives"),
-            HookPoint::Input => ("takes", "for itself"),
-            HookPoint::Forward => ("passes", "on"),
-            HookPoint::Output => ("lets", "out"),
-            _ => ("lets", "leave"),
-        };
-        let firewall = Key::Firewall { space: way.space.clone() };
-        let compared = vec![format!("{} rules were looked at for {}", outcome.looked, way.packet)];
-        if let Some((decided, told)) = outcome.stopped {
-            let mut loss = way.lost(
-                if told.is_some() { Reason::Rejected } else { Reason::Filtered },
-                format!("{}'s packet filter {} it {}: {}", way.space, if told.is_some() { "refuses" } else { "drops" }, place_words(&point), rule_words(&decided)),
-            );
-            loss.origin = decided.origin.clone().or_else(|| self.wishes.origin(&firewall));
-            loss.told = told.map(|how| filter::told(how).to_owned());
-            loss.edits = self.filter_edits(way, &decided);
-            return Err(loss);
-        }
-        let passed = outcome.passed.iter().rfind(|decided| decided.name.is_some()).or(outcome.passed.last());
-        if let Some(decided) = passed {
-            let text = format!("its packet filter {verb} it {adverb}: {}", rule_words(decided));
-            let quiet = decided.name.as_deref().is_some_and(|name| name == "to itself");
-            let step = Step::new(&way.space, "filter", text)
-                .object(format!("firewall {}", way.space))
-                .from(decided.origin.clone().or_else(|| self.wishes.origin(&firewall)))
-                .comparing(compared.clone())
-                .quiet(quiet);
-            way.steps.push(step);
-        } else if outcome.looked > 0 {
-            let text = format!("its packet filter {verb} it {adverb}: no rule is against it");
-            way.steps.push(Step::new(&way.space, "filter", text).object(format!("firewall {}", way.space)).comparing(compared).quiet(true));
-        }
-        if let Some((decided, translation, others)) = outcome.translated {
-            let what = match &translation {
-                Translation::Source(address, port) => {
-                    way.packet.source = *address;
-                    way.packet.masked = true;
-                    way.packet.source_port = port.or(way.packet.source_port);
-                    format!("translates its source to {}", end(*address, *port))
-                }
-                Translation::Destination(address, port) => {
-                    way.packet.destination = *address;
-                    way.packet.mapped = true;
-                    way.packet.destination_port = port.or(way.packet.destination_port);
-                    format!("translates its destination to {}", end(*address, *port))
-                }
-            };
-            let rest = if others.is_empty() { String::new() } else { format!(" (one of {})", others.len() + 1) };
-            let step = Step::new(&way.space, "translation", format!("{what}{rest}: {}", rule_words(&decided)))
-                .object(format!("firewall {}", way.space))
-                .from(decided.origin.clone().or_else(|| self.wishes.origin(&firewall)));
-            way.steps.push(step);
-        }
-        Ok(())
-    }
-
-    fn filter_edits(&self, way: &Way, decided: &Decided) -> Vec<Edit> {
-        let mut packet = way.packet.clone();
-        if packet.tracked == Tracked::Established || packet.answers {
-            // A rule for answers is no rule that anybody would write.
-            packet.answers = way.packet.answers;
-        }
-        let rule = filter::allowing(&packet);
-        let mut edits = Vec::new();
-        let wanted = self.wishes.object(&Key::Firewall { space: way.space.clone() });
-        let matches_file = match (wanted.map(|object| &object.spec), self.scene.space(&way.space)) {
-            (Some(netloom_compile::object::Spec::Firewall(wanted)), Some(space)) => space
-                .filters
-                .get(decided.place.filter)
-                .is_none_or(|filter| !filter.ours || same_rules(&filter.firewall, wanted)),
-            _ => true,
-        };
-        if !matches_file {
-            edits.push(Edit::Firewall { space: way.space.clone() });
-        }
-        let policy = decided.ours && decided.chain.contains(" policy-");
-        if policy && !packet.answers {
-            let named = |address: IpAddr| {
-                let owner = self.scene.owners(address).find_map(|(space, _)| match space {
-                    Space::Node(name) => Some(name.to_string()),
-                    Space::Host => None,
-                });
-                owner.unwrap_or_else(|| address.to_string())
-            };
-            let service = match (packet.protocol, packet.destination_port) {
-                (Protocol::ICMP | Protocol::ICMPV6, _) => "icmp".to_owned(),
-                (protocol, Some(port)) => format!("{protocol}/{port}"),
-                (protocol, None) => protocol.to_string(),
-            };
-            edits.push(Edit::Policy {
-                rule: rule.clone(),
-                sender: named(packet.source),
-                receiver: named(packet.destination),
-                service,
-                origin: decided.origin.clone(),
-            });
-        }
-        edits.push(Edit::Accept { space: way.space.clone(), place: decided.place, rule });
-        edits
-    }
-
     /// Whether a source can have come by this interface (`fib_validate_source`, net/ipv4/fib_frontend.c).
     fn possible(&self, way: &Way, space: &SpacePicture, at: &LinkRef) -> Result<(), Box<Loss>> {
         let source = way.packet.source;
@@ -388,15 +244,26 @@ impl<'a> Walker<'a> {
         }
         let reverse = space.interfaces.get(&at.name).map_or(0, |interface| interface.reverse_path);
         if source.is_loopback() || source.is_multicast() || routing::is_own(space, source) {
-            return Err(way.lost(Reason::Martian, format!("{source} is an address of {} itself: it can't have come by {at}", way.space)));
+            return Err(way.lost(
+                Reason::Martian,
+                format!("{source} is an address of {} itself: it can't have come by {at}", way.space),
+            ));
         }
         if reverse == 0 {
             return Ok(());
         }
-        let query = Query { destination: source, source: Some(way.packet.destination), mark: 0, input: None, bound: Some(&at.name) };
+        let query = Query {
+            destination: source,
+            source: Some(way.packet.destination),
+            mark: 0,
+            input: None,
+            bound: Some(&at.name),
+        };
         let lookup = routing::look_up(space, &query);
         let hops = match &lookup.found {
-            Found::Route(RoutePicture { action: RouteDoes::Forward(hops), .. }) => routing::living(space, hops),
+            Found::Route(RoutePicture { action: RouteDoes::Forward(hops), .. }) => {
+                routing::living(space, hops)
+            }
             _ => Vec::new(),
         };
         let by_here = hops.iter().any(|hop| hop.device.as_ref() == Some(&at.name));
@@ -404,12 +271,18 @@ impl<'a> Walker<'a> {
             return Ok(());
         }
         let by = hops.first().and_then(|hop| hop.device.as_ref());
-        let by = by.map_or_else(|| "has no way back".to_owned(), |device| format!("would go back by {device}"));
+        let by =
+            by.map_or_else(|| "has no way back".to_owned(), |device| format!("would go back by {device}"));
         let mut loss = way.lost(
             Reason::Martian,
-            format!("{} drops it: rp_filter of {at} is {reverse}, and what {source} is answered {by}", way.space),
+            format!(
+                "{} drops it: rp_filter of {at} is {reverse}, and what {source} is answered {by}",
+                way.space
+            ),
         );
-        loss.origin = self.wishes.origin(&Key::Sysctl { space: at.space.clone(), path: "net/ipv4/conf/all/rp_filter".into() });
+        loss.origin = self
+            .wishes
+            .origin(&Key::Sysctl { space: at.space.clone(), path: "net/ipv4/conf/all/rp_filter".into() });
         loss.edits = vec![Edit::AnySource { at: at.clone() }];
         loss.edits.extend(self.missing_routes(&way.space, source));
         Err(loss)
@@ -423,7 +296,13 @@ impl<'a> Walker<'a> {
     ) -> Result<Routed<'s>, Box<Loss>> {
         let packet = &way.packet;
         let source = (!packet.source.is_unspecified()).then_some(packet.source);
-        let query = Query { destination: packet.destination, source, mark: packet.mark, input, bound: way.bound.as_ref() };
+        let query = Query {
+            destination: packet.destination,
+            source,
+            mark: packet.mark,
+            input,
+            bound: way.bound.as_ref(),
+        };
         let lookup = routing::look_up(space, &query);
         self.doubts.extend(lookup.doubts.iter().map(|doubt| format!("{}: {doubt}", way.space)));
         let refused = |what: &str, told: Option<&str>, route: Option<&RoutePicture>| {
@@ -455,13 +334,20 @@ impl<'a> Walker<'a> {
                 let others = living.len() - 1;
                 Ok(Routed { route, hop: Some(hop), local: false, others, compared: lookup.compared })
             }
-            RouteDoes::Local(_) => Ok(Routed { route, hop: None, local: true, others: 0, compared: lookup.compared }),
-            RouteDoes::Blackhole => Err(refused(&format!("the route {name} drops it"), None, Some(route))),
-            RouteDoes::Unreachable => Err(refused(&format!("the route {name} refuses it"), Some("host unreachable"), Some(route))),
-            RouteDoes::Prohibit => Err(refused(&format!("the route {name} forbids it"), Some("prohibited"), Some(route))),
-            RouteDoes::Broadcast | RouteDoes::Multicast | RouteDoes::Throw => {
-                Err(way.lost(Reason::Unknown, format!("{} is an address for several: they are not followed", packet.destination)))
+            RouteDoes::Local(_) => {
+                Ok(Routed { route, hop: None, local: true, others: 0, compared: lookup.compared })
             }
+            RouteDoes::Blackhole => Err(refused(&format!("the route {name} drops it"), None, Some(route))),
+            RouteDoes::Unreachable => {
+                Err(refused(&format!("the route {name} refuses it"), Some("host unreachable"), Some(route)))
+            }
+            RouteDoes::Prohibit => {
+                Err(refused(&format!("the route {name} forbids it"), Some("prohibited"), Some(route)))
+            }
+            RouteDoes::Broadcast | RouteDoes::Multicast | RouteDoes::Throw => Err(way.lost(
+                Reason::Unknown,
+                format!("{} is an address for several: they are not followed", packet.destination),
+            )),
         }
     }
 
@@ -474,9 +360,13 @@ impl<'a> Walker<'a> {
         if let Some(first) = loss.edits.first().filter(|edit| edit.restores(&self.wishes)) {
             loss.origin = first.words(&self.wishes).2;
             match first {
-                Edit::LinkUp { at } => loss.sentence.push_str(&format!(": {}, which leads there, is down", at.name)),
+                Edit::LinkUp { at } => {
+                    loss.sentence.push_str(&format!(": {}, which leads there, is down", at.name))
+                }
                 Edit::Route { .. } => loss.sentence.push_str(": the one of the file is gone"),
-                Edit::Address { at, address } => loss.sentence.push_str(&format!(": {} has lost its address {address}", at.name)),
+                Edit::Address { at, address } => {
+                    loss.sentence.push_str(&format!(": {} has lost its address {address}", at.name))
+                }
                 _ => {}
             }
         }
@@ -488,9 +378,17 @@ impl<'a> Walker<'a> {
         super::wanted::missing_routes(self.scene, &self.wishes, at, to)
     }
 
-    fn leave(&mut self, way: &mut Way, space: &SpacePicture, route: &Routed<'_>) -> Result<Arrival, Box<Loss>> {
+    fn leave(
+        &mut self,
+        way: &mut Way,
+        space: &SpacePicture,
+        route: &Routed<'_>,
+    ) -> Result<Arrival, Box<Loss>> {
         let Some(device) = route.device() else {
-            return Err(way.lost(Reason::NoRoute, format!("the route {} names no interface", routing::name(route.route))));
+            return Err(way.lost(
+                Reason::NoRoute,
+                format!("the route {} names no interface", routing::name(route.route)),
+            ));
         };
         self.hook(way, HookPoint::Postrouting, way.input.clone(), Some(device.clone()))?;
         self.untranslate(way);
@@ -511,7 +409,8 @@ impl<'a> Walker<'a> {
                 loss.edits = vec![Edit::Mtu { at, mtu: way.packet.length }];
                 return Err(loss);
             }
-            let text = format!("it has {} octets and {at} takes {mtu}: it is cut into fragments", way.packet.length);
+            let text =
+                format!("it has {} octets and {at} takes {mtu}: it is cut into fragments", way.packet.length);
             way.steps.push(Step::new(&way.space, "length", text).from(self.wishes.link(&at.space, &at.name)));
             way.packet.length = mtu;
         }
@@ -527,8 +426,8 @@ pub(super) struct Way {
     pub(super) space: Space,
     pub(super) packet: Packet,
     /// As it came into the namespace.
-    entered: Option<Tuple>,
-    input: Option<InterfaceName>,
+    pub(super) entered: Option<Tuple>,
+    pub(super) input: Option<InterfaceName>,
     routers: usize,
     /// The source that was chosen.
     source: Option<IpAddr>,
@@ -565,16 +464,23 @@ impl Routed<'_> {
 
     fn step(&self, wishes: &Wishes<'_>, way: &Way) -> Step {
         let space = &way.space;
-        let origin = wishes.origin(&change::route_key(space, self.route)).or_else(|| connected(wishes, space, self.route));
+        let origin = wishes
+            .origin(&change::route_key(space, self.route))
+            .or_else(|| connected(wishes, space, self.route));
         let text = if self.local {
             format!("{} is its own address", way.packet.destination)
         } else {
             let by = match self.hop.as_ref() {
-                Some(NextHop { gateway: Some(gateway), device: Some(device), .. }) => format!("by {device} to the router {gateway}"),
-                Some(NextHop { device: Some(device), .. }) => format!("by {device} straight to {}", way.packet.destination),
+                Some(NextHop { gateway: Some(gateway), device: Some(device), .. }) => {
+                    format!("by {device} to the router {gateway}")
+                }
+                Some(NextHop { device: Some(device), .. }) => {
+                    format!("by {device} straight to {}", way.packet.destination)
+                }
                 _ => String::new(),
             };
-            let share = if self.others > 0 { format!(", one of {} hops", self.others + 1) } else { String::new() };
+            let share =
+                if self.others > 0 { format!(", one of {} hops", self.others + 1) } else { String::new() };
             let verb = if way.input.is_some() { "forwards it" } else { "sends it" };
             let own = if way.input.is_some() { String::new() } else { format!("as {} ", way.packet.source) };
             let net = match self.route.destination.prefix_len() {
@@ -614,30 +520,4 @@ fn connected(wishes: &Wishes<'_>, space: &Space, route: &RoutePicture) -> Option
 fn choose<'h>(living: &[&'h NextHop], packet: &Packet) -> Option<&'h NextHop> {
     let _ = packet;
     living.first().copied()
-}
-
-fn end(address: IpAddr, port: Option<u16>) -> String {
-    port.map_or_else(|| address.to_string(), |port| std::net::SocketAddr::new(address, port).to_string())
-}
-
-const fn place_words(point: &HookPoint) -> &'static str {
-    match point {
-        HookPoint::Prerouting => "as it arrives",
-        HookPoint::Input => "on its way in",
-        HookPoint::Forward => "on its way through",
-        HookPoint::Output => "on its way out",
-        HookPoint::Postrouting => "as it leaves",
-        HookPoint::Ingress { .. } => "at the device it came by",
-        HookPoint::Egress { .. } => "at the device it leaves by",
-    }
-}
-
-/// Whether a table has the rules that the file wants.
-fn same_rules(found: &netloom_compile::object::Firewall, wanted: &netloom_compile::object::Firewall) -> bool {
-    let mut same = true;
-    let mut partly = wanted.clone();
-    // The device chains are in a table of their own.
-    partly.chains.retain(|chain| !chain.on_device());
-    found.compare(&partly, &mut |_, _, _| same = false);
-    same
 }

@@ -44,7 +44,11 @@ pub fn scene_of(desired: &Desired, facts: &[InterfaceFacts]) -> Scene {
         space.rules.sort_by_key(|rule| rule.priority);
         let vrfs = space.interfaces.values().any(|i| matches!(i.link.kind, LinkKind::Vrf { .. }));
         if vrfs {
-            let vrf = default_rules().into_iter().take(2).map(|rule| RulePicture { priority: 1000, vrf: true, ..rule });
+            let vrf = default_rules().into_iter().take(2).map(|rule| RulePicture {
+                priority: 1000,
+                vrf: true,
+                ..rule
+            });
             space.rules.extend(vrf);
             space.rules.sort_by_key(|rule| rule.priority);
         }
@@ -167,7 +171,9 @@ fn put(scene: &mut Scene, object: &Object) {
             };
             let switch = scene.switches.entry(format!("{topology}.{}", port.network)).or_default();
             let number = u32::try_from(switch.ports.len() + 1).unwrap_or(u32::MAX);
-            switch.ports.insert(named::port_name(&topology, &here), PortScene { number, options, behind, up: true });
+            switch
+                .ports
+                .insert(named::port_name(&topology, &here), PortScene { number, options, behind, up: true });
         }
         _ => {}
     }
@@ -184,7 +190,9 @@ fn give_addresses(scene: &mut Scene) {
                 let below = match &interface.link.kind {
                     LinkKind::Ipvlan { parent, .. } => Some(parent.clone()),
                     LinkKind::Macvlan { parent, mode: MacvlanMode::Passthru, .. } => Some(parent.clone()),
-                    LinkKind::Vlan { parent, .. } => Some(LinkRef { space: space.clone(), name: parent.clone() }),
+                    LinkKind::Vlan { parent, .. } => {
+                        Some(LinkRef { space: space.clone(), name: parent.clone() })
+                    }
                     _ => None,
                 };
                 let mac = match &below {
@@ -205,7 +213,8 @@ fn give_addresses(scene: &mut Scene) {
 
 /// FNV-1a.
 fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, octet| (hash ^ u64::from(octet)).wrapping_mul(0x100_0000_01b3))
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, octet| (hash ^ u64::from(octet)).wrapping_mul(0x100_0000_01b3))
 }
 
 /// What parameters mean for interfaces, and cables without another end.
@@ -267,15 +276,21 @@ pub(super) fn connect(scene: &mut Scene, at: &LinkRef) {
             mtu: None,
             automatic: true,
         };
-        let own = automatic(table.unwrap_or(routing::LOCAL), IpNet::from(address.addr()), RouteDoes::Local(Some(at.name.clone())));
+        let own = automatic(
+            table.unwrap_or(routing::LOCAL),
+            IpNet::from(address.addr()),
+            RouteDoes::Local(Some(at.name.clone())),
+        );
         let mut near = by(address.trunc(), None, at.name.clone());
         near.table = table.unwrap_or(routing::MAIN);
-        let mut near = RoutePicture { automatic: true, metric: automatic(0, *address, RouteDoes::Throw).metric, ..near };
+        let mut near =
+            RoutePicture { automatic: true, metric: automatic(0, *address, RouteDoes::Throw).metric, ..near };
         near.source = address.addr().is_ipv4().then(|| address.addr());
         let host = address.prefix_len() == address.max_prefix_len();
         for route in std::iter::once(own).chain((!host).then_some(near)) {
             let known = space.routes.iter().any(|known| {
-                known.table == route.table && known.destination == route.destination
+                known.table == route.table
+                    && known.destination == route.destination
                     && std::mem::discriminant(&known.action) == std::mem::discriminant(&route.action)
             });
             if !known {
@@ -299,14 +314,21 @@ pub(super) fn restore_routes(scene: &mut Scene, wishes: &Wishes<'_>, at: &LinkRe
 /// The routes of a namespace that the description has and the scene lacks.
 fn absent_routes(scene: &Scene, wishes: &Wishes<'_>, at: &Space) -> Vec<RoutePicture> {
     let Some(desired) = wishes.0 else { return Vec::new() };
-    let there: BTreeSet<Key> =
-        scene.space(at).into_iter().flat_map(|space| &space.routes).map(|route| route_key(at, route)).collect();
+    let there: BTreeSet<Key> = scene
+        .space(at)
+        .into_iter()
+        .flat_map(|space| &space.routes)
+        .map(|route| route_key(at, route))
+        .collect();
     let mut lone = Scene {
         picture: Picture { topology: scene.picture.topology.clone(), spaces: BTreeMap::new() },
         switches: BTreeMap::new(),
         daemon: None,
     };
-    let routes = desired.objects.values().filter(|object| matches!(&object.key, Key::Route { space, .. } if space == at));
+    let routes = desired
+        .objects
+        .values()
+        .filter(|object| matches!(&object.key, Key::Route { space, .. } if space == at));
     for object in routes.filter(|object| !there.contains(&object.key)) {
         put(&mut lone, object);
     }
@@ -329,7 +351,8 @@ pub(super) fn missing_routes(scene: &Scene, wishes: &Wishes<'_>, at: &Space, to:
         if !route.destination.contains(&to) {
             continue;
         }
-        let down = hops.iter().filter_map(|hop| hop.device.as_ref()).find(|device| !routing::is_up(space, device));
+        let down =
+            hops.iter().filter_map(|hop| hop.device.as_ref()).find(|device| !routing::is_up(space, device));
         edits.push(match down {
             Some(device) => Edit::LinkUp { at: here(device) },
             None => Edit::Route { space: at.clone(), route },
@@ -359,10 +382,14 @@ pub(super) fn missing_routes(scene: &Scene, wishes: &Wishes<'_>, at: &Space, to:
         for own in interface.addresses.iter().filter(|own| own.addr().is_ipv4() == to.is_ipv4()) {
             for (other, picture) in scene.picture.spaces.iter().filter(|(other, _)| *other != at) {
                 for neighbour in picture.interfaces.values() {
-                    let near = neighbour.addresses.iter().find(|far| own.contains(&far.addr()) && far.addr() != own.addr());
+                    let near = neighbour
+                        .addresses
+                        .iter()
+                        .find(|far| own.contains(&far.addr()) && far.addr() != own.addr());
                     let Some(near) = near else { continue };
                     let knows = routing::is_own(picture, to)
-                        || routing::best(picture, routing::MAIN, to).is_some_and(|route| matches!(route.action, RouteDoes::Forward(_)));
+                        || routing::best(picture, routing::MAIN, to)
+                            .is_some_and(|route| matches!(route.action, RouteDoes::Forward(_)));
                     let _ = other;
                     if knows && edits.len() < MOST {
                         let route = by(subnet, Some(near.addr()), name.clone());
@@ -379,9 +406,10 @@ pub(super) fn missing_routes(scene: &Scene, wishes: &Wishes<'_>, at: &Space, to:
 pub(super) fn missing_address(scene: &Scene, wishes: &Wishes<'_>, wanted: IpAddr) -> Vec<Edit> {
     let Some(desired) = wishes.0 else { return Vec::new() };
     let keys = desired.objects.keys().filter_map(|key| match key {
-        Key::Address { space, link, address } if address.addr() == wanted => {
-            Some(Edit::Address { at: LinkRef { space: space.clone(), name: link.clone() }, address: *address })
-        }
+        Key::Address { space, link, address } if address.addr() == wanted => Some(Edit::Address {
+            at: LinkRef { space: space.clone(), name: link.clone() },
+            address: *address,
+        }),
         _ => None,
     });
     keys.filter(|edit| matches!(edit, Edit::Address { at, .. } if scene.interface(at).is_some())).collect()

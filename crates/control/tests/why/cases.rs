@@ -68,7 +68,11 @@ fn damage(scene: &mut Scene, line: &str) {
             let space = scene.picture.spaces.get_mut(&at.space).unwrap();
             let interface = space.interfaces.get_mut(&at.name).unwrap();
             let gone = std::mem::take(&mut interface.addresses);
-            space.routes.retain(|route| !gone.iter().any(|net| net.trunc() == route.destination || net.addr() == route.destination.addr()));
+            space.routes.retain(|route| {
+                !gone
+                    .iter()
+                    .any(|net| net.trunc() == route.destination || net.addr() == route.destination.addr())
+            });
         }
         _ => panic!("no damage is called `{line}`"),
     }
@@ -88,7 +92,8 @@ fn answer(report: &Report) -> String {
 fn every_word_is_as_written() {
     let directory = netloom_testkit::project_file("crates/control/tests/why/cases");
     let bless = std::env::var_os("NETLOOM_BLESS").is_some();
-    let mut files: Vec<_> = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let (mut asked, mut wrong) = (0, Vec::new());
     for path in files {

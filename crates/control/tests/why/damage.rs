@@ -57,7 +57,9 @@ pub fn damage(rig: &Rig, desired: &Desired, kind: &str, chance: &mut Chance) -> 
         .objects
         .keys()
         .filter_map(|key| match key {
-            Key::Address { space, link, address } => Some((node(space)?, link.to_string(), address.to_string())),
+            Key::Address { space, link, address } => {
+                Some((node(space)?, link.to_string(), address.to_string()))
+            }
             _ => None,
         })
         .collect();
@@ -108,10 +110,14 @@ pub fn damage(rig: &Rig, desired: &Desired, kind: &str, chance: &mut Chance) -> 
         "filter drops" | "filter refuses" => {
             let (space, ..) = chance.one(&addresses)?;
             let hook = ["input", "output", "forward"][chance.below(3)];
-            let what = ["ip protocol icmp", "tcp dport 80", "udp dport 53", "meta l4proto tcp"][chance.below(4)];
+            let what =
+                ["ip protocol icmp", "tcp dport 80", "udp dport 53", "meta l4proto tcp"][chance.below(4)];
             let verdict = if kind == "filter drops" { "drop" } else { "reject" };
             run(space, "nft add table inet byhand".to_owned())?;
-            run(space, format!("nft add chain inet byhand {hook} {{ type filter hook {hook} priority -5 ; }}"))?;
+            run(
+                space,
+                format!("nft add chain inet byhand {hook} {{ type filter hook {hook} priority -5 ; }}"),
+            )?;
             run(space, format!("nft add rule inet byhand {hook} {what} {verdict}"))
         }
         "address removed" => {
@@ -127,7 +133,10 @@ pub fn damage(rig: &Rig, desired: &Desired, kind: &str, chance: &mut Chance) -> 
             let mut octets: Vec<u8> = net.split('.').filter_map(|part| part.parse().ok()).collect();
             *octets.last_mut()? ^= 1;
             let other: Vec<String> = octets.iter().map(u8::to_string).collect();
-            let line = format!("ip neigh replace {} lladdr 02:00:00:00:00:77 dev {link} nud permanent", other.join("."));
+            let line = format!(
+                "ip neigh replace {} lladdr 02:00:00:00:00:77 dev {link} nud permanent",
+                other.join(".")
+            );
             run(space, line)
         }
         "isolated ports" => {

@@ -1,8 +1,8 @@
 //! The tests that are in the examples' files are true (other suites send the packets): the description alone must say the same.
 
+use netloom_compile::object::firewall::Protocol;
 use netloom_compile::{Check, Context};
 use netloom_control::why::{Packet, Question, Wishes, explain, scene_of};
-use netloom_compile::object::firewall::Protocol;
 use netloom_model::scalar;
 use std::path::PathBuf;
 
@@ -50,7 +50,8 @@ fn the_description_says_what_the_files_tests_say() {
             let passes = report.passes() || report.verdict == netloom_control::why::Verdict::Unsure;
             // What a router takes for itself has not reached who is behind it.
             let there = report.forward.last().map(|step| step.space.clone());
-            let passes = passes && to.node.as_ref().is_none_or(|node| there.as_deref() == Some(node.as_str()));
+            let passes =
+                passes && to.node.as_ref().is_none_or(|node| there.as_deref() == Some(node.as_str()));
             if passes == *reachable {
                 agreed += 1;
                 lost += usize::from(!passes);
@@ -59,7 +60,10 @@ fn the_description_says_what_the_files_tests_say() {
             }
         }
     }
-    println!("the examples' own tests: {agreed} agreed ({lost} of them lost packets), {} did not", wrong.len());
+    println!(
+        "the examples' own tests: {agreed} agreed ({lost} of them lost packets), {} did not",
+        wrong.len()
+    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(agreed > 100 && lost > 20, "{agreed} agreed, {lost} lost: too few to mean anything");
 }

@@ -21,7 +21,6 @@ use std::collections::BTreeMap;
 /// A text, compiled.
 pub fn compiled(name: &str, text: &str, context: &Context) -> Result<Compiled, String> {
     let source = SourceFile::new(name, text);
-    let loaded =
-        load(&source, Format::Yaml, &BTreeMap::new()).map_err(|all| all.render(&source, false))?;
+    let loaded = load(&source, Format::Yaml, &BTreeMap::new()).map_err(|all| all.render(&source, false))?;
     netloom_compile::compile(&loaded.validated, context).map_err(|error| error.to_string())
 }

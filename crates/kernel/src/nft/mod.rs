@@ -40,12 +40,12 @@ pub use error::NftError;
 pub use foreign::{ForeignChain, ForeignTable, foreign};
 
 use crate::netlink::{Attribute, Messages, NetlinkError, Refusal, Replies, Socket};
+use crate::picture::FilterPicture;
 use constants::{
     EXPRESSION_NAME, INET, NETDEV, SUBSYSTEM, message, rule, set as set_attribute, table as table_attribute,
 };
 use dump::Table;
 use expression::{Expression, SetRef};
-use crate::picture::FilterPicture;
 use netloom_compile::object::firewall::Firewall;
 use rustix::io::Errno;
 use script::{Label, Piece};

@@ -25,8 +25,8 @@ mod view;
 
 use crate::error::KernelError;
 use crate::kernel::Kernel;
-use crate::process;
 use crate::picture::Picture;
+use crate::process;
 pub use ahead::Ahead;
 use ahead::{Looker, Round};
 use netloom_compile::object::{Desired, Key, Link, LinkKind, Mark, Observed, ObservedObject, Space, Spec};
@@ -157,7 +157,8 @@ impl Kernel {
         let (views, extras): (Vec<View>, Vec<Extra>) = found.into_iter().unzip();
         let names: HashMap<&Space, &HashMap<u32, InterfaceName>> =
             views.iter().map(|view| (&view.space, &view.names)).collect();
-        let pictures = views.iter().zip(extras).map(|(view, extra)| (view.space.clone(), view.picture(&names, extra)));
+        let pictures =
+            views.iter().zip(extras).map(|(view, extra)| (view.space.clone(), view.picture(&names, extra)));
         Ok(Picture { topology: self.config.topology.clone(), spaces: pictures.collect() })
     }
 

@@ -8,8 +8,8 @@ use netloom_compile::Compiled;
 use netloom_control::check::{addresses, choose};
 use netloom_control::realm::Realm;
 use netloom_control::why::{
-    Change, Question, QuestionError, Report, Scene, Step, Verdict, Wishes, add_machines, explain, hexadecimal,
-    packet_of_flow, packet_of_frame, question, question_of, scene_of,
+    Change, Question, QuestionError, Report, Scene, Step, Verdict, Wishes, add_machines, explain,
+    hexadecimal, packet_of_flow, packet_of_frame, question, question_of, scene_of,
 };
 use std::fmt::Write;
 use std::path::Path;
@@ -72,7 +72,8 @@ fn ask(scene: &Scene, compiled: &Compiled, arguments: &WhyArgs) -> Result<Questi
     } else if let Some(file) = &arguments.pcap {
         packet_of_frame(&captured(file)?).map_err(|error| failed(&error))?
     } else {
-        let (from, to) = (arguments.from.as_deref().unwrap_or_default(), arguments.to.as_deref().unwrap_or_default());
+        let (from, to) =
+            (arguments.from.as_deref().unwrap_or_default(), arguments.to.as_deref().unwrap_or_default());
         let ask = |to: &str| question(scene, from, to, &arguments.protocol, arguments.ipv6);
         return match ask(to) {
             // It has lost its address; the one that the file gives it is meant.
@@ -131,7 +132,8 @@ fn text(printer: &Printer, report: &Report) -> String {
             let space = if before == step.space { "" } else { step.space.as_str() };
             before = &step.space;
             let sentence = if step.ends { printer.paint(Tone::Bad, &step.text) } else { step.text.clone() };
-            let origin = step.origin.as_deref().map(|origin| printer.paint(Tone::Dim, &format!("  [{origin}]")));
+            let origin =
+                step.origin.as_deref().map(|origin| printer.paint(Tone::Dim, &format!("  [{origin}]")));
             let name = printer.paint(Tone::Strong, &format!("{space:width$}"));
             let _ = writeln!(out, "  {number:>2}  {name}  {sentence}{}", origin.unwrap_or_default());
         }
@@ -149,7 +151,11 @@ fn ways_out(printer: &Printer, report: &Report) -> String {
     }
     let lost = matches!(report.verdict, Verdict::Lost | Verdict::AnswerLost);
     if lost && report.changes.is_empty() {
-        let _ = writeln!(out, "\n{}", printer.paint(Tone::Dim, "No small change was found that lets it through."));
+        let _ = writeln!(
+            out,
+            "\n{}",
+            printer.paint(Tone::Dim, "No small change was found that lets it through.")
+        );
     }
     for doubt in &report.doubts {
         let _ = writeln!(out, "{} {doubt}", printer.paint(Tone::Warn, "can't be told:"));
@@ -166,7 +172,8 @@ fn proposal(printer: &Printer, change: &Change) -> String {
         let _ = writeln!(out, "    {how}");
     }
     if !change.origins.is_empty() {
-        let _ = writeln!(out, "    {}", printer.paint(Tone::Dim, &format!("[{}]", change.origins.join(", "))));
+        let _ =
+            writeln!(out, "    {}", printer.paint(Tone::Dim, &format!("[{}]", change.origins.join(", "))));
     }
     out
 }

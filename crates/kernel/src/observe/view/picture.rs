@@ -6,9 +6,7 @@ use crate::link::{Names, RawLink};
 use crate::neighbour;
 use crate::netlink::{Attribute, Messages, Protocol, Reply, Socket};
 use crate::nft;
-use crate::picture::{
-    InterfacePicture, Listener, NeighbourPicture, RouteDoes, RoutePicture, SpacePicture,
-};
+use crate::picture::{InterfacePicture, Listener, NeighbourPicture, RouteDoes, RoutePicture, SpacePicture};
 use crate::route;
 use crate::rule;
 use crate::sysctl;
@@ -60,7 +58,10 @@ impl Extra {
             }
             Err(error) => unread.push(format!("parameters of interfaces: {error}")),
         }
-        match Socket::open(Protocol::Netfilter).map_err(nft::NftError::from).and_then(|mut socket| nft::everything(&mut socket, own_table)) {
+        match Socket::open(Protocol::Netfilter)
+            .map_err(nft::NftError::from)
+            .and_then(|mut socket| nft::everything(&mut socket, own_table))
+        {
             Ok((filters, others)) => {
                 extra.picture.filters = filters;
                 unread.extend(others);
@@ -76,9 +77,14 @@ impl Extra {
                 unread.push(format!("rules of legacy {what} in {}", names.join(", ")));
             }
         }
-        for (file, protocol, v6) in [("tcp", 6, false), ("tcp6", 6, true), ("udp", 17, false), ("udp6", 17, true)] {
+        for (file, protocol, v6) in
+            [("tcp", 6, false), ("tcp6", 6, true), ("udp", 17, false), ("udp6", 17, true)]
+        {
             let text = std::fs::read_to_string(format!("/proc/thread-self/net/{file}")).unwrap_or_default();
-            extra.picture.listeners.extend(text.lines().skip(1).filter_map(|line| listener(line, protocol, v6)));
+            extra
+                .picture
+                .listeners
+                .extend(text.lines().skip(1).filter_map(|line| listener(line, protocol, v6)));
         }
         let value = |path: &str| Some((path.to_owned(), sysctl::read(path)?));
         extra.picture.settings = SETTINGS.iter().filter_map(|path| value(path)).collect();
@@ -104,7 +110,9 @@ fn conduct(socket: &mut Socket, family: u8) -> HashMap<i32, Conduct> {
             number(NETCONFA_IFINDEX)?,
             Conduct {
                 forwards: number(NETCONFA_FORWARDING).unwrap_or(0) != 0,
-                reverse_path: number(NETCONFA_RP_FILTER).and_then(|value| u8::try_from(value).ok()).unwrap_or(0),
+                reverse_path: number(NETCONFA_RP_FILTER)
+                    .and_then(|value| u8::try_from(value).ok())
+                    .unwrap_or(0),
             },
         ))
     };
@@ -228,7 +236,8 @@ mod tests {
 
     #[test]
     fn listeners_are_read_from_their_lines() {
-        let line = "   0: 0100007F:1538 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1";
+        let line =
+            "   0: 0100007F:1538 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1";
         let found = listener(line, 6, false).unwrap();
         assert_eq!((found.address, found.port), (IpAddr::from([127, 0, 0, 1]), 5432));
         let line = "  41: 00000000000000000000000000000000:0035 00000000000000000000000000000000:0000 07 0:0";
