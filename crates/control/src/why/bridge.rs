@@ -178,13 +178,22 @@ impl Walker<'_> {
     }
 
     fn closed(&self, at: &Space, port: &InterfaceName) -> Block {
-        Block {
-            space: at.clone(),
-            reason: Reason::SpanningTree,
-            sentence: format!("the spanning tree keeps port {port} of {at} closed"),
-            origin: self.wishes.link(at, port),
-            edits: Vec::new(),
-        }
+        let space = self.scene.space(at);
+        let controller = space.and_then(|space| space.interfaces.get(port)?.link.controller.as_ref());
+        let bridge = controller.and_then(|name| space?.interfaces.get(name));
+        let tree = bridge.is_some_and(|bridge| matches!(&bridge.link.kind, LinkKind::Bridge(o) if o.stp));
+        let here = LinkRef { space: at.clone(), name: port.clone() };
+        let (reason, sentence) = if tree {
+            (Reason::SpanningTree, format!("the spanning tree keeps port {here} closed"))
+        } else {
+            (
+                Reason::LinkDown,
+                format!(
+                    "port {here} forwards nothing yet: its link has only just come up, or is not connected"
+                ),
+            )
+        };
+        Block { space: at.clone(), reason, sentence, origin: self.wishes.link(at, port), edits: Vec::new() }
     }
 
     fn not_in(&self, at: &Space, port: &InterfaceName, id: u16, entering: bool) -> Block {
