@@ -26,11 +26,9 @@ mod interfaces;
 mod links;
 mod lists;
 mod mirrors;
-#[allow(dead_code, reason = "for connections to controllers")]
 mod news;
 mod numbers;
 mod odp;
-#[allow(dead_code, reason = "for connections to controllers")]
 mod ofports;
 mod openflow;
 mod opening;
@@ -40,7 +38,6 @@ mod server;
 mod start;
 mod state;
 mod succession;
-#[allow(dead_code, reason = "for connections to controllers")]
 mod tables;
 mod tick;
 mod tunnels;

@@ -49,22 +49,6 @@ impl Bridges {
             self.ring_listener();
         }
     }
-
-    /// Changes settings of a port (`OFPT_PORT_MOD`): those under the mask. False if there is no such port.
-    pub(super) fn configure_port(
-        &mut self,
-        bridge: BridgeNumber,
-        number: OfPort,
-        config: u32,
-        mask: u32,
-    ) -> bool {
-        let known = self.pipelines.get(&bridge).and_then(|pipeline| pipeline.port(number));
-        let Some(known) = known else { return false };
-        let config = known.config & !mask | config & mask;
-        let entry = OfPortEntry { config, ..known.clone() };
-        self.set_port(bridge, entry);
-        true
-    }
 }
 
 impl Switch {

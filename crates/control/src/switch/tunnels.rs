@@ -52,8 +52,11 @@ const OPTIONS: [&str; 21] = [
 pub(super) struct Known {
     ports: BTreeMap<PortNumber, Options>,
     hops: BTreeMap<IpAddr, Hop>,
-    mapped: Vec<(u8, u16, u8, u8, u8)>,
+    mapped: Vec<Mapped>,
 }
+
+/// An option of Geneve that is a field: field, class, type, octets, and where it lies.
+type Mapped = (u8, u16, u8, u8, u8);
 
 /// Whether a port is a tunnel.
 pub(super) fn is_tunnel(options: &Options) -> bool {
@@ -228,8 +231,8 @@ impl Switch {
     }
 
     /// Which options of Geneve are fields: those of all bridges together, the first bridge's first.
-    fn mapped_options(&self) -> (Vec<(u8, u16, u8, u8, u8)>, Arc<OptionMap>) {
-        let mut mapped: Vec<(u8, u16, u8, u8, u8)> = Vec::new();
+    fn mapped_options(&self) -> (Vec<Mapped>, Arc<OptionMap>) {
+        let mut mapped: Vec<Mapped> = Vec::new();
         for pipeline in self.bridges.lock().pipelines.values() {
             let entries = pipeline.tlv_map().iter();
             let entries = entries.map(|(field, of)| (field, of.class, of.kind, of.octets, of.offset));

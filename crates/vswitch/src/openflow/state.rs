@@ -211,7 +211,7 @@ impl Pipeline {
         self.groups = groups?.into_iter().map(|group| (group.number, group)).collect();
         for mut meter in meters.into_iter().map(MeterState::meter) {
             // Numbers of programs begin with the bridge's.
-            meter.slot = self.number.wrapping_mul(MOST_METERS) | meter.slot % MOST_METERS;
+            meter.slot = self.number.wrapping_mul(MOST_METERS) | (meter.slot % MOST_METERS);
             self.events.push(Event::Meter { number: meter.slot, meter: Some(Box::new(meter.clone())) });
             self.meters.insert(meter.number, meter);
         }

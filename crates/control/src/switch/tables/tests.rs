@@ -74,7 +74,7 @@ impl Rig {
     pub(in super::super) fn new() -> Self {
         let lines = Lines::default();
         let start = Start { keeping: Keeping::Nothing, ..Start::default() };
-        let mut switch =
+        let switch =
             Switch::start(&start, Box::new(Memory(lines.clone())), |error| panic!("{error}")).unwrap();
         switch.stop_time();
         let mut rig = Self { switch, lines };
@@ -420,9 +420,9 @@ fn fragments_belong_to_the_connection_of_their_packet() {
     whole.extend((0..1600).map(|octet| octet as u8));
     let first = packet(1, 2, [0, 9, 0x20, 0], &whole[..1400]);
     let last = packet(1, 2, [0, 9, 0, 175], &whole[1400..]);
-    rig.send("p1", &[last.clone()]);
+    rig.send("p1", std::slice::from_ref(&last));
     assert!(rig.sent("p2").is_empty());
-    rig.send("p1", &[first.clone()]);
+    rig.send("p1", std::slice::from_ref(&first));
     assert_eq!(rig.sent("p2"), [first, last]);
     assert_eq!((rig.counts(2).map(|(packets, _)| packets), rig.counts(3)), (Some(2), Some((0, 0))));
 }
@@ -492,7 +492,12 @@ fn ports_come_and_go() {
     assert_eq!((rig.switch.ofport("p2"), rig.switch.ofport("p3")), (None, Some(3)));
     // A port that sends nothing makes the bridge no ordinary switch.
     let number = rig.number("br0");
-    rig.switch.desk().lock().configure_port(number, OfPort(3), 32, 32);
+    let desk = rig.switch.desk();
+    {
+        let mut bridges = desk.lock();
+        let entry = bridges.pipelines[&number].port(OfPort(3)).unwrap().clone();
+        bridges.set_port(number, OfPortEntry { config: OfPortEntry::NO_FORWARD, ..entry });
+    }
     rig.switch.desk().publish();
     rig.send("p1", &[udp(1, 2, 7)]);
     assert_eq!((rig.sent("p3").len(), rig.sent("p4").len()), (0, 1));
