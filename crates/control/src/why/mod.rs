@@ -128,8 +128,7 @@ fn walk(scene: &Scene, wishes: Wishes<'_>, question: &Question) -> Trial {
                     Ok(end) => {
                         let sentence = format!("the answer ends at {}, which did not ask", end.space);
                         trial.back.push(Step::new(&end.space, "lost", sentence.clone()).ending());
-                        let mut loss = Loss::new(&end.space, Reason::Martian, sentence);
-                        loss.space = end.space;
+                        let loss = Loss::new(&end.space, Reason::Martian, sentence);
                         trial.verdict = Verdict::AnswerLost;
                         trial.loss = Some(Box::new(loss));
                     }

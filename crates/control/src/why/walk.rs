@@ -37,12 +37,8 @@ pub(super) struct Loss {
 }
 
 impl Loss {
-    pub(super) const fn new(space: &Space, reason: Reason, sentence: String) -> Self
-    where
-        Space: Clone,
-    {
-        let _ = space;
-        Self { space: Space::Host, reason, sentence, origin: None, told: None, edits: Vec::new() }
+    pub(super) fn new(space: &Space, reason: Reason, sentence: String) -> Self {
+        Self { space: space.clone(), reason, sentence, origin: None, told: None, edits: Vec::new() }
     }
 }
 
@@ -330,7 +326,8 @@ impl<'a> Walker<'a> {
         match &route.action {
             RouteDoes::Forward(hops) => {
                 let living = routing::living(space, hops);
-                let Some(hop) = choose(&living, packet).cloned() else { return Err(self.no_route(way)) };
+                // Which one the kernel takes for a flow can't be told from outside.
+                let Some(hop) = living.first().copied().cloned() else { return Err(self.no_route(way)) };
                 let others = living.len() - 1;
                 Ok(Routed { route, hop: Some(hop), local: false, others, compared: lookup.compared })
             }
@@ -437,8 +434,7 @@ pub(super) struct Way {
 
 impl Way {
     pub(super) fn lost(&self, reason: Reason, sentence: String) -> Box<Loss> {
-        let space = self.space.clone();
-        Box::new(Loss { space, reason, sentence, origin: None, told: None, edits: Vec::new() })
+        Box::new(Loss::new(&self.space, reason, sentence))
     }
 
     pub(super) fn blocked(&self, block: Block) -> Box<Loss> {
@@ -514,10 +510,4 @@ fn connected(wishes: &Wishes<'_>, space: &Space, route: &RoutePicture) -> Option
         }
         _ => None,
     })
-}
-
-/// One of several hops; which one the kernel takes for a flow can't be told from outside.
-fn choose<'h>(living: &[&'h NextHop], packet: &Packet) -> Option<&'h NextHop> {
-    let _ = packet;
-    living.first().copied()
 }

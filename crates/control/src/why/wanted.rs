@@ -380,7 +380,7 @@ pub(super) fn missing_routes(scene: &Scene, wishes: &Wishes<'_>, at: &Space, to:
         .unwrap_or_else(|| IpNet::from(to));
     for (name, interface) in space.interfaces.iter().filter(|(name, i)| i.link.up && name.as_str() != "lo") {
         for own in interface.addresses.iter().filter(|own| own.addr().is_ipv4() == to.is_ipv4()) {
-            for (other, picture) in scene.picture.spaces.iter().filter(|(other, _)| *other != at) {
+            for (_, picture) in scene.picture.spaces.iter().filter(|(other, _)| *other != at) {
                 for neighbour in picture.interfaces.values() {
                     let near = neighbour
                         .addresses
@@ -390,7 +390,6 @@ pub(super) fn missing_routes(scene: &Scene, wishes: &Wishes<'_>, at: &Space, to:
                     let knows = routing::is_own(picture, to)
                         || routing::best(picture, routing::MAIN, to)
                             .is_some_and(|route| matches!(route.action, RouteDoes::Forward(_)));
-                    let _ = other;
                     if knows && edits.len() < MOST {
                         let route = by(subnet, Some(near.addr()), name.clone());
                         edits.push(Edit::Route { space: at.clone(), route });
