@@ -49,6 +49,7 @@ mod role;
 mod table;
 mod table_features;
 mod table_statistics;
+mod title;
 mod tlv_table;
 mod wire;
 
@@ -94,6 +95,7 @@ pub use table_features::{
     TablePropertyValue,
 };
 pub use table_statistics::{TableAbilities, TableStatistics};
+pub use title::{title, title_of_whole};
 pub use tlv_table::{TlvMap, TlvTable, TlvTableCommand, TlvTableMod};
 pub use wire::{decode, decode_with, encode, encode_with};
 

@@ -12,7 +12,7 @@
 //!
 //! Costs: one pass over the text; the printers make a string for each term. Dumps of many flows reuse nothing yet.
 //!
-//! Deliberately absent: the prints of whole messages (`OFPT_...`), and the packet octets of `ofp-parse`.
+//! Whole messages are printed too ([`print_message`]), and packets ([`print_frame`]).
 
 mod action;
 mod address;
@@ -21,8 +21,10 @@ mod file;
 mod flags;
 mod flow;
 mod flow_print;
+mod frame;
 mod group;
 mod match_print;
+mod message;
 mod meter;
 mod names;
 mod number;
@@ -36,8 +38,10 @@ mod value;
 pub use error::{Parsed, Problem, TextError};
 pub use file::{Change, Line, lines};
 pub use flow_print::{print_flow, print_flow_mod};
+pub use frame::{parse_frame, print_frame};
 pub use group::{print_group, print_group_mod};
 pub use match_print::Inner;
+pub use message::{TableFeaturesPrinter, hex_dump, print_message};
 pub use meter::{print_meter, print_meter_mod, print_meter_statistics};
 pub use names::{Names, quoted};
 pub use number::duration;

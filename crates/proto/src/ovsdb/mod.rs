@@ -27,6 +27,7 @@ mod row;
 mod schema;
 pub mod server;
 mod symbols;
+pub mod text;
 pub mod transaction;
 mod types;
 mod uuid;

@@ -11,6 +11,7 @@ mod laws;
 mod messages;
 mod octets;
 mod oracle;
+mod prints;
 mod suite;
 
 use netloom_proto::openflow::message::FlowCommand;

@@ -80,6 +80,11 @@ impl Head {
     }
 }
 
+/// Whose statistics a message holds, and which: it reads what follows the header of the message.
+pub(super) fn head_of(version: Version, body: &mut Reader<'_>) -> Decoded<(Owner, MultipartKind)> {
+    Head::decode(version, body).map(|head| (head.owner, head.kind))
+}
+
 /// Octets of a multipart message that are being written, a new part whenever one is full.
 struct Parts {
     writer: Writer,

@@ -118,9 +118,10 @@ impl QueueConfigReply {
 impl QueueConfig {
     fn decode_old(version: Version, port: OfPort, reader: &mut Reader<'_>) -> Decoded<Self> {
         let queue = reader.u32()?;
-        let (mut port, mut head) = (port, 8);
+        let mut head = 8;
         if version >= Version::V12 {
-            port = reader.port32()?;
+            // The port once more: it is that of the message.
+            reader.skip(4)?;
             head = 16;
         }
         let length = usize::from(reader.u16()?);

@@ -134,7 +134,15 @@ pub(super) fn parse_selection(whole: Piece<'_>, names: &Names) -> Parsed<(FlowSe
     while let Some(word) = terms.next_word() {
         reader.term(word)?;
     }
-    let (flow, protocols) = reader.finish(None)?;
+    let (flow, mut protocols) = reader.finish(None)?;
+    // A question names its table in every form.
+    for (named, plain) in
+        [(Protocols::PLAIN_TABLES, Protocols::PLAIN), (Protocols::NXM_TABLES, Protocols::NXM)]
+    {
+        if protocols.contains(named) {
+            protocols = protocols | plain;
+        }
+    }
     let selection = FlowSelection {
         table: flow.table.unwrap_or(ALL_TABLES),
         out_port: flow.out_port,

@@ -417,9 +417,10 @@ fn print_parts(
         if selection.parameter != 0 {
             let _ = write!(out, ",selection_method_param={}", selection.parameter);
         }
-        let fields: Vec<String> = selection
-            .fields
-            .iter()
+        let mut fields: Vec<&Entry> = selection.fields.iter().collect();
+        fields.sort_by_key(|entry| entry.field);
+        let fields: Vec<String> = fields
+            .into_iter()
             .map(|entry| {
                 let name = entry.field.name();
                 if value::covers(entry.field.get(), &entry.mask) {

@@ -160,7 +160,7 @@ fn finish(whole: Piece<'_>, draft: &Draft, bursts: bool) -> Parsed<Band> {
 }
 
 /// A meter's number or word.
-fn name(meter: u32) -> String {
+pub(super) fn meter_name(meter: u32) -> String {
     match NAMED.iter().find(|(_, number)| *number == meter) {
         _ if meter <= GREATEST_METER => meter.to_string(),
         Some((word, _)) => (*word).to_string(),
@@ -170,7 +170,7 @@ fn name(meter: u32) -> String {
 
 /// Prints how a meter is set, as `dump-meters` shows it: each band on a line of its own, and a newline at the end.
 pub fn print_meter(meter: &MeterConfig) -> String {
-    let mut out = format!("meter={} ", name(meter.meter));
+    let mut out = format!("meter={} ", meter_name(meter.meter));
     for word in meter.flags.words() {
         let _ = write!(out, "{word} ");
     }
@@ -206,7 +206,7 @@ pub fn print_meter_mod(change: &MeterMod) -> String {
 pub fn print_meter_statistics(meter: &MeterStatistics) -> String {
     let mut out = format!(
         "meter:{} flow_count:{} packet_in_count:{} byte_in_count:{} duration:{} bands:\n",
-        name(meter.meter),
+        meter_name(meter.meter),
         meter.flows,
         meter.packets,
         meter.bytes,
