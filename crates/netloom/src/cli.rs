@@ -4,9 +4,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 mod bench;
+mod flow;
 mod switch;
 
 pub use bench::{BenchCommand, DataplaneArgs, Mode, Traffic};
+pub use flow::{FlowCommand, GroupCommand, MeterCommand};
 pub use switch::{
     Assignment, BondCommand, FdbCommand, LinkCommand, MirrorCommand, PortCommand, SwitchCommand, WatchArgs,
 };
@@ -242,6 +244,7 @@ pub enum Command {
     /// Run the user-space switch in the foreground, until it is told to end.
     Switchd(SwitchdArgs),
     /// Make, list and take away switches.
+    #[command(visible_alias = "sw")]
     Switch {
         /// What to do.
         #[command(subcommand)]
@@ -276,6 +279,24 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: FdbCommand,
+    },
+    /// Add, list, change, compare and trace flows of a switch (OpenFlow).
+    Flow {
+        /// What to do.
+        #[command(subcommand)]
+        command: FlowCommand,
+    },
+    /// Add, list, change and take away groups of a switch (OpenFlow).
+    Group {
+        /// What to do.
+        #[command(subcommand)]
+        command: GroupCommand,
+    },
+    /// Add, list, change and take away meters of a switch (OpenFlow).
+    Meter {
+        /// What to do.
+        #[command(subcommand)]
+        command: MeterCommand,
     },
     /// Show packets at a switch or a port, with what became of them and which rule decided.
     Capture(CaptureArgs),

@@ -1,5 +1,6 @@
-//! This program called by the names of others: `ovs-vswitchd` and `ovsdb-server`, by a link of that name or as
-//! `netloom ovs-vswitchd ...`. Unit files, start scripts and test suites run it unchanged.
+//! This program called by the names of others: the daemons `ovs-vswitchd` and `ovsdb-server`, and the tools `ovs-vsctl`,
+//! `ovs-ofctl`, `ovs-appctl` and `ovsdb-client`, by a link of that name or as `netloom ovs-vswitchd ...`. Unit files, start
+//! scripts and test suites run it unchanged. `netloom --run DIR ovs-vsctl ...` asks the daemon of that directory.
 //!
 //! ```text
 //! arguments ──▶ Called ──▶ [parent: waits until it is ready] ──▶ [monitor: starts it again] ──▶ daemon
@@ -8,15 +9,21 @@
 //! ```
 //!
 //! What: [`arguments`] reads the command line, [`daemon`] leaves the terminal and keeps the pid file, [`paths`] knows where
-//! files are. One module for each name does its work.
+//! files are. One module for each name does its work: a tool in this process, without any of that.
 //!
 //! Absent: SSL options are read, and do nothing where nothing listens with SSL.
 //! Source: ovs-vswitchd(8), ovsdb-server(1), and what the programs of Open vSwitch 3.1 print.
 
+mod appctl;
 mod arguments;
+pub mod client;
 mod daemon;
+mod getopt;
+pub mod ofctl;
+mod ovsdb_client;
 mod ovsdb_server;
 mod paths;
+mod vsctl;
 mod vswitchd;
 
 use arguments::Called;
@@ -28,16 +35,28 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// The names that this program answers to.
-const NAMES: [&str; 2] = ["ovs-vswitchd", "ovsdb-server"];
+/// The daemons that this program is.
+const DAEMONS: [&str; 2] = ["ovs-vswitchd", "ovsdb-server"];
+
+type Tool = fn(&client::Place, Vec<String>) -> client::Done;
+
+/// The tools that this program is.
+const TOOLS: [(&str, Tool); 4] = [
+    ("ovs-vsctl", vsctl::run),
+    ("ovs-ofctl", ofctl::run),
+    ("ovs-appctl", appctl::run),
+    ("ovsdb-client", ovsdb_client::run),
+];
 
 /// Runs as another program if it was called so.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     let mut arguments: Vec<String> = arguments.map(|text| text.to_string_lossy().into_owned()).collect();
-    let base = |text: &String| Path::new(text).file_name().map(|name| name.to_string_lossy().into_owned());
+    if let Some(code) = run_tool(&arguments) {
+        return Some(code);
+    }
     let known = |text: Option<&String>| {
-        let name = text.and_then(base)?;
-        NAMES.into_iter().find(|known| *known == name)
+        let name = base(text?)?;
+        DAEMONS.into_iter().find(|known| *known == name)
     };
     let (program, skip) = match (known(arguments.first()), known(arguments.get(1))) {
         (Some(program), _) => (program, 1),
@@ -50,6 +69,43 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
         Err(message) => {
             eprintln!("{program}: {message}");
             ExitCode::FAILURE
+        }
+    })
+}
+
+fn base(text: &str) -> Option<String> {
+    Path::new(text).file_name().map(|name| name.to_string_lossy().into_owned())
+}
+
+/// Runs as a tool if it was called so. A run directory may stand before the tool's name.
+fn run_tool(arguments: &[String]) -> Option<ExitCode> {
+    let known = |text: Option<&String>| {
+        let name = base(text?)?;
+        TOOLS.into_iter().find(|(known, _)| *known == name)
+    };
+    let (own, rest) = arguments.split_first()?;
+    let (run, (program, tool), words) = match (known(Some(own)), rest) {
+        (Some(tool), words) => (None, tool, words),
+        (None, [option, directory, name, words @ ..]) if option == "--run" => {
+            (Some(PathBuf::from(directory)), known(Some(name))?, words)
+        }
+        (None, [name, words @ ..]) => match name.strip_prefix("--run=") {
+            Some(directory) => {
+                let (name, words) = words.split_first()?;
+                (Some(PathBuf::from(directory)), known(Some(name))?, words)
+            }
+            None => (None, known(Some(name))?, words),
+        },
+        (None, []) => return None,
+    };
+    let place = client::Place { program, run: run.unwrap_or_else(paths::run) };
+    Some(match tool(&place, words.to_vec()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(stop) => {
+            if let Some(message) = stop.message {
+                client::complain(&format!("{program}: {message}\n"));
+            }
+            ExitCode::from(stop.code)
         }
     })
 }

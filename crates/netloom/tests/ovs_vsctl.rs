@@ -149,3 +149,46 @@ fn what_netloom_makes_is_in_the_database_and_stays_there() {
         daemon.try_ask("switch stop").unwrap();
     });
 }
+
+/// What a `show` says, without the number of the database, in an order of its own.
+fn lines(text: &str) -> Vec<String> {
+    let named = text.lines().filter(|line| line.starts_with(' '));
+    let mut lines: Vec<String> = named.map(|line| line.trim_end().to_owned()).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn add_br_add_port_and_show_by_all_who_can() {
+    with_daemon(|_, _, daemon, vsctl| {
+        daemon.try_ask("sw add-br br0").unwrap();
+        daemon.try_ask("ovs-vsctl add-br br1 -- set Bridge br1 other_config:mac-aging-time=77").unwrap();
+        vsctl.ask("add-br br2");
+        assert_eq!(vsctl.ask("list-br"), "br0\nbr1\nbr2");
+        if daemon.try_ask("sw add-port br0 t0 type=tap vlan=5").is_err() {
+            netloom_testkit::skip!("this user can't make TAP interfaces");
+            return;
+        }
+        daemon.try_ask("ovs-vsctl add-port br1 t1 tag=6 -- set Interface t1 type=tap").unwrap();
+        vsctl.ask("add-port br2 t2 tag=7 -- set Interface t2 type=tap");
+        let ours = daemon.try_ask("ovs-vsctl show").unwrap();
+        assert_eq!(lines(&ours), lines(&vsctl.ask("show")));
+        for line in ["    Bridge br1", "        Port t1", "            tag: 6", "                type: tap"] {
+            assert!(lines(&ours).contains(&line.to_owned()), "no `{line}` in {ours}");
+        }
+        let shown = daemon.try_ask("sw show").unwrap();
+        for (switch, port, vlan) in
+            [("br0", "t0", "vlan=5"), ("br1", "t1", "vlan=6"), ("br2", "t2", "vlan=7")]
+        {
+            let mut after = shown.lines().skip_while(|line| !line.starts_with(&format!("switch {switch}")));
+            assert!(
+                after.any(|line| line.contains(&format!("port {port} ")) && line.contains(vlan)),
+                "{shown}"
+            );
+        }
+        daemon.try_ask("sw del-port t0").unwrap();
+        daemon.try_ask("ovs-vsctl del-port t1 -- del-br br1").unwrap();
+        daemon.try_ask("sw del-br br0").unwrap();
+        assert_eq!((vsctl.ask("list-br"), vsctl.ask("list-ports br2")), ("br2".into(), "t2".into()));
+    });
+}

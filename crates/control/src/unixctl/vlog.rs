@@ -209,7 +209,7 @@ impl Log {
             began: Instant::now(),
             most: AtomicU8::new(Level::Information as u8),
             state: Mutex::new(State {
-                levels: vec![[Level::Information; 3]; MODULES.len()],
+                levels: vec![[Level::Information; 3]; modules::COUNT],
                 patterns: Destination::PATTERNS.map(str::to_owned),
                 facility: DAEMON,
                 syslog: Syslog::Usual(None),

@@ -26,7 +26,7 @@ pub struct WatchArgs {
 #[derive(Debug, Clone, Subcommand)]
 pub enum SwitchCommand {
     /// Make a switch.
-    #[command(after_help = SWITCH_HELP)]
+    #[command(visible_alias = "add-br", after_help = SWITCH_HELP)]
     Add {
         /// Its name.
         name: String,
@@ -44,16 +44,32 @@ pub enum SwitchCommand {
         options: Vec<Assignment>,
     },
     /// Take a switch and its ports away.
-    #[command(visible_alias = "delete")]
+    #[command(visible_aliases = ["delete", "del-br"])]
     Del {
         /// Its name.
         name: String,
     },
     /// List switches.
     List,
-    /// Show everything about one switch.
+    /// Show everything about one switch; without a name all switches with their ports.
     Show {
         /// The switch.
+        name: Option<String>,
+    },
+    /// Add a port to a switch (`netloom port add`).
+    #[command(after_help = PORT_HELP)]
+    AddPort {
+        /// The switch.
+        switch: String,
+        /// The port.
+        name: String,
+        /// Its options.
+        #[arg(value_parser = assignment, value_name = "OPTION=VALUE")]
+        options: Vec<Assignment>,
+    },
+    /// Take a port away (`netloom port del`).
+    DelPort {
+        /// The port.
         name: String,
     },
     /// End the daemon; its ports and switches come back when it is started again.

@@ -10,6 +10,7 @@ mod destroy;
 mod doctor;
 mod events;
 mod exec;
+mod flow;
 mod graph;
 mod history;
 mod inspect;
@@ -78,6 +79,9 @@ pub fn run(cli: &Cli, printer: &Printer) -> Result<u8, Failure> {
         Command::Link { command } => return link::link(cli.run.as_deref(), printer, command),
         Command::Mirror { command } => return switch::mirror(cli.run.as_deref(), printer, command),
         Command::Fdb { command } => return switch::fdb(cli.run.as_deref(), printer, command),
+        Command::Flow { command } => return flow::flow(cli.run.as_deref(), printer, command),
+        Command::Group { command } => return flow::group(cli.run.as_deref(), printer, command),
+        Command::Meter { command } => return flow::meter(cli.run.as_deref(), printer, command),
         Command::Capture(arguments) => return capture::run(cli.run.as_deref(), printer, arguments),
         Command::Trace(arguments) => return trace::run(cli.run.as_deref(), printer, arguments),
         Command::Flows => return switch::flows(cli.run.as_deref(), printer),
@@ -119,6 +123,9 @@ fn in_realm(cli: &Cli, printer: &Printer, realm: &Realm) -> Result<u8, Failure> 
         | Command::Link { .. }
         | Command::Mirror { .. }
         | Command::Fdb { .. }
+        | Command::Flow { .. }
+        | Command::Group { .. }
+        | Command::Meter { .. }
         | Command::Capture(_)
         | Command::Trace(_)
         | Command::Flows

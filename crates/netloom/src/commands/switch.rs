@@ -46,7 +46,15 @@ pub fn switch(run: Option<&Path>, printer: &Printer, command: &SwitchCommand) ->
         }
         SwitchCommand::Del { name } => request(run, &Request::SwitchDelete { name: name.clone() })?,
         SwitchCommand::List => request(run, &Request::SwitchList)?,
-        SwitchCommand::Show { name } => return show_switch(run, printer, name),
+        SwitchCommand::Show { name: Some(name) } => return show_switch(run, printer, name),
+        SwitchCommand::Show { name: None } => return show_switches(run, printer),
+        SwitchCommand::AddPort { switch, name, options } => {
+            let (switch, name, options) = (switch.clone(), name.clone(), options.clone());
+            return port(run, printer, &PortCommand::Add { switch, name, options });
+        }
+        SwitchCommand::DelPort { name } => {
+            return port(run, printer, &PortCommand::Del { name: name.clone() });
+        }
         SwitchCommand::Stop => request(run, &Request::Stop)?,
         SwitchCommand::Watch(watch) => return changes::watch(run, printer, &[], watch),
         SwitchCommand::Upgrade { program } => {
@@ -96,6 +104,32 @@ fn show_switch(run: Option<&Path>, printer: &Printer, name: &str) -> Result<u8, 
     rows.extend(switch.ports.iter().map(|port| ("port", port.clone())));
     rows.extend(switch.options.iter().map(|(name, value)| ("option", format!("{name}={value}"))));
     put(&rows.into_iter().map(|(name, text)| format!("{name:<12}{text}\n")).collect::<String>())?;
+    Ok(0)
+}
+
+/// All switches with their ports, as a tree.
+fn show_switches(run: Option<&Path>, printer: &Printer) -> Result<u8, Failure> {
+    let other = || Failure::new("the switch gave another answer than its lists");
+    let Reply::Switches(switches) = request(run, &Request::SwitchList)? else { return Err(other()) };
+    let Reply::Ports(ports) = request(run, &Request::PortList { switch: None })? else { return Err(other()) };
+    let of =
+        |switch: &SwitchStatus| ports.iter().filter(|port| port.switch == switch.name).collect::<Vec<_>>();
+    if printer.is_machine() {
+        let tree = |switch: &SwitchStatus| serde_json::json!({ "switch": switch, "ports": of(switch) });
+        printer.machine(&switches.iter().map(tree).collect::<Vec<_>>())?;
+        return Ok(0);
+    }
+    let mut text = String::new();
+    for switch in &switches {
+        text.push_str(format!("switch {}  {}", switch.name, words(&switch.options)).trim_end());
+        text.push('\n');
+        for port in of(switch) {
+            let line = format!("    port {}  {}  {}", port.name, port.state, words(&port.options));
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+    }
+    put(&text)?;
     Ok(0)
 }
 

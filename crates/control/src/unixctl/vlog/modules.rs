@@ -136,9 +136,16 @@ const TARGETS: &[(&str, &str)] = &[
     ("netloom", "vswitchd"),
 ];
 
+/// Modules that only the tools have, which nobody lists.
+const OF_TOOLS: &[&str] = &["db_ctl_base", "ofp_table", "vsctl"];
+
+/// How many modules there are, listed or not.
+pub(super) const COUNT: usize = MODULES.len() + OF_TOOLS.len();
+
 /// The place of a module.
 pub(super) fn index(module: &str) -> Option<usize> {
-    MODULES.binary_search(&module).ok()
+    let of_tools = || Some(MODULES.len() + OF_TOOLS.iter().position(|known| *known == module)?);
+    MODULES.binary_search(&module).ok().or_else(of_tools)
 }
 
 /// The place of a module whose name is written in capitals or not, with `-` or `_`.
