@@ -13,6 +13,7 @@
 mod bridges;
 mod context;
 mod draft;
+mod help;
 pub mod link;
 mod lookup;
 mod model;
@@ -178,14 +179,14 @@ pub fn run(place: &Place, words: Vec<String>) -> Done {
     for (name, value) in given {
         let text = value.clone().unwrap_or_default();
         match name {
-            "help" => return help(place.program),
+            "help" => return help::print(place.program),
             "version" => {
                 let version = netloom_control::unixctl::standard::version(place.program);
                 let schema = Schema::parse(OPEN_VSWITCH).map(|schema| schema.version.to_string());
                 say(&format!("{version}\nDB Schema {}\n", schema.unwrap_or_default()));
                 return Ok(());
             }
-            "commands" => return list_commands(),
+            "commands" => return help::list(),
             "db" => options.database = text,
             "no-wait" => options.waits = false,
             "dry-run" => options.dry_run = true,
@@ -528,43 +529,6 @@ fn parent() -> String {
     let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let words = String::from_utf8_lossy(&words).trim_end_matches('\0').replace('\0', " ");
     format!("{words} (pid {pid})")
-}
-
-fn list_commands() -> Done {
-    let mut text = String::new();
-    for Command { name, usage, options, .. } in COMMANDS {
-        let options: Vec<String> = options.iter().map(|option| format!("[{option}]")).collect();
-        text.push_str(&format!("{},{name},{usage}\n", options.join(",")));
-    }
-    say(&text);
-    Ok(())
-}
-
-fn help(program: &str) -> Done {
-    let mut text = format!(
-        "{program}: ovs-vswitchd management utility\n\
-         usage: {program} [OPTIONS] COMMAND [ARG...] [-- COMMAND [ARG...]]...\n\nCommands:\n"
-    );
-    for Command { name, usage, options, .. } in COMMANDS {
-        let options: String = options.iter().map(|option| format!("[{option}] ")).collect();
-        text.push_str(&format!("  {options}{name} {usage}\n"));
-    }
-    text.push_str(
-        "\nOptions:\n  \
-         --db=DATABASE               connect to DATABASE (unix:FILE or tcp:HOST:PORT)\n  \
-         --no-wait                   do not wait for the switch to reconfigure\n  \
-         --retry                     keep trying to connect to server forever\n  \
-         -t, --timeout=SECS          wait at most SECS seconds for ovs-vswitchd\n  \
-         --dry-run                   do not commit changes to database\n  \
-         --oneline                   print exactly one line of output per command\n  \
-         -f, --format=FORMAT         tables as table, html, csv, json or list\n  \
-         -d, --data=FORMAT           data as string, bare or json\n  \
-         --no-headings, --pretty, --bare, --max-column-width=N\n  \
-         -h, --help                  display this help message\n  \
-         -V, --version               display version information\n",
-    );
-    say(&text);
-    Ok(())
 }
 
 #[cfg(test)]
