@@ -54,6 +54,8 @@ pub struct FlowReport {
     pub token: u64,
     /// Likewise.
     pub counted: bool,
+    /// Octets of the packet for which it was made, which is among the others; none when that is not known.
+    pub first: Option<u32>,
 }
 
 /// What is touched for each packet: one cache line.
@@ -80,6 +82,8 @@ struct Rest {
     tags: Box<[Tag]>,
     /// Packets and octets that the brain knows of.
     told: (u64, u64),
+    /// Octets of the packet for which it was made.
+    first: Option<u32>,
 }
 
 /// What is kept for each port through which packets of flows come.
@@ -236,7 +240,7 @@ impl Flows {
         let program = std::mem::replace(&mut answer.program, Program::lose(Reason::Busy));
         let tags = std::mem::take(&mut answer.rests).into();
         let (token, counted) = (answer.token, answer.counted);
-        let rest = Rest { program, place, token, counted, tags, told: (0, 0) };
+        let rest = Rest { program, place, token, counted, tags, told: (0, 0), first: None };
         if self.free.pop().is_some() {
             self.entries[flow as usize] = entry;
             self.rests[flow as usize] = Some(rest);
@@ -249,7 +253,8 @@ impl Flows {
 
     /// Takes over a flow of another worker, with what it counted.
     pub(crate) fn learn(&mut self, report: FlowReport, now: u64) {
-        let FlowReport { key, mask, program, packets, octets, idle, port, rests, token, counted } = report;
+        let FlowReport { key, mask, program, packets, octets, idle, port, rests, token, counted, first } =
+            report;
         let mut answer = Answer { program, mask, rests, changed: Vec::new(), token, counted, keep: true };
         let Some(flow) = self.insert(&key, port, &mut answer, now) else { return };
         if let Some(entry) = self.entry(flow) {
@@ -257,6 +262,14 @@ impl Flows {
         }
         if let Some(rest) = self.rests.get_mut(flow as usize).and_then(Option::as_mut) {
             rest.told = (packets, octets);
+            rest.first = first;
+        }
+    }
+
+    /// Remembers the packet for which a flow was made.
+    pub(crate) fn made_for(&mut self, flow: Flow, octets: usize) {
+        if let Some(rest) = self.rests.get_mut(flow as usize).and_then(Option::as_mut) {
+            rest.first = u32::try_from(octets).ok();
         }
     }
 
@@ -409,6 +422,7 @@ impl Flows {
                     octets: entry.octets,
                     idle: now.saturating_sub(entry.used),
                     port: entry.port,
+                    first: rest.first,
                     rests: rest.tags.to_vec(),
                     token: rest.token,
                     counted: rest.counted,

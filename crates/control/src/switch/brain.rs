@@ -56,6 +56,8 @@ pub(super) struct Bridges {
     pub(super) fresh_meters: BTreeSet<u32>,
     /// Packets and octets that went through cables between tables, in and out, by port.
     pub(super) cables: HashMap<u32, [u64; 4]>,
+    /// Ports without anything behind them.
+    pub(super) dummies: BTreeSet<u32>,
     /// Tunnels that end here.
     pub(super) tunnels: Arc<Tunnels>,
     /// Rung when a bridge has put something off that concerns all workers.

@@ -91,6 +91,14 @@ impl Switch {
     ) -> Result<(), SwitchError> {
         let wrong = |text| SwitchError::Option(name.to_owned(), text);
         let bridged = configuration::port(port.number, name, &port.options).map_err(wrong)?;
+        let is_dummy = self.doors.dummies().contains_key(name);
+        {
+            let mut bridges = self.bridges.lock();
+            match is_dummy {
+                true => bridges.dummies.insert(port.number),
+                false => bridges.dummies.remove(&port.number),
+            };
+        }
         let cable = links::cable(&port.options).map_err(wrong)?;
         self.apply_rates(&bridged)?;
         self.apply_link(port.number, cable, &port.options)?;

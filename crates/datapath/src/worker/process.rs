@@ -198,7 +198,10 @@ impl Worker {
             let key = &self.keys[this];
             let kept = answer.keep.then(|| self.flows.insert(key, port, &mut answer, now)).flatten();
             match kept {
-                Some(new) => *flow = new,
+                Some(new) => {
+                    *flow = new;
+                    self.flows.made_for(new, length);
+                }
                 None => {
                     if answer.keep {
                         self.flows.count_one(&answer, port, length as u64, now);

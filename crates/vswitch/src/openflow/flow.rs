@@ -26,7 +26,7 @@ impl Flags {
     /// Octets are not counted.
     pub const NO_OCTET_COUNTS: Self = Self(16);
     /// Those that stay with a flow.
-    const KEPT: u16 = 1 | 4 | 8 | 16;
+    const KEPT: u16 = 1 | 2 | 4 | 8 | 16;
 
     /// Whether it has all of another's.
     #[must_use]

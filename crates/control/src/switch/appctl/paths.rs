@@ -201,16 +201,19 @@ fn flows(
     };
     let line = |flow: FlowReport| {
         let style = Style { verbose, port: &label };
-        let used = match flow.packets {
+        // To Open vSwitch the packet for which a flow was made is none of the flow's.
+        let (packets, octets) = match flow.first.filter(|_| flow.packets > 0) {
+            Some(first) => (flow.packets - 1, flow.octets.saturating_sub(first.into())),
+            None => (flow.packets, flow.octets),
+        };
+        let used = match packets {
             0 => "never".to_owned(),
             _ => format!("{}.{:03}s", flow.idle / 1_000_000_000, flow.idle / 1_000_000 % 1000),
         };
         let ufid = if verbose { format!("ufid:{} ", ufid(&flow)) } else { String::new() };
         format!(
-            "{ufid}{}, packets:{}, bytes:{}, used:{used}, actions:{}\n",
+            "{ufid}{}, packets:{packets}, bytes:{octets}, used:{used}, actions:{}\n",
             odp::flow(&flow.key, &flow.mask, &style),
-            flow.packets,
-            flow.octets,
             print_program(&flow.program, &flow.key, &label),
         )
     };

@@ -149,7 +149,7 @@ fn read_flow(octets: &[u8], reasons: &[Option<Reason>]) -> Option<(usize, FlowRe
     let count = reader.u16()?;
     let rests: Option<Vec<u64>> = (0..count).map(|_| reader.u64()).collect();
     let (rests, counted) = (rests?, false);
-    let flow = FlowReport { key, mask, program, packets, octets, idle, port, rests, token, counted };
+    let flow = FlowReport { key, mask, program, packets, octets, idle, port, rests, token, counted, first: None };
     Some((worker, flow))
 }
 
@@ -211,7 +211,7 @@ mod tests {
             let key = key.masked(&mask);
             let program = Program::new(actions, Reason::ALL[lost]);
             let [packets, octets, idle, token] = numbers;
-            FlowReport { key, mask, program, packets, octets, idle, port, rests, token, counted: false }
+            FlowReport { key, mask, program, packets, octets, idle, port, rests, token, counted: false, first: None }
         }
     }
 

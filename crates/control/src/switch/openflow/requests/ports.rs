@@ -58,7 +58,10 @@ fn queue_statistics(port: OfPort, counts: &QueueCounts) -> QueueStatistics {
         sent_bytes: counts.octets,
         sent_packets: counts.packets,
         sent_errors: counts.errors,
-        age: Some(Age::of(Duration::from_nanos(counts.age))),
+        age: Some(match counts.age {
+            u64::MAX => Age { seconds: u32::MAX, nanoseconds: u32::MAX },
+            age => Age::of(Duration::from_nanos(age)),
+        }),
     }
 }
 
