@@ -57,7 +57,7 @@ impl Joint {
         };
         let Some((_, row)) = bridges.named(bridge) else { return all };
         let Some(Datum::Map(pairs)) = bridges.field(row, "flow_tables") else { return all };
-        for (number, uuid) in pairs {
+        for (number, uuid) in pairs.iter() {
             let (Atom::Integer(number), Atom::Uuid(uuid)) = (number, uuid) else { continue };
             let (Ok(number), Some(row)) = (u8::try_from(*number), tables.row(*uuid)) else { continue };
             let texts = |column| {
