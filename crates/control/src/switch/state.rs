@@ -20,7 +20,7 @@ use netloom_datapath::{Before, Crew, Stuck};
 use netloom_nf::conntrack::Tracker;
 use netloom_vswitch::{Bridge, BridgeOptions};
 use netloom_wire::MacAddr;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -128,6 +128,8 @@ pub struct Switch {
     pub(super) connected: BTreeMap<String, BridgeSettings>,
     /// When tables heard of the time last.
     pub(super) tables_ticked: u64,
+    /// Flows that are in the log, as tests look for them.
+    pub(super) logged_flows: BTreeSet<String>,
     /// Where the configuration is kept.
     pub(super) keeping: Keeping,
     /// What the database asks for was looked at.
@@ -258,6 +260,7 @@ impl Switch {
             openflow: None,
             connected: BTreeMap::new(),
             tables_ticked: 0,
+            logged_flows: BTreeSet::new(),
             keeping: start.keeping.clone(),
             followed: true,
             aside: false,

@@ -192,15 +192,6 @@ pub fn parse_meter_number(text: &str) -> Parsed<u32> {
     meter::parse_number(Piece::whole(text)).map_err(|error| error.locate(text))
 }
 
-/// Reads a field or a part of one: `NXM_OF_IN_PORT[]`, `reg0[0..15]`.
-///
-/// # Errors
-///
-/// What is wrong and where.
-pub fn parse_subfield(text: &str) -> Parsed<super::Subfield> {
-    value::subfield(Piece::whole(text)).map_err(|error| error.locate(text))
-}
-
 /// Reads the arguments of `mod-table`: a table or `all`, and how it is to be.
 ///
 /// # Errors

@@ -136,5 +136,6 @@ fn receive(switch: &mut Switch, arguments: &[String]) -> Result<String, String> 
     }
     (0..TURNS).try_for_each(|_| switch.crew.turn()).map_err(stuck)?;
     switch.settle();
+    super::paths::log_new_flows(switch);
     Ok(String::new())
 }

@@ -9,7 +9,7 @@ use netloom_datapath::FlowReport;
 use netloom_mem::PortNumber;
 use netloom_table::Field;
 use netloom_vswitch::openflow::translate::print_program;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 /// Flows of a worker.
@@ -232,4 +232,22 @@ fn ufid(flow: &FlowReport) -> String {
     let tail = format!("{low:016x}");
     let (a, b) = tail.split_at(4);
     format!("{:08x}-{:04x}-{:04x}-{a}-{b}", high >> 32, high >> 16 & 0xffff, high & 0xffff)
+}
+
+/// Says in the log which flows came since this was called last, as tests of Open vSwitch look for them.
+pub(super) fn log_new_flows(switch: &mut Switch) {
+    let Ok(all) = switch.crew.flows() else { return };
+    let label = |number: PortNumber| number.to_string();
+    let mut lines = BTreeSet::new();
+    for flow in all.into_iter().flatten() {
+        let style = Style { verbose: false, port: &label };
+        let id = ufid(&flow);
+        let text = odp::flow(&flow.key, &flow.mask, &style);
+        let actions = print_program(&flow.program, &flow.key, &label);
+        lines.insert(format!("flow_add: ufid:{id} mega_ufid:{id} {text}, actions:{actions}"));
+    }
+    for line in lines.difference(&switch.logged_flows) {
+        tracing::debug!(target: "dpif_netdev", "{line}");
+    }
+    switch.logged_flows = lines;
 }
