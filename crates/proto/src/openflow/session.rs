@@ -314,6 +314,12 @@ impl Session {
         self.outgoing().len() >= self.config.send_limit
     }
 
+    /// Octets that may still be written before the peer must read.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.config.send_limit.saturating_sub(self.outgoing().len())
+    }
+
     /// What happens next. Nothing: more octets must come, or the peer must read first.
     ///
     /// # Errors

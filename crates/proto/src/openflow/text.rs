@@ -48,7 +48,6 @@ pub use number::duration;
 pub use protocols::Protocols;
 pub use settings::TableSetting;
 
-use super::{Subfield, Value};
 use super::action::Action;
 use super::field::FieldId;
 use super::matching::Match;
@@ -56,6 +55,7 @@ use super::message::{
     FlowCommand, FlowMod, FlowSelection, GroupCommand, GroupMod, MeterCommand, MeterMod, PacketOut,
     PortConfig,
 };
+use super::{Subfield, Value};
 use action::{ActionReader, Outer};
 use match_print::Fields;
 use piece::Piece;

@@ -19,7 +19,7 @@ use netloom_proto::openflow::text::{Names, parse_flow};
 use netloom_proto::openflow::{Action, OfError, OfPort, Version};
 use netloom_table::Key;
 use netloom_vswitch::openflow::{FailMode, Frozen, OfPortEntry, Pipeline, PipelineOptions};
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -401,8 +401,13 @@ fn who_snoops_hears_both_sides() {
     let mut peer = controller(&listener);
     let stream = UnixStream::connect(rig.directory.join("br0.snoop")).unwrap();
     let mut snooper = Peer::new(stream, Version::V13);
-    assert_eq!(peer.flow("table=0,in_port=1,actions=output:2"), None);
-    assert!(matches!(snooper.told(), Message::FlowMod(_)));
+    // It may not have been taken yet.
+    until("it hears something", || {
+        assert_eq!(peer.flow("table=0,in_port=1,actions=output:2"), None);
+        let mut wait = [PollFd::new(&snooper.stream, PollFlags::IN)];
+        poll(&mut wait, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap() > 0
+    });
+    while !matches!(snooper.told(), Message::FlowMod(_)) {}
     assert_eq!(snooper.told(), Message::BarrierRequest);
     assert_eq!(snooper.told(), Message::BarrierReply);
 }

@@ -17,6 +17,9 @@ const OWN_TABLE: u8 = 254;
 /// Flows of an answer that are read at once, while the tables can't change.
 const SLICE: usize = 128;
 
+/// Flows of an answer that tells only counters, in a turn.
+const COUNTERS: usize = 4096;
+
 /// What flows of a connection are checked against.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules<'a> {
@@ -167,47 +170,42 @@ impl<G: Ground> Turn<'_, G> {
         Ok(())
     }
 
-    /// Goes on with an answer, as far as this turn and the peer allow.
+    /// Goes on with an answer, as far as this turn and the peer allow. Slices of a turn share messages.
     pub(in super::super) fn go_on(&mut self, until: Instant) {
         let Some(mut dump) = self.connection.dump.take() else { return };
-        while !self.connection.session.is_congested() {
+        let session = &self.connection.session;
+        let room = session.room();
+        let Ok(mut writer) = FlowReplyWriter::new(session.context(), dump.xid, dump.dialect) else { return };
+        let (mut octets, mut told) = (Vec::new(), Vec::new());
+        let last = loop {
             let slice = dump.flows.get(dump.next..).unwrap_or_default();
             let slice = slice.get(..SLICE).unwrap_or(slice);
             let views = self.ground.look(&self.side.name, |pipeline, now| {
                 slice.iter().filter_map(|id| look(pipeline, *id, now)).collect::<Vec<_>>()
             });
             dump.next += slice.len();
+            for view in views.unwrap_or_default() {
+                if dump.counters {
+                    told.push(counters(&view));
+                } else if let Err(error) = writer.flow(&state(&view), &view.matching, &view.flow.actions) {
+                    tracing::debug!(%error, "a flow can't be told in this version");
+                }
+            }
+            octets.extend(writer.take_full());
             let last = dump.next >= dump.flows.len();
-            self.write_slice(&dump, &views.unwrap_or_default(), last);
-            if last {
-                return;
+            if last || octets.len() >= room || told.len() >= COUNTERS || Instant::now() >= until {
+                break last;
             }
-            if Instant::now() >= until {
-                break;
-            }
-        }
-        self.connection.dump = Some(dump);
-    }
-
-    fn write_slice(&mut self, dump: &Dump, views: &[FlowView], last: bool) {
-        if views.is_empty() && !last {
-            return;
-        }
+        };
+        octets.extend(if last { writer.finish() } else { writer.pause() });
         let session = &mut self.connection.session;
         if dump.counters {
-            let counters = views.iter().map(counters).collect();
-            let reply = MultipartReply { more: !last, reply: Reply::FlowCounters(counters) };
+            let reply = MultipartReply { more: !last, reply: Reply::FlowCounters(told) };
             let _ = session.send(dump.xid, &Message::MultipartReply(reply));
-            return;
+        } else {
+            session.send_octets(&octets);
         }
-        let Ok(mut writer) = FlowReplyWriter::new(session.context(), dump.xid, dump.dialect) else { return };
-        for view in views {
-            if let Err(error) = writer.flow(&state(view), &view.matching, &view.flow.actions) {
-                tracing::debug!(%error, "a flow can't be told in this version");
-            }
-        }
-        let octets = if last { writer.finish() } else { writer.pause() };
-        session.send_octets(&octets);
+        self.connection.dump = (!last).then_some(dump);
     }
 }
 
