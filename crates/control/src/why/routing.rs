@@ -71,7 +71,7 @@ pub(super) fn vrf_table(space: &SpacePicture, name: &InterfaceName) -> Option<u3
 }
 
 /// The best route of one table.
-pub(super) fn best<'a>(space: &'a SpacePicture, table: u32, destination: IpAddr) -> Option<&'a RoutePicture> {
+pub(super) fn best(space: &SpacePicture, table: u32, destination: IpAddr) -> Option<&RoutePicture> {
     let usable = |route: &&RoutePicture| match &route.action {
         RouteDoes::Forward(hops) => !living(space, hops).is_empty(),
         // IPv6 forgets the addresses of an interface that goes down.
