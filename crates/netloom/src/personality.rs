@@ -14,7 +14,7 @@
 //! Absent: SSL options are read, and do nothing where nothing listens with SSL.
 //! Source: ovs-vswitchd(8), ovsdb-server(1), and what the programs of Open vSwitch 3.1 print.
 
-mod appctl;
+pub mod appctl;
 mod arguments;
 pub mod client;
 mod daemon;

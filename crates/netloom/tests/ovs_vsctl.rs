@@ -186,6 +186,16 @@ fn add_br_add_port_and_show_by_all_who_can() {
                 "{shown}"
             );
         }
+        // Flows, by the tools that are in the program.
+        daemon.try_ask("flow add br0 priority=5,tcp,actions=drop table=1,actions=NORMAL").unwrap();
+        let flows = daemon.try_ask("ovs-ofctl -O OpenFlow13 --no-stats --sort dump-flows br0").unwrap();
+        assert!(flows.contains("priority=5,tcp actions=drop"), "{flows}");
+        let listed: Value =
+            serde_json::from_str(&daemon.try_ask("-o json flow list br0 tcp").unwrap()).unwrap();
+        assert_eq!((&listed[0]["priority"], &listed[0]["actions"]), (&5.into(), &"drop".into()));
+        let trace = daemon.try_ask("flow trace br0 in_port=t0,tcp").unwrap();
+        assert!(trace.contains("Datapath actions: drop"), "{trace}");
+        assert!(daemon.try_ask("ovs-appctl version").unwrap().contains("Open vSwitch"));
         daemon.try_ask("sw del-port t0").unwrap();
         daemon.try_ask("ovs-vsctl del-port t1 -- del-br br1").unwrap();
         daemon.try_ask("sw del-br br0").unwrap();

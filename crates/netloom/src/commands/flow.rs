@@ -4,6 +4,7 @@ use super::switchd::directory;
 use crate::cli::{FlowCommand, GroupCommand, MeterCommand};
 use crate::failure::Failure;
 use crate::output::{Printer, put};
+use crate::personality::appctl::living_socket;
 use crate::personality::client::Stop;
 use crate::personality::ofctl::native::Native;
 use netloom_control::unixctl;
@@ -15,7 +16,7 @@ use netloom_proto::openflow::text::{
     DEFAULT_PRIORITY, Names, lines, print_actions, print_group, print_match, print_meter,
 };
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// How long a trace may take.
@@ -119,22 +120,12 @@ fn flow_json(flow: &FlowStatistics, names: &Names) -> Value {
     })
 }
 
-/// The control socket of the daemon of a directory.
-fn control_socket(directory: &Path) -> Option<PathBuf> {
-    let entries = std::fs::read_dir(directory).ok()?.flatten();
-    let mut found = entries.map(|entry| entry.path()).filter(|path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with("ovs-vswitchd.") && name.ends_with(".ctl")
-    });
-    found.find(|path| std::os::unix::net::UnixStream::connect(path).is_ok())
-}
-
 fn trace(directory: &Path, switch: &str, flow: &str) -> Result<u8, Failure> {
     let none = || {
         Failure::new(format!("no switch answers in {}", directory.display()))
             .help(format!("netloom --run {} switchd starts one", directory.display()))
     };
-    let path = control_socket(directory).ok_or_else(none)?;
+    let path = living_socket(directory, "ovs-vswitchd").ok_or_else(none)?;
     match unixctl::ask(&path, "ofproto/trace", &[switch, flow], PATIENCE)? {
         Ok(text) => put(&text)?,
         Err(text) => return Err(Failure::new(text.trim_end())),
@@ -243,7 +234,8 @@ fn list_meters(printer: &Printer, described: &[Reply], counted: &[Reply]) -> Res
     for meter in all.flatten() {
         let count = counts.iter().find(|count| count.meter == meter.meter);
         let (packets, octets) = count.map_or((0, 0), |count| (count.packets, count.bytes));
-        let text = print_meter(meter).split_whitespace().collect::<Vec<_>>().join(" ");
+        let text =
+            print_meter(meter).split_whitespace().collect::<Vec<_>>().join(" ").replace("bands= ", "bands=");
         rows.push([meter.meter.to_string(), packets.to_string(), octets.to_string(), text]);
         let bands = meter.bands.iter().map(|band| {
             let kind = if band.kind == BandKind::Drop { "drop" } else { "dscp_remark" };

@@ -5,7 +5,7 @@
 use super::client::{self, Done, Place, Stop, complain, say, words};
 use super::getopt::{self, COMMON, Known, Value};
 use netloom_control::unixctl::ask;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const OWN: &[Known] = &[
@@ -83,10 +83,26 @@ fn socket(place: &Place, target: &str) -> Done<PathBuf> {
         return Ok(target.into());
     }
     let file = place.run.join(format!("{target}.pid"));
+    if !file.exists()
+        && let Some(found) = living_socket(&place.run, target)
+    {
+        return Ok(found);
+    }
     let failed = |why: &str| format!("cannot read pidfile \"{}\" ({why})", file.display());
     let text = std::fs::read_to_string(&file).map_err(|error| failed(&words(&error)))?;
     let pid: u32 = text.trim().parse().map_err(|_| failed("Invalid argument"))?;
     Ok(place.run.join(format!("{target}.{pid}.ctl")))
+}
+
+/// The socket of a daemon that keeps no pid file: the first of its name that answers.
+pub fn living_socket(directory: &Path, name: &str) -> Option<PathBuf> {
+    let front = format!("{name}.");
+    let paths = std::fs::read_dir(directory).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut found = paths.filter(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(&front) && name.ends_with(".ctl")
+    });
+    found.find(|path| std::os::unix::net::UnixStream::connect(path).is_ok())
 }
 
 fn help(program: &str) {
