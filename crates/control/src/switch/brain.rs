@@ -12,6 +12,7 @@ use netloom_table::{Field, Mask};
 use netloom_vswitch::Bridge;
 use netloom_vswitch::openflow::translate::{self, Request, Start};
 use netloom_vswitch::openflow::{BridgeNumber, FlowId, Meter, Pipeline};
+use netloom_wire::MacAddr;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -60,6 +61,8 @@ pub(super) struct Bridges {
     pub(super) dummies: BTreeSet<u32>,
     /// Tunnels that end here.
     pub(super) tunnels: Arc<Tunnels>,
+    /// Interfaces of the host by which tunnels leave, with their addresses.
+    pub(super) underlay: HashMap<u32, MacAddr>,
     /// Rung when a bridge has put something off that concerns all workers.
     pub(super) bell: Option<Arc<OwnedFd>>,
 }
@@ -145,7 +148,7 @@ impl Brain for Shared {
         let mut bridges = self.lock();
         let bridges = &mut *bridges;
         let Some(place) = bridges.of_port.get(&(question.key.get(Field::IN_PORT) as u32)) else {
-            return bridges.nobody();
+            return bridges.from_underlay(question).unwrap_or_else(|| bridges.nobody());
         };
         let number = place.bridge;
         let ordinary = bridges.pipelines.get_mut(&number).and_then(Pipeline::ordinary);

@@ -41,6 +41,7 @@ mod succession;
 mod tables;
 mod tick;
 mod tunnels;
+mod underlay;
 mod warp;
 pub(crate) mod why;
 mod words;

@@ -15,6 +15,7 @@ use super::protocol::{Reply, Request};
 use super::records::{Records, records};
 use super::start::{self, Clock, Keeping, Start};
 use super::tunnels::Known;
+use super::underlay::Underlay;
 use super::warp::Warping;
 use netloom_datapath::{Before, Crew, Stuck};
 use netloom_nf::conntrack::Tracker;
@@ -121,6 +122,8 @@ pub struct Switch {
     pub(super) inherited_numbers: BTreeMap<String, u16>,
     /// Tunnels and the ways to their ends, as workers have them.
     pub(super) tunnels: Known,
+    /// Interfaces of the host that they use.
+    pub(super) underlay: Underlay,
     /// Who knows all connections.
     pub(super) tracker: Arc<Tracker>,
     /// Connections of OpenFlow, and how they were told to be.
@@ -256,6 +259,7 @@ impl Switch {
             warping: None,
             inherited_numbers: BTreeMap::new(),
             tunnels: Known::default(),
+            underlay: Underlay::default(),
             tracker,
             openflow: None,
             connected: BTreeMap::new(),

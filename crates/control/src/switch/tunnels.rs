@@ -2,12 +2,11 @@
 //!
 //! What: a tunnel port has no driver. Packets that leave by it get outer headers and leave by a port of the bridge whose own
 //! interface the system would send them by (its route, its neighbour); packets that arrive for that interface in a tunnel's
-//! headers come in by the tunnel port. Routes and neighbours are looked at every second.
+//! headers come in by the tunnel port. Where that interface is in no bridge, it is used beside the system ([`super::underlay`]).
+//! Routes and neighbours are looked at every second.
 //!
 //! Invariants: the other end is asked of the system, so that it must be named (`remote_ip`); tunnels whose other end packets
 //! choose (`remote_ip=flow`) reach only ends that another tunnel names.
-//!
-//! Deliberately absent: ways by interfaces that are no bridge's own.
 
 use super::configuration::{Options, is_drivers};
 use super::state::{Carried, Switch, SwitchError};
@@ -17,7 +16,7 @@ use netloom_kernel::way;
 use netloom_mem::PortNumber;
 use netloom_nf::tunnel::{Chosen, Hop, OptionMap, Outward, TunnelKind, TunnelPort, Tunnels};
 use netloom_vswitch::openflow::port::TunnelForm;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -195,15 +194,20 @@ impl Switch {
         let parsed: BTreeMap<PortNumber, TunnelPort> =
             ports.iter().filter_map(|(number, options)| Some((*number, tunnel(options).ok()?.0))).collect();
         let mut hops = BTreeMap::new();
-        let remotes = parsed.values().filter_map(|port| match port.remote {
+        let remote = |port: &TunnelPort| match port.remote {
             Chosen::Fixed(remote) => Some(remote),
             Chosen::Flow => None,
-        });
+        };
+        let remotes: BTreeSet<IpAddr> = parsed.values().filter_map(remote).collect();
         for remote in remotes {
             // One that was known stays known while its station is silent.
             let hop = self.hop(remote).or_else(|| self.tunnels.hops.get(&remote).copied());
             hops.extend(hop.map(|hop| (remote, hop)));
         }
+        self.settle_underlay(
+            &hops.values().map(|hop| hop.port).collect(),
+            parsed.values().map(|port| port.kind),
+        );
         let (mapped, options) = self.mapped_options();
         let known = Known { ports, hops, mapped };
         if known == self.tunnels {
@@ -252,12 +256,17 @@ impl Switch {
     }
 
     /// The way to the other end of a tunnel.
-    fn hop(&self, remote: IpAddr) -> Option<Hop> {
+    fn hop(&mut self, remote: IpAddr) -> Option<Hop> {
         let mut socket = Socket::open(Protocol::Route).ok()?;
         let way = way(&mut socket, remote).ok()??;
         let to_mac = way.to_mac?;
         let device = |name: &String, options: &Options| options.get("dev").unwrap_or(name) == &way.device;
-        let (_, own) = self.configuration.ports.iter().find(|(name, port)| device(name, &port.options))?;
+        let Some((_, own)) = self.configuration.ports.iter().find(|(name, port)| device(name, &port.options))
+        else {
+            let port = self.underlay_port(&way.device, way.from_mac)?;
+            let from = way.from.unwrap_or(remote);
+            return Some(Hop { port, to_mac, from_mac: way.from_mac, tag: None, from });
+        };
         let bridges = self.bridges.lock();
         let bridge = bridges.by_name.get(&own.switch)?;
         let stations = bridge.fdb.list();
