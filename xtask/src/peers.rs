@@ -29,6 +29,8 @@ const PEERS: &[Peer] = &[
         package: "openvswitch-switch",
         used_for: "bonds with somebody else",
     },
+    Peer { program: "ovn-northd", package: "ovn-central", used_for: "OVN over the switch" },
+    Peer { program: "ovn-controller", package: "ovn-host", used_for: "OVN over the switch" },
     Peer {
         program: "/usr/src/openvswitch/openvswitch.tar.gz",
         package: "openvswitch-source",
