@@ -56,7 +56,13 @@ pub(super) fn of(log: &str) -> String {
 fn first_step(log: &str) -> Option<String> {
     let mut last = None;
     for line in log.lines() {
-        if let Some((place, command)) = line.strip_prefix("./").and_then(|rest| rest.split_once(": ")) {
+        // Places are paths, relative or not, and lines: `./x.at:3: command`.
+        let step = line.split_once(": ").filter(|(place, _)| {
+            place.contains(".at:")
+                && !place.contains(' ')
+                && (place.starts_with("./") || place.starts_with('/'))
+        });
+        if let Some((place, command)) = step {
             if command.starts_with("exit code was") {
                 return last;
             }
@@ -71,7 +77,7 @@ fn first_step(log: &str) -> Option<String> {
                 };
                 last = Some(what.map_or_else(|| program.to_owned(), |what| format!("{program} {what}")));
             }
-        } else if line.starts_with("+++ ") {
+        } else if line.starts_with("+++ ") && last.is_some() {
             return last;
         }
     }
