@@ -143,18 +143,17 @@ fn run(client: &DatabaseClient, copy: &Copy, name: &str, there: &AtomicBool) {
                 copy.take_all(&schema, &schema, tables);
                 there.store(true, Ordering::Release);
             }
-            Some(News::Changed(changes)) => {
-                if known.is_some() {
-                    let rows = changes.into_iter();
-                    copy.change(
-                        rows.map(|change| {
-                            let row = change.new.map(|row| netloom_proto::ovsdb::Row::clone(&row));
-                            (change.table, change.uuid, row)
-                        })
-                        .collect(),
-                    );
-                }
+            Some(News::Changed(changes)) if known.is_some() => {
+                let rows = changes.into_iter();
+                copy.change(
+                    rows.map(|change| {
+                        let row = change.new.map(|row| netloom_proto::ovsdb::Row::clone(&row));
+                        (change.table, change.uuid, row)
+                    })
+                    .collect(),
+                );
             }
+            Some(News::Changed(_)) => {}
             Some(News::Forwarded(number, answer)) => {
                 let name = name.to_owned();
                 // A server that has ended answers nobody.

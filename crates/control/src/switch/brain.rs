@@ -148,7 +148,7 @@ impl Brain for Shared {
         let mut bridges = self.lock();
         let bridges = &mut *bridges;
         let Some(place) = bridges.of_port.get(&(question.key.get(Field::IN_PORT) as u32)) else {
-            return bridges.from_underlay(question).unwrap_or_else(|| bridges.nobody());
+            return bridges.outside_packet(question).unwrap_or_else(|| bridges.nobody());
         };
         let number = place.bridge;
         let ordinary = bridges.pipelines.get_mut(&number).and_then(Pipeline::ordinary);

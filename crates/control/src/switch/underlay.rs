@@ -121,7 +121,7 @@ fn word(address: MacAddr) -> u64 {
 
 impl Bridges {
     /// Decides about a packet that came in by an interface of the host, if that is what its port is.
-    pub(super) fn from_underlay(&self, question: &Question<'_>) -> Option<Answer> {
+    pub(super) fn outside_packet(&self, question: &Question<'_>) -> Option<Answer> {
         let address = self.underlay.get(&(question.key.get(Field::IN_PORT) as PortNumber))?;
         let mut mask = Mask::default();
         mask.add(Field::IN_PORT);

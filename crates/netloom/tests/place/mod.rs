@@ -1,12 +1,17 @@
 //! The program called `ovs-vswitchd` and `ovsdb-server`, in a run directory of its own.
 
-#![allow(dead_code, reason = "not every test needs all of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "helpers of tests, and not every test uses all of them"
+)]
 
 use netloom_control::ovsdb::DatabaseFile;
 use netloom_control::unixctl::ask;
 use netloom_proto::ovsdb::{OPEN_VSWITCH, Schema};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 

@@ -149,7 +149,8 @@ fn read_flow(octets: &[u8], reasons: &[Option<Reason>]) -> Option<(usize, FlowRe
     let count = reader.u16()?;
     let rests: Option<Vec<u64>> = (0..count).map(|_| reader.u64()).collect();
     let (rests, counted) = (rests?, false);
-    let flow = FlowReport { key, mask, program, packets, octets, idle, port, rests, token, counted, first: None };
+    let flow =
+        FlowReport { key, mask, program, packets, octets, idle, port, rests, token, counted, first: None };
     Some((worker, flow))
 }
 
