@@ -148,7 +148,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<bool, String> {
             .get(&group.file)
             .is_some_and(|rung| rung.failed.contains(&group.number) || rung.hung.contains(&group.number))
     };
-    Ok(wishes.reference || failed.iter().all(|group| also_there(group)))
+    Ok(wishes.reference || failed.iter().all(also_there))
 }
 
 fn kept(side: &str) -> Ladder {

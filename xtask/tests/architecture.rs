@@ -78,6 +78,7 @@ const MAY_SPAWN: &[(&str, &str)] = &[
     ("crates/netloom/src/commands/exec.rs", "`netloom exec` and `shell`: the user names the command"),
     ("crates/netloom/src/commands/switchd.rs", "Netloom itself, as the switch of a realm"),
     ("crates/netloom/src/personality/daemon.rs", "Netloom itself, in the background under another name"),
+    ("crates/netloom/src/personality/ofctl/detach.rs", "Netloom itself, as a tool that goes on listening"),
     (
         "crates/netloom/src/personality/ovsdb_server.rs",
         "`ovsdb-server --run`: the user's command line, by the shell",

@@ -87,7 +87,7 @@ impl Crew {
         self.shared.execute(execution)
     }
 
-    /// As [`CrewHandle::share_meter`].
+    /// As [`super::CrewHandle::share_meter`].
     ///
     /// # Errors
     /// When a worker does not take it.

@@ -22,13 +22,16 @@ pub enum Dummies {
     All,
 }
 
+/// An address that can be changed.
+type Address = Arc<Mutex<[u8; 6]>>;
+
 /// Those that are open, by the names of their ports.
 #[derive(Debug, Default)]
 pub(super) struct Open {
     pub(super) which: Dummies,
-    ports: BTreeMap<String, (Weak<Dummy>, Arc<Mutex<[u8; 6]>>)>,
+    ports: BTreeMap<String, (Weak<Dummy>, Address)>,
     /// Addresses by the numbers of ports.
-    addresses: BTreeMap<u32, Arc<Mutex<[u8; 6]>>>,
+    addresses: BTreeMap<u32, Address>,
     /// How many were made.
     made: u32,
 }
@@ -46,7 +49,7 @@ impl Open {
 
     /// Those that are there.
     pub(super) fn ports(&self) -> BTreeMap<String, Arc<dyn DummyPort>> {
-        let port = |(name, (dummy, mac)): (&String, &(Weak<Dummy>, Arc<Mutex<[u8; 6]>>))| {
+        let port = |(name, (dummy, mac)): (&String, &(Weak<Dummy>, Address))| {
             let port: Arc<dyn DummyPort> = Arc::new(Handle(dummy.upgrade()?, read(mac)));
             Some((name.clone(), port))
         };

@@ -198,10 +198,10 @@ pub fn run(place: &Place, words: Vec<String>) -> Done {
             }
             "verbose" => verbose.push(value),
             _ if options.style.take(name, value.as_deref())? => {}
-            _ if local.iter().any(|(local, ..)| *local == name) => {
-                if first.insert(format!("--{name}"), value).is_some() {
-                    return Err(format!("'{name}' option specified multiple times").into());
-                }
+            _ if local.iter().any(|(local, ..)| *local == name)
+                && first.insert(format!("--{name}"), value).is_some() =>
+            {
+                return Err(format!("'{name}' option specified multiple times").into());
             }
             _ => {}
         }

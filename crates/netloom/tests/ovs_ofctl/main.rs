@@ -1,7 +1,7 @@
 //! Open vSwitch's own `ovs-ofctl`, and controllers of the field, at the switch's sockets; beside the real `ovs-vswitchd`
 //! where it is installed.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 #[path = "../daemon/mod.rs"]
 mod daemon;

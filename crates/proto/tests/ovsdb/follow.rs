@@ -75,6 +75,8 @@ impl Line {
             Event::Answered(_, answer) => self.answers.push(answer.map_err(|error| error.to_string())),
             Event::Locked(name) => self.locks.push((name, true)),
             Event::NotLocked(name) => self.locks.push((name, false)),
+            // Nobody asks for that here.
+            Event::Forwarded(..) | Event::Server(_) => panic!("{event:?}"),
             Event::Following(changes) | Event::Changed(changes) => {
                 // The changes are exactly what leads from the copy before to the one now.
                 let now = self.client.replica().unwrap();
