@@ -115,9 +115,11 @@ fn print(octets: &[u8]) -> String {
             let headers = field.get().headers;
             headers.iter().find(|header| header.class.number() == wire.class && header.field == wire.field)
         });
+        // A field of MPLS has the same number, and another length.
+        let is_cookie = (wire.class, wire.field) == COOKIE && value.len() == 8;
         let name = match named {
+            _ if is_cookie => COOKIE_NAME.to_owned(),
             Some(header) => header.name.to_owned(),
-            None if (wire.class, wire.field) == COOKIE => COOKIE_NAME.to_owned(),
             None => format!("{}:{}", wire.class, wire.field),
         };
         all.push(if wire.masked {
