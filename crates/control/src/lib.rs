@@ -23,6 +23,7 @@ pub mod plan;
 pub mod platform;
 pub mod probe;
 pub mod realm;
+mod sockets;
 pub mod store;
 pub mod switch;
 pub mod unixctl;

@@ -227,7 +227,8 @@ impl Flows {
             alive: true,
         };
         for tag in &answer.rests {
-            let list = self.by_tag.entry(*tag).or_default();
+            // Most stations have one flow.
+            let list = self.by_tag.entry(*tag).or_insert_with(|| Vec::with_capacity(1));
             // Names of flows that are gone are cleared away before the list grows.
             if list.len() == list.capacity() && list.len() > 16 {
                 let entries = &self.entries;

@@ -1,8 +1,7 @@
 //! Remotes in use: sockets that listen, and connections that are made again and again.
 
-use super::remote::{Remote, RemoteOptions, RemoteStatus};
 use super::server::Core;
-use super::socket::{Listener, begin};
+use crate::sockets::{Listener, Remote, RemoteOptions, RemoteStatus, begin};
 use netloom_proto::ovsdb::server::Now;
 use rustix::event::epoll;
 use std::collections::BTreeSet;

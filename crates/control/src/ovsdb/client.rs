@@ -19,8 +19,7 @@
 //! Absent: TLS, and names of hosts, as for the server.
 //! Source: ovs-vswitchd(8) for the lock and the remotes; times as `ovsdb-client` of Open vSwitch 3.1 has them.
 
-use super::remote::{Remote, RemoteError};
-use super::socket::begin;
+use crate::sockets::{Heard, Remote, RemoteError, begin, read};
 use netloom_proto::ovsdb::client::{Client, Event, Replica, RequestId, Wanted};
 use netloom_proto::ovsdb::{Json, OvsdbError, Row, RowChange, Schema};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
@@ -37,8 +36,6 @@ use std::time::{Duration, Instant};
 const BACKOFF: Duration = Duration::from_secs(1);
 /// The most time between two tries.
 const MOST: Duration = Duration::from_secs(8);
-/// Octets of one read.
-const READ: usize = 1 << 16;
 
 /// What there is to be known about the database.
 #[derive(Debug)]
@@ -415,18 +412,19 @@ impl Link {
 
     /// Takes what the server says.
     fn read(&mut self) {
-        let mut octets = vec![0; READ];
         loop {
             let Phase::Connected { stream, heard, probed, .. } = &mut self.phase else { return };
-            let count = match rustix::io::read(&*stream, &mut octets) {
-                Ok(0) => return self.lose(None),
-                Ok(count) => count,
-                Err(rustix::io::Errno::AGAIN) => return,
-                Err(rustix::io::Errno::INTR) => continue,
-                Err(error) => return self.lose(Some(&plain(&error.into()))),
+            let (client, mut said) = (&mut self.client, Ok(Vec::new()));
+            let outcome = read(&*stream, |octets| {
+                (*heard, *probed) = (Instant::now(), false);
+                said = client.receive(octets);
+            });
+            let outcome = match outcome {
+                Ok(Heard::End) => return self.lose(None),
+                Ok(outcome) => outcome,
+                Err(error) => return self.lose(Some(&plain(&error))),
             };
-            (*heard, *probed) = (Instant::now(), false);
-            match self.client.receive(octets.get(..count).unwrap_or_default()) {
+            match said {
                 Ok(events) => events.into_iter().for_each(|event| self.take(event)),
                 Err(error) => {
                     let name = self.name();
@@ -434,7 +432,7 @@ impl Link {
                     return self.lose(Some("it can't be understood"));
                 }
             }
-            if count < octets.len() {
+            if outcome == Heard::Enough {
                 return;
             }
         }

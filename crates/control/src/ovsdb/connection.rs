@@ -1,5 +1,6 @@
 //! One client's connection.
 
+use crate::sockets::{self, Heard};
 use netloom_proto::ovsdb::Json;
 use netloom_proto::ovsdb::json::{SplitError, Splitter};
 use netloom_proto::ovsdb::server::{Chunk, SessionId};
@@ -11,8 +12,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub(super) const MESSAGE: usize = 32 << 20;
 /// Who has so many octets to be read by it is not read from.
 const BACKLOG: usize = 1 << 20;
-/// Octets of one read.
-const READ: usize = 1 << 16;
 /// Pieces of one write.
 const PIECES: usize = 64;
 
@@ -52,17 +51,6 @@ pub(super) struct Connection {
     pub(super) connecting: bool,
 }
 
-/// What a read gave.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Heard {
-    /// There may be more.
-    Some,
-    /// No more for now.
-    Enough,
-    /// The client hung up.
-    End,
-}
-
 impl Connection {
     pub(super) const fn new(stream: OwnedFd, session: SessionId, probe_interval: u64, now: u64) -> Self {
         Self {
@@ -82,17 +70,10 @@ impl Connection {
 
     /// Reads once.
     pub(super) fn read(&mut self, now: u64) -> io::Result<Heard> {
-        let mut octets = [0; READ];
-        match rustix::io::read(&self.stream, &mut octets) {
-            Ok(0) => Ok(Heard::End),
-            Ok(count) => {
-                self.liveness = Liveness::Heard(now);
-                self.splitter.feed(octets.get(..count).unwrap_or_default());
-                Ok(if count == READ { Heard::Some } else { Heard::Enough })
-            }
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(Heard::Enough),
-            Err(error) => Err(error.into()),
-        }
+        sockets::read(&self.stream, |octets| {
+            self.liveness = Liveness::Heard(now);
+            self.splitter.feed(octets);
+        })
     }
 
     /// The next message that was read.

@@ -1,8 +1,8 @@
 //! How the rest of the process speaks to the database server.
 
 use super::file::{DatabaseFile, FileError};
-use super::remote::{Remote, RemoteError, RemoteStatus};
 use super::server::Core;
+use crate::sockets::{Remote, RemoteError, RemoteStatus};
 use netloom_proto::ovsdb::server::{Follower, Forgetful, Now, Server};
 use netloom_proto::ovsdb::transaction::Transaction;
 use netloom_proto::ovsdb::{Commit, Database, Json, OvsdbError, Row, Schema, UuidSource};

@@ -1,7 +1,7 @@
 //! Remotes that a database names (`--remote=db:Open_vSwitch,Open_vSwitch,manager_options`), and their states in it.
 
-use super::remote::{Remote, RemoteOptions, RemoteStatus};
 use super::server::Core;
+use crate::sockets::{Remote, RemoteOptions, RemoteStatus};
 use netloom_proto::ovsdb::json::Object;
 use netloom_proto::ovsdb::server::Now;
 use netloom_proto::ovsdb::{Atom, Database, Json, Limits, Row, TableSchema, Uuid};

@@ -19,14 +19,12 @@ mod handle;
 mod lock;
 mod manager;
 mod relay;
-mod remote;
 pub mod replication;
 mod server;
-pub(crate) mod socket;
 
+pub use crate::sockets::{Remote, RemoteError, RemoteOptions, RemoteStatus};
 pub use client::{Asker, DatabaseClient, Follow, News, remotes};
 pub use file::{DatabaseFile, FileError};
 pub use handle::{AddError, DatabaseHandle, Followed, Gone, Wake};
 pub use relay::{Relay, RelayError};
-pub use remote::{Remote, RemoteError, RemoteOptions, RemoteStatus};
 pub use server::{OvsdbServer, StartError};

@@ -12,10 +12,10 @@
 
 use super::client::{Asker, DatabaseClient, Follow, News};
 use super::handle::DatabaseHandle;
-use super::remote::RemoteError;
 use super::replication::Copy;
 use super::server::Core;
 use super::{Remote, remotes};
+use crate::sockets::RemoteError;
 use netloom_proto::ovsdb::server::SessionId;
 use netloom_proto::ovsdb::{Json, Schema};
 use std::collections::BTreeMap;

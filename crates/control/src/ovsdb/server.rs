@@ -1,14 +1,14 @@
 //! The thread: waits, reads, lets the machine work, brings durable commits to the disk, writes.
 
 use super::active::{Active, BACKOFF};
-use super::connection::{Connection, Heard, Liveness, Probe};
+use super::connection::{Connection, Liveness, Probe};
 use super::handle::{Command, DatabaseHandle, Follow};
 use super::manager::Managed;
 use super::relay::Relays;
-use super::remote::{Remote, RemoteOptions};
+use crate::sockets::{Heard, Remote, RemoteOptions, wait};
 use netloom_proto::ovsdb::UuidSource;
 use netloom_proto::ovsdb::server::{Now, Server, SessionId};
-use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::event::{EventfdFlags, epoll, eventfd};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -171,18 +171,10 @@ impl Core {
     fn run(&mut self) {
         let mut events = Vec::with_capacity(EVENTS);
         loop {
-            events.clear();
             let patience = self.patience();
-            let timeout = Timespec {
-                tv_sec: i64::try_from(patience.as_secs()).unwrap_or(i64::MAX),
-                tv_nsec: i64::from(patience.subsec_nanos()),
-            };
-            match epoll::wait(&self.poller, rustix::buffer::spare_capacity(&mut events), Some(&timeout)) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => {
-                    tracing::error!(%error, "the database server can't wait");
-                    return;
-                }
+            if let Err(error) = wait(&self.poller, &mut events, patience) {
+                tracing::error!(%error, "the database server can't wait");
+                return;
             }
             let now = self.now();
             for event in &events {

@@ -2,6 +2,7 @@
 
 use super::commands::{Answer, Call};
 use super::framing::Framer;
+use crate::sockets::timespec;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, poll};
 use serde::Deserialize;
 use serde_json::Value;
@@ -181,12 +182,8 @@ impl Unixctl {
     /// Waits until there is something to do, or for so long, and does it: what is given back is to be carried out
     /// ([`super::Commands::carry_out`]).
     pub fn wait(&mut self, patience: Duration) -> Vec<Call> {
-        let patience = Timespec {
-            tv_sec: i64::try_from(patience.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(patience.subsec_nanos()),
-        };
         // Interrupted or not: what can be done is done.
-        let _ = poll(&mut self.descriptors(), Some(&patience));
+        let _ = poll(&mut self.descriptors(), Some(&timespec(patience)));
         self.take()
     }
 

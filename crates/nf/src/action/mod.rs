@@ -229,7 +229,7 @@ impl Program {
 
     /// A program of some steps; `otherwise` is why the packet is dropped if they send it nowhere.
     #[must_use]
-    pub fn new(actions: Vec<Action>, otherwise: Reason) -> Self {
+    pub fn new(mut actions: Vec<Action>, otherwise: Reason) -> Self {
         if !actions.iter().any(Action::has_effect) {
             return Self::lose(otherwise);
         }
@@ -243,6 +243,8 @@ impl Program {
         };
         // Other shapes always send; two of them that do the same are equal.
         let otherwise = if matches!(shape, Shape::Composed { .. }) { otherwise } else { Reason::NoPorts };
+        // It is kept for each of many flows, and most have one step.
+        actions.shrink_to_fit();
         Self { actions, shape, otherwise }
     }
 

@@ -3,7 +3,7 @@
 use super::controllers::Target;
 use super::ground::Ground;
 use super::settings::BridgeSettings;
-use crate::ovsdb::socket::Listener;
+use crate::sockets::Listener;
 use netloom_proto::openflow::OfPort;
 use netloom_proto::openflow::message::PortDescription;
 use netloom_proto::openflow::session::Election;

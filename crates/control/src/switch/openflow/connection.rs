@@ -1,21 +1,19 @@
 //! One connection: octets of a socket around a session, and what the peer has begun.
 //!
-//! Invariants: what a peer can make grow is bounded: octets that were read and not taken by the session ([`READ`]), what the
+//! Invariants: what a peer can make grow is bounded: octets that were read and not taken by the session (64 KiB), what the
 //! session holds, bundles, monitors, one answer at a time that is written in parts, and packets that wait.
 
 use super::requests::bundles::Bundles;
 use super::requests::flows::Dump;
 use super::requests::monitors::Monitors;
 use super::throttle::Throttle;
+use crate::sockets::{self, Heard};
 use netloom_proto::openflow::OfError;
 use netloom_proto::openflow::message::Message;
 use netloom_proto::openflow::session::{Asynchronous, Session};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
-
-/// Octets of one read.
-const READ: usize = 1 << 16;
 
 /// What a connection is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,17 +50,6 @@ pub(super) struct Connection {
     pub(super) admitted: bool,
     /// It gets packets that no flow wants, since it speaks an old version.
     pub(super) asks: bool,
-}
-
-/// What a read gave.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Heard {
-    /// There may be more.
-    Some,
-    /// No more for now.
-    Enough,
-    /// The peer hung up.
-    End,
 }
 
 impl Connection {
@@ -114,18 +101,10 @@ impl Connection {
 
     /// Reads once.
     pub(super) fn read(&mut self, now: Duration) -> io::Result<Heard> {
-        let mut octets = [0; READ];
-        match rustix::io::read(&self.stream, &mut octets) {
-            Ok(0) => Ok(Heard::End),
-            Ok(count) => {
-                let octets = octets.get(..count).unwrap_or_default();
-                let taken = self.session.receive(now, octets);
-                self.waiting.extend_from_slice(octets.get(taken..).unwrap_or_default());
-                Ok(if count == READ { Heard::Some } else { Heard::Enough })
-            }
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(Heard::Enough),
-            Err(error) => Err(error.into()),
-        }
+        sockets::read(&self.stream, |octets| {
+            let taken = self.session.receive(now, octets);
+            self.waiting.extend_from_slice(octets.get(taken..).unwrap_or_default());
+        })
     }
 
     /// Writes what can be written now.

@@ -8,7 +8,7 @@ use super::connection::Connection;
 use super::ground::Ground;
 use super::settings::{ControllerSettings, ControllerStatus, PORT};
 use crate::ovsdb::Remote;
-use crate::ovsdb::socket::Listener;
+use crate::sockets::Listener;
 use netloom_proto::openflow::message::Role;
 use netloom_vswitch::openflow::FailMode;
 use std::collections::{BTreeMap, BTreeSet};

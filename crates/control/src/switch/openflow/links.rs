@@ -8,7 +8,7 @@ use super::service::Core;
 use super::settings::{BridgeSettings, ControllerSettings};
 use super::throttle::Throttle;
 use crate::ovsdb::Remote;
-use crate::ovsdb::socket::{Listener, begin};
+use crate::sockets::{Listener, begin};
 use netloom_proto::openflow::session::{Config, Session, Side as Speaker};
 use rustix::event::epoll;
 use std::collections::BTreeMap;

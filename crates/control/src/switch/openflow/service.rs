@@ -4,16 +4,17 @@
 //! read from.
 
 use super::bridge::Side;
-use super::connection::{Connection, Heard, Purpose};
+use super::connection::{Connection, Purpose};
 use super::events;
 use super::ground::Ground;
 use super::requests::Turn;
 use super::settings::{BridgeSettings, ControllerStatus};
 use super::turn::{Outcome, follow_misses};
+use crate::sockets::{Heard, wait};
 use netloom_proto::openflow::OfError;
 use netloom_proto::openflow::message::{Message, PacketIn};
 use netloom_proto::openflow::session::Asynchronous;
-use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::event::{EventfdFlags, epoll, eventfd};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -142,18 +143,10 @@ impl<G: Ground> Core<G> {
     fn run(&mut self) {
         let mut events = Vec::with_capacity(EVENTS);
         loop {
-            events.clear();
             let patience = if self.ready.is_empty() { self.patience() } else { Duration::ZERO };
-            let timeout = Timespec {
-                tv_sec: i64::try_from(patience.as_secs()).unwrap_or(i64::MAX),
-                tv_nsec: i64::from(patience.subsec_nanos()),
-            };
-            match epoll::wait(&self.poller, rustix::buffer::spare_capacity(&mut events), Some(&timeout)) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => {
-                    tracing::error!(%error, "connections of controllers can't be waited for");
-                    return;
-                }
+            if let Err(error) = wait(&self.poller, &mut events, patience) {
+                tracing::error!(%error, "connections of controllers can't be waited for");
+                return;
             }
             if self.obey() {
                 return;

@@ -1,4 +1,4 @@
-//! Where clients are: the remotes of `ovsdb-server --remote`.
+//! Where peers are: the remotes of `ovsdb-server --remote`, and the targets of controllers.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
