@@ -242,7 +242,9 @@ fn line(line: &str) -> String {
         return out;
     }
     let unsent = rest.replace("drop=0, errs=?", "drop=?, errs=?");
-    rest = &unsent;
+    // Which of the two the client sees after a version that it can't speak depends on who closes first.
+    let closed = unsent.replace("connect to socket (Broken pipe)", "connect to socket (Protocol error)");
+    rest = &closed;
     // Names of programs and times of complaints.
     if let Some(at) = rest.find("|ofp_") {
         rest = &rest[at + 1..];

@@ -37,7 +37,7 @@ const BELL: u64 = 0;
 const NEWS: u64 = 1;
 
 /// What the rest of the process asks for.
-enum Command {
+pub(super) enum Command {
     /// There are these bridges, with such connections.
     Bridges(BTreeMap<String, BridgeSettings>, Sender<()>),
     /// What became of controllers, by bridge and target.
@@ -86,7 +86,7 @@ impl OpenFlow {
         Ok(Self { commands, bell, thread: Some(thread) })
     }
 
-    fn say(&self, command: Command) -> bool {
+    pub(super) fn say(&self, command: Command) -> bool {
         let said = self.commands.send(command).is_ok();
         // A bell that can't be rung was rung often enough.
         let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
@@ -148,6 +148,10 @@ impl<G: Ground> Core<G> {
                 tracing::error!(%error, "connections of controllers can't be waited for");
                 return;
             }
+            // Before what it was rung for is looked at: whoever rings afterwards is heard in the next round.
+            if events.iter().any(|event| event.data.u64() == BELL) {
+                let _ = rustix::io::read(&self.bell, &mut [0; 8]);
+            }
             if self.obey() {
                 return;
             }
@@ -158,7 +162,7 @@ impl<G: Ground> Core<G> {
             for event in &events {
                 let (token, flags) = (event.data.u64(), event.flags);
                 match token {
-                    BELL => drop(rustix::io::read(&self.bell, &mut [0; 8])),
+                    BELL => {}
                     NEWS => {
                         let _ = rustix::io::read(&self.news, &mut [0; 8]);
                         self.tell_all(now);

@@ -287,6 +287,21 @@ impl Peer {
 }
 
 #[test]
+fn whoever_asks_again_at_once_is_heard() {
+    let rig = Rig::new();
+    for _ in 0..20_000 {
+        let (answer, heard) = std::sync::mpsc::channel();
+        assert!(rig.service.say(super::service::Command::Status(answer)));
+        // Without sleeping, so that the next question comes while the thread is about to sleep.
+        let until = Instant::now() + Duration::from_secs(20);
+        while heard.try_recv().is_err() {
+            assert!(Instant::now() < until, "a question is not answered");
+            std::hint::spin_loop();
+        }
+    }
+}
+
+#[test]
 fn a_controller_changes_flows_and_hears_what_is_wrong() {
     let rig = Rig::new();
     let mut peer = rig.peer(Version::V13);
