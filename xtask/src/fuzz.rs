@@ -5,7 +5,8 @@
 //!                                                                             `-> a line of fuzz/RUNS.md
 //! ```
 //!
-//! Time is the processor's, so that a busy machine does not shorten it. A finding stays in `target/fuzz/TARGET/findings`, and
+//! Targets that are named are fuzzed for so long; without names each is fuzzed for what it still lacks, so that a run that was
+//! stopped is taken up by the next one. Time is the processor's, so that a busy machine does not shorten it. A finding stays in `target/fuzz/TARGET/findings`, and
 //! the chore fails. Needs a nightly toolchain and `cargo-fuzz`; `tar` packs.
 
 use std::collections::BTreeMap;
@@ -19,14 +20,16 @@ const RUNS: &str = "fuzz/RUNS.md";
 const HEAD: &str = "# How long each target was fuzzed\n\nBy `cargo xtask fuzz`: minutes of processor time with \
                     AddressSanitizer, of all runs together, and what the last run\nleft. The inputs are in `seeds/`.\n\n\
                     | target | minutes | executions of the last run | inputs |\n|---|---|---|---|\n";
+/// Minutes that a target may lack: what is written is rounded.
+const ENOUGH: f64 = 0.1;
 /// Clock ticks of a second in /proc (`USER_HZ`).
 const TICKS: f64 = 100.0;
 
 /// What is asked for.
 struct Wishes {
-    minutes: f64,
     jobs: usize,
-    targets: Vec<String>,
+    /// Targets, and how many minutes each gets.
+    targets: Vec<(String, f64)>,
 }
 
 /// Carries out `cargo xtask fuzz`.
@@ -50,9 +53,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<bool, String> {
     let mut good = true;
     loop {
         while running.len() < wishes.jobs
-            && let Some(target) = waiting.next()
+            && let Some((target, minutes)) = waiting.next()
         {
-            running.push(Run::start(target, wishes.minutes)?);
+            running.push(Run::start(target, minutes)?);
         }
         if running.is_empty() {
             return Ok(good);
@@ -71,7 +74,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<bool, String> {
 }
 
 fn wishes(arguments: &[String]) -> Result<Wishes, String> {
-    let mut wishes = Wishes { minutes: 10.0, jobs: 1, targets: Vec::new() };
+    let (mut minutes, mut jobs, mut named) = (10.0, 1, Vec::new());
     let known = targets()?;
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
@@ -81,16 +84,22 @@ fn wishes(arguments: &[String]) -> Result<Wishes, String> {
             value.ok_or_else(|| format!("{argument} needs a number above 0"))
         };
         match argument.as_str() {
-            "--minutes" => wishes.minutes = number()?,
-            "--jobs" => wishes.jobs = (number()? as usize).max(1),
-            target if known.iter().any(|known| known == target) => wishes.targets.push(target.to_owned()),
+            "--minutes" => minutes = number()?,
+            "--jobs" => jobs = (number()? as usize).max(1),
+            target if known.iter().any(|known| known == target) => named.push(target.to_owned()),
             other => return Err(format!("there is no target `{other}`: {}", known.join(", "))),
         }
     }
-    if wishes.targets.is_empty() {
-        wishes.targets = known;
+    if !named.is_empty() {
+        let targets = named.into_iter().map(|target| (target, minutes)).collect();
+        return Ok(Wishes { jobs, targets });
     }
-    Ok(wishes)
+    let before = lines(&fs::read_to_string(RUNS).unwrap_or_default());
+    let lacks = |target: String| {
+        let had = before.get(&target).map_or(0.0, |(had, _)| *had);
+        (had + ENOUGH < minutes).then_some((target, minutes - had))
+    };
+    Ok(Wishes { jobs, targets: known.into_iter().filter_map(lacks).collect() })
 }
 
 /// The names of all targets.
