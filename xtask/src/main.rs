@@ -13,6 +13,7 @@ mod peers;
 mod process;
 mod report;
 mod rootless;
+mod soundness;
 mod suite;
 mod tally;
 mod vm;
@@ -25,13 +26,15 @@ cargo xtask peers                          install the programs that the tests u
 cargo xtask ovs-suite [--reference] [--ladder] [--again] [--write] [--jobs N] [--limit SECONDS] [--program FILE]
                       [FILE|NUMBER...]     run Open vSwitch's own tests against netloom, or against its own daemons
 cargo xtask fuzz [--minutes N] [--jobs N] [TARGET...]
-                                           fuzz each target for so much processor time (default: 10 minutes, all)";
+                                           fuzz targets for so much processor time (default: 10 minutes; all get what they lack)
+cargo xtask soundness [CHECK...]           crates with unsafe code under Miri, loom and sanitizers";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.split_first().map(|(chore, rest)| (chore.as_str(), rest)) {
         Some(("test", rest)) => suite::run(rest),
         Some(("fuzz", rest)) => fuzz::run(rest),
+        Some(("soundness", rest)) => soundness::run(rest),
         Some(("ovs-suite", rest)) => ovs_suite::run(rest),
         Some(("peers", [])) => {
             peers::install();
