@@ -18,6 +18,7 @@ pub mod appctl;
 mod arguments;
 pub mod client;
 mod daemon;
+pub mod found;
 mod getopt;
 pub mod ofctl;
 mod ovsdb_client;

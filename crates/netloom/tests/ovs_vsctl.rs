@@ -202,3 +202,41 @@ fn add_br_add_port_and_show_by_all_who_can() {
         assert_eq!((vsctl.ask("list-br"), vsctl.ask("list-ports br2")), ("br2".into(), "t2".into()));
     });
 }
+
+#[test]
+fn ovs_appctl_finds_the_switch_and_its_database() {
+    with_daemon(|_, directory, daemon, _| {
+        let appctl = |words: &[&str]| {
+            let mut command = Command::new("ovs-appctl");
+            let output = command.env("OVS_RUNDIR", directory).arg("-T10").args(words).output().unwrap();
+            let text = |octets: Vec<u8>| String::from_utf8(octets).unwrap();
+            if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+        };
+        daemon.try_ask("switch add br0").unwrap();
+        let alias = directory.join("db.ctl");
+        let asks = || {
+            until("ovs-appctl finds the switch", || {
+                appctl(&["dpif/show"]).is_ok_and(|shown| shown.contains("br0"))
+            });
+            for target in ["ovsdb-server", alias.to_str().unwrap()] {
+                until("ovs-appctl finds the database", || {
+                    appctl(&["-t", target, "ovsdb-server/list-dbs"])
+                        .is_ok_and(|all| all.contains("Open_vSwitch"))
+                });
+            }
+        };
+        asks();
+        assert!(appctl(&["-t", "ovsdb-server", "exit"]).is_err());
+        daemon.try_ask("switch upgrade").unwrap();
+        asks();
+        // What a killed one left is no hindrance.
+        drop(daemon);
+        let daemon = Daemon::start(directory);
+        asks();
+        daemon.try_ask("switch stop").unwrap();
+        until("only the database is left", || {
+            let left = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name());
+            left.filter(|name| name != "conf.db" && name != ".conf.db.~lock~").count() == 0
+        });
+    });
+}

@@ -14,6 +14,7 @@ mod active;
 mod client;
 pub mod commands;
 mod connection;
+mod control;
 mod file;
 mod handle;
 mod lock;
@@ -24,6 +25,7 @@ mod server;
 
 pub use crate::sockets::{Remote, RemoteError, RemoteOptions, RemoteStatus};
 pub use client::{Asker, DatabaseClient, Follow, News, remotes};
+pub use control::DatabaseControl;
 pub use file::{DatabaseFile, FileError};
 pub use handle::{AddError, DatabaseHandle, Followed, Gone, Wake};
 pub use relay::{Relay, RelayError};

@@ -32,7 +32,7 @@ mod write;
 use super::configuration::SwitchConfiguration;
 use super::records::{Records, wanted};
 use super::state::SwitchError;
-use crate::ovsdb::{DatabaseFile, Remote};
+use crate::ovsdb::{DatabaseFile, DatabaseHandle, Remote};
 pub(super) use foreign::Standing;
 use foreign::{Foreign, Heard};
 use netloom_proto::ovsdb::{Json, OvsdbError, Row, RowChange, Schema, TableSchema, Uuid, UuidSource};
@@ -196,6 +196,14 @@ impl Joint {
         match &self.store {
             Store::Own(_) => Standing::Ours,
             Store::Foreign(foreign) => foreign.standing(),
+        }
+    }
+
+    /// The server of the database, where it is ours.
+    pub(super) fn handle(&self) -> Option<DatabaseHandle> {
+        match &self.store {
+            Store::Own(own) => Some(own.handle()),
+            Store::Foreign(_) => None,
         }
     }
 

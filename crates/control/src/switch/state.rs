@@ -17,6 +17,7 @@ use super::start::{self, Clock, Keeping, Start};
 use super::tunnels::Known;
 use super::underlay::Underlay;
 use super::warp::Warping;
+use crate::ovsdb::DatabaseHandle;
 use netloom_datapath::{Before, Crew, Stuck};
 use netloom_nf::conntrack::Tracker;
 use netloom_vswitch::{Bridge, BridgeOptions};
@@ -518,6 +519,12 @@ impl Switch {
         if let Some(mut joint) = self.joint.take() {
             joint.forget();
         }
+    }
+
+    /// The database that this process serves; none where another one does.
+    #[must_use]
+    pub fn database(&self) -> Option<DatabaseHandle> {
+        self.joint.as_ref().and_then(Joint::handle)
     }
 
     /// Where its state is.

@@ -3,6 +3,7 @@
 use crate::cli::SwitchdArgs;
 use crate::doors::Drivers;
 use crate::failure::Failure;
+use crate::personality::found::{self, Found};
 use netloom_control::realm::{Realm, RealmKind};
 use netloom_control::switch::{
     ControlSocket, Ended, Server, Start, StartSuccessor, Successor, Switch, SwitchSocket, TakeOver,
@@ -69,16 +70,18 @@ pub fn run(named: Option<&Path>, arguments: &SwitchdArgs) -> Result<u8, Failure>
             .map_err(|error| Failure::new(format!("can't listen on {}: {error}", socket.path().display())))?;
         (Switch::start(&start, Box::new(drivers), complain).map_err(Failure::new)?, server)
     };
-    // Where `ovs-appctl` looks for it: `ovs-appctl -t DIR/ovs-vswitchd.PID.ctl`.
     remove_stale(&directory, "ovs-vswitchd");
-    let control = directory.join(format!("ovs-vswitchd.{}.ctl", std::process::id()));
+    let control = found::socket(&directory, "ovs-vswitchd");
     match ControlSocket::bind(&control, "ovs-vswitchd", crate::log::current()) {
         Ok(control) => server.control(control),
         Err(error) => tracing::warn!(%error, "ovs-appctl can't ask: {} is no socket", control.display()),
     }
+    let found = Found::within(&directory, switch.database());
     tracing::info!(socket = %socket.path().display(), "the switch is ready");
     let next = successors(directory.clone(), arguments.clone());
-    if server.serve(switch, &ended, arguments.on_demand, next)? == Ended::HandedOver {
+    let end = server.serve(switch, &ended, arguments.on_demand, next)?;
+    drop(found);
+    if end == Ended::HandedOver {
         return Ok(0);
     }
     if arguments.on_demand {

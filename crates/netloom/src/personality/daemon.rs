@@ -9,6 +9,7 @@ use rustix::fs::FlockOperation;
 use rustix::process::{Flock, FlockType};
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -215,7 +216,7 @@ fn close_standard(called: &Called) -> io::Result<()> {
 #[derive(Debug)]
 pub struct PidFile {
     path: PathBuf,
-    _file: File,
+    file: File,
 }
 
 impl PidFile {
@@ -240,13 +241,17 @@ impl PidFile {
             let _ = std::fs::remove_file(&beside);
             failed("create failed", error)
         })?;
-        Ok(Self { path: path.to_owned(), _file: file })
+        Ok(Self { path: path.to_owned(), file })
     }
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        // A successor has put its own there.
+        let number = |of: io::Result<std::fs::Metadata>| of.ok().map(|of| (of.dev(), of.ino()));
+        if number(self.file.metadata()) == number(std::fs::metadata(&self.path)) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 

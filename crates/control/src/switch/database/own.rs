@@ -63,6 +63,10 @@ impl Own {
         self.handle.add_remote(&remote).map_err(|error| failed(&socket, error))
     }
 
+    pub(super) fn handle(&self) -> DatabaseHandle {
+        self.handle.clone()
+    }
+
     /// Serves it no more: clients are cut off, and the file is free.
     pub(super) fn stop(&mut self) {
         if let Some(server) = self.server.take() {
