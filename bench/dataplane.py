@@ -3,9 +3,11 @@
 
     python3 bench/dataplane.py                     # the usual cases
     python3 bench/dataplane.py --cases 1 100000    # by name: 1, 1000, 100000, new, macs, 1514
+    python3 bench/dataplane.py --programs ovs netloom --cases ct1 ct1000 vxlan geneve    # OpenFlow: connections, tunnels
     python3 bench/dataplane.py --pairs 5 --seconds 3 --programs netloom ovs testpmd
 
 Processor 0 has the generator (bench/generator, DPDK with two virtio-user ports), processor 1 the switch's one worker.
+The cases of OpenFlow are configured by the real ovs-vsctl and ovs-ofctl, with the same commands for both.
 Needs root, two processors, 2 MiB hugepages, Debian's `openvswitch-switch-dpdk`, `dpdk`, `dpdk-dev` and a C compiler, and
 a release build of Netloom. Everything is made in a directory of its own and taken away again. Rates are millions of
 frames received a second; ratios are medians of the ratios of neighbouring runs. Where the generator is the slowest of the three, a rate says
@@ -37,7 +39,21 @@ CASES = {
     "new": (1, 64, "new"),
     "macs": (1, 64, "macs"),
     "1514": (1, 1514, "flows"),
+    "ct1": (1, 64, "answered"),
+    "ct1000": (1000, 64, "answered"),
+    "vxlan": (1, 64, "tunnel", "vxlan"),
+    "geneve": (1, 64, "tunnel", "geneve"),
 }
+# Only a switch with tables can do these.
+TABLES = {"ct1", "ct1000", "vxlan", "geneve"}
+# Connections that are known pass both ways; new ones are remembered.
+CONNECTIONS = """\
+table=0,ip,ct_state=-trk,actions=ct(table=1)
+table=0,priority=0,actions=NORMAL
+table=1,in_port=vh0,ip,ct_state=+trk+new,actions=ct(commit),output:vh1
+table=1,in_port=vh0,ip,ct_state=+trk+est,actions=output:vh1
+table=1,in_port=vh1,ip,ct_state=+trk+est,actions=output:vh0
+"""
 
 
 class Bench:
@@ -71,7 +87,10 @@ class Bench:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def run(self, *command, **more):
-        return subprocess.run([str(word) for word in command], check=True, text=True, capture_output=True, timeout=60, **more)
+        done = subprocess.run([str(word) for word in command], text=True, capture_output=True, timeout=60, **more)
+        if done.returncode:
+            sys.exit(f"{' '.join(map(str, command))}: {done.stderr}")
+        return done
 
     def spawn(self, name, *command, processor=None, **more):
         log = open(self.directory / f"{name}.log", "w")
@@ -103,6 +122,37 @@ class Bench:
         vdevs = [f"--vdev=net_vhost{port},iface={socket},client=1,queues=1" for port, socket in enumerate(self.sockets)]
         self.spawn("testpmd", *self.urgent, "dpdk-testpmd", *self.eal("pmd", "-l0,1", "--main-lcore=0", "-m", "256", *vdevs), "--",
                    "--forward-mode=io", "--nb-cores=1", "--auto-start", "--total-num-mbufs=16384", "--rxd=1024", "--txd=1024", "--stats-period=1000000")
+
+    def tools(self, program):
+        """The real tools, on this program."""
+        at = self.directory / program
+        environment = {**os.environ, "OVS_RUNDIR": str(at)}
+        control = at / "ovs.ctl" if program == "ovs" else "ovs-vswitchd"
+        return lambda tool, *words: self.run(tool, *(["-t", control] if tool == "ovs-appctl" else []), *words, env=environment)
+
+    def connections(self, program):
+        tool = self.tools(program)
+        rules = self.directory / "connections"
+        rules.write_text(CONNECTIONS)
+        tool("ovs-ofctl", "-OOpenFlow13", "--names", "replace-flows", "br0", rules)
+
+    def tunnel(self, program, kind):
+        """vh0 is a port of br0, whose other port is a tunnel; what that sends leaves br-phy by vh1."""
+        tool = self.tools(program)
+        real = ["datapath_type=netdev"] if program == "ovs" else []
+        tool("ovs-vsctl", "--timeout=30", "add-br", "br-phy", *(["--", "set", "bridge", "br-phy", *real] if real else []))
+        there = tool("ovs-vsctl", "--timeout=30", "get", "interface", "vh1", "type", "options").stdout.split("\n")
+        tool("ovs-vsctl", "--timeout=30", "del-port", "br0", "vh1", "--", "add-port", "br-phy", "vh1", "--", "set", "interface", "vh1",
+             f"type={there[0]}", f"options={there[1]}")
+        self.run("ip", "address", "add", "10.99.0.1/24", "dev", "br-phy")
+        self.run("ip", "link", "set", "br-phy", "up")
+        self.run("ip", "neighbour", "replace", "10.99.0.2", "lladdr", "02:00:00:00:00:02", "dev", "br-phy")
+        if program == "ovs":
+            tool("ovs-appctl", "tnl/neigh/set", "br-phy", "10.99.0.2", "02:00:00:00:00:02")
+        tool("ovs-vsctl", "--timeout=30", "add-port", "br0", "tun", "--", "set", "interface", "tun", f"type={kind}", "options:remote_ip=10.99.0.2", "options:key=7")
+        rules = self.directory / "tunnel"
+        rules.write_text("in_port=vh0,actions=output:tun\n")
+        tool("ovs-ofctl", "-OOpenFlow13", "--names", "replace-flows", "br0", rules)
 
     def ovs(self):
         at = self.directory / "ovs"
@@ -150,9 +200,13 @@ class Bench:
         # Netloom counts nanoseconds; Open vSwitch counts the processor's time stamp counter.
         return number("packets received"), cycles if program == "netloom" else cycles / self.ghz
 
-    def measure(self, program, flows, size, kind):
+    def measure(self, program, flows, size, kind, tunnel=None):
         getattr(self, program)()
         try:
+            if kind == "answered":
+                self.connections(program)
+            elif tunnel:
+                self.tunnel(program, tunnel)
             for socket in self.sockets:
                 socket.unlink(missing_ok=True)
             vdevs = [f"--vdev=net_virtio_user{port},path={socket},server=1,queues=1,queue_size=1024,mac=02:00:00:00:00:0{port + 1}"
@@ -181,7 +235,7 @@ def wait(ready, seconds=20):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--cases", nargs="+", default=[case for case in CASES if case not in TABLES], choices=list(CASES))
     parser.add_argument("--programs", nargs="+", default=["testpmd", "ovs", "netloom"], choices=["testpmd", "ovs", "netloom", "forward"])
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3)
@@ -190,6 +244,11 @@ def main():
     options = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("needs root")
+    if TABLES.intersection(options.cases) and not {"ovs", "netloom"}.issuperset(options.programs):
+        sys.exit("connections and tunnels: with --programs ovs netloom")
+    if "NETLOOM_BENCH_INSIDE" not in os.environ:
+        # The interfaces of the bridges are nobody else's business.
+        os.execvpe("unshare", ["unshare", "--net", sys.executable, *sys.argv], {**os.environ, "NETLOOM_BENCH_INSIDE": "1"})
     results = {}
     with Bench(options.seconds, options.urgent) as bench:
         for case in options.cases:

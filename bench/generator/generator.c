@@ -6,6 +6,8 @@
  *       `new`     every frame is a flow that was not there before (UDP ports and addresses)
  *       `macs`    every frame comes from a new station
  *       `rules`   FLOWS flows over 10.0.0.0/8 and 1,000 ports, for tables of rules
+ *       `answered` as `flows`; each was answered from the other port before, so that it is a connection
+ *       `tunnel`  as `flows`, through a switch that lets nothing come back
  *
  * One core sends and receives in turns, and leaves the rings alone for a moment when they are full: a sender that
  * hammers a full ring takes its cache lines from the switch. Prints one line of JSON. Both stations announce themselves
@@ -64,6 +66,13 @@ static void write_frame(uint8_t *frame, uint16_t size, int backwards, uint64_t f
     ip[9] = 17;
     uint32_t source = 0x0a000000 + (uint32_t)(flow & 0xffff), destination = 0x0b000001;
     uint16_t from = 1024 + (flow >> 16), to = 53;
+    if (backwards && !strcmp(kind, "answered")) {
+        uint32_t address = source;
+        source = destination;
+        destination = address;
+        to = from;
+        from = 53;
+    }
     if (!strcmp(kind, "rules")) {
         source = 0x0a000000 + (uint32_t)((flow * 2654435761u) & 0xffffff);
         destination = 0x0b000000 + (uint32_t)(flow % 10000);
@@ -79,6 +88,33 @@ static void write_frame(uint8_t *frame, uint16_t size, int backwards, uint64_t f
     put16(ip + 20, from);
     put16(ip + 22, to);
     put16(ip + 24, size - 34);
+}
+
+/* Throws away what came, for a while. */
+static void drain(unsigned microseconds) {
+    struct rte_mbuf *burst[BURST];
+    for (unsigned waited = 0; waited < microseconds; waited += 100) {
+        for (int port = 0; port < 2; port++)
+            rte_pktmbuf_free_bulk(burst, rte_eth_rx_burst(port, 0, burst, BURST));
+        rte_delay_us_block(100);
+    }
+}
+
+/* Sends each flow once, and its answer, twice: the second time the switch knows the connection. */
+static void answer(uint64_t flows, uint16_t size) {
+    struct rte_mbuf *burst[BURST];
+    for (uint64_t first = 0; first < 2 * flows; first += BURST)
+        for (int port = 0; port < 2; port++) {
+            if (rte_pktmbuf_alloc_bulk(pool, burst, BURST))
+                fail("no memory for frames");
+            for (int i = 0; i < BURST; i++) {
+                burst[i]->data_len = burst[i]->pkt_len = size;
+                write_frame(rte_pktmbuf_mtod(burst[i], uint8_t *), size, port, (first + i) % flows, "answered");
+            }
+            uint16_t out = rte_eth_tx_burst(port, 0, burst, BURST);
+            rte_pktmbuf_free_bulk(burst + out, BURST - out);
+            drain(2000);
+        }
 }
 
 int main(int count, char **arguments) {
@@ -108,14 +144,14 @@ int main(int count, char **arguments) {
     } while (rte_rdtsc() < patience);
     struct rte_mbuf *burst[BURST];
     /* Both stations announce themselves until a frame has come through each way. */
-    int heard[2] = {0, 0};
+    int heard[2] = {!strcmp(kind, "tunnel"), 0};
     patience = rte_rdtsc() + 20 * hertz;
     while (!(heard[0] && heard[1])) {
         for (int port = 0; port < 2; port++) {
             struct rte_mbuf *one = rte_pktmbuf_alloc(pool);
             if (one) {
                 one->data_len = one->pkt_len = size;
-                write_frame(rte_pktmbuf_mtod(one, uint8_t *), size, port, 0, "flows");
+                write_frame(rte_pktmbuf_mtod(one, uint8_t *), size, port, 0, strcmp(kind, "answered") ? "flows" : kind);
                 if (!rte_eth_tx_burst(port, 0, &one, 1))
                     rte_pktmbuf_free(one);
             }
@@ -129,6 +165,8 @@ int main(int count, char **arguments) {
         if (rte_rdtsc() > patience)
             fail("nothing comes through the switch");
     }
+    if (!strcmp(kind, "answered"))
+        answer(flows, size);
     uint64_t sent = 0, received = 0, full = 0, flow = 0, began = 0, ends = 0;
     uint64_t warm = rte_rdtsc() + WARM_SECONDS * hertz;
     for (;;) {
