@@ -165,6 +165,7 @@ pub(super) fn tunnel(options: &Options) -> Result<(TunnelPort, TunnelForm), Stri
         },
         remote: named(port.remote),
         local: named(port.local),
+        local_by_flow: options.get("local_ip").is_some_and(|text| text == "flow"),
         inherit_tos: matches!(port.tos, Outward::Inherit(_)),
         inherit_ttl: matches!(port.ttl, Outward::Inherit(_)),
     };

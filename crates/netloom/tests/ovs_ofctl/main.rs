@@ -11,3 +11,4 @@ mod monitor;
 mod places;
 mod speed;
 mod transcript;
+mod tutorials;

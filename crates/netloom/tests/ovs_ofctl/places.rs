@@ -43,6 +43,15 @@ pub fn has(program: &str) -> bool {
 impl Place {
     /// One with the ports `p1`, `p2` and `p3`, without flows.
     pub fn new(whose: Whose) -> Self {
+        let place = Self::empty(whose);
+        place.bridge();
+        until("the bridge has a socket", || place.path.join("br0.mgmt").exists());
+        assert_eq!(place.ofctl(&["del-flows", "br0"]), "");
+        place
+    }
+
+    /// One without a bridge.
+    pub fn empty(whose: Whose) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::SeqCst);
         let path = std::env::temp_dir().join(format!("nl-ofctl-{}-{number}", std::process::id()));
@@ -50,8 +59,6 @@ impl Place {
         std::fs::create_dir_all(&path).unwrap();
         let place = Self { path, whose };
         place.start();
-        until("the bridge has a socket", || place.path.join("br0.mgmt").exists());
-        assert_eq!(place.ofctl(&["del-flows", "br0"]), "");
         place
     }
 
@@ -87,17 +94,22 @@ impl Place {
     fn start(&self) {
         let (database, socket) =
             (self.path.join("conf.db"), format!("unix:{}", self.path.join("db.sock").display()));
-        let run = |program: &str, words: &[&str]| {
-            let mut command = self.command(program);
-            command.args(words);
-            self.done(command);
-        };
         let database = database.to_str().unwrap();
-        run("ovsdb-tool", &["create", database, "/usr/share/openvswitch/vswitch.ovsschema"]);
+        self.run("ovsdb-tool", &["create", database, "/usr/share/openvswitch/vswitch.ovsschema"]);
         self.daemon("ovsdb-server", &[database, &format!("--remote=p{socket}")]);
         let client = format!("--db={socket}");
-        run("ovs-vsctl", &[&client, "--no-wait", "init"]);
+        self.run("ovs-vsctl", &[&client, "--no-wait", "init"]);
         self.daemon("ovs-vswitchd", &[&socket, "--enable-dummy=override", "--disable-system"]);
+    }
+
+    fn run(&self, program: &str, words: &[&str]) {
+        let mut command = self.command(program);
+        command.args(words);
+        self.done(command);
+    }
+
+    fn bridge(&self) {
+        let client = format!("--db=unix:{}", self.path.join("db.sock").display());
         let mut words =
             vec![client.as_str(), "--timeout=20", "--", "add-br", "br0", "--", "set", "bridge", "br0"];
         words.extend(["datapath-type=dummy", "fail-mode=secure"]);
@@ -117,7 +129,7 @@ impl Place {
                 number,
             ]);
         }
-        run("ovs-vsctl", &words);
+        self.run("ovs-vsctl", &words);
     }
 
     pub fn pid(&self, program: &str) -> Option<i32> {

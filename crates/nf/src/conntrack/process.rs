@@ -517,10 +517,9 @@ fn marks(key: &mut Key, mark: u32, label: u128) {
 #[inline]
 fn write(key: &mut Key, bits: u32, zone: u16, mark: u32, label: u128, tuple: Option<&Tuple>) {
     let protocol = tuple.map_or(0, |tuple| tuple.protocol);
-    key.set_word(
-        Field::CT_STATE.word(),
-        u64::from(bits) << 32 | u64::from(zone) << 16 | u64::from(protocol) << 8,
-    );
+    let state = u64::from(bits) << 32 | u64::from(zone) << 16 | u64::from(protocol) << 8;
+    // What tunnels say stands in the same words.
+    key.set_word(Field::CT_STATE.word(), key.word(Field::CT_STATE.word()) & !STATE | state);
     marks(key, mark, label);
     let (mut short, mut ports) = (0, 0);
     if let Some(tuple) = tuple {
@@ -531,7 +530,7 @@ fn write(key: &mut Key, bits: u32, zone: u16, mark: u32, label: u128, tuple: Opt
         }
     }
     key.set_word(Field::CT_SRC.word(), short);
-    key.set_word(Field::CT_TP_SRC.word(), ports);
+    key.set_word(Field::CT_TP_SRC.word(), key.word(Field::CT_TP_SRC.word()) & !PORTS | ports);
     let six = tuple.filter(|tuple| tuple.six);
     if six.is_some() || key.used() & WIDE != 0 {
         let (source, destination) = six.map_or((0, 0), |tuple| (tuple.source, tuple.destination));
@@ -543,6 +542,13 @@ fn write(key: &mut Key, bits: u32, zone: u16, mark: u32, label: u128, tuple: Opt
     }
 }
 
+/// State, zone and protocol in their word.
+const STATE: u64 = Field::CT_STATE.ones() << Field::CT_STATE.shift()
+    | Field::CT_ZONE.ones() << Field::CT_ZONE.shift()
+    | Field::CT_PROTO.ones() << Field::CT_PROTO.shift();
+/// Ports of an original tuple in their word.
+const PORTS: u64 = Field::CT_TP_SRC.ones() << Field::CT_TP_SRC.shift()
+    | Field::CT_TP_DST.ones() << Field::CT_TP_DST.shift();
 /// Words of labels.
 const LABEL: u64 = 3 << Field::CT_LABEL_HIGH.word();
 /// Words of the addresses of an original tuple of IPv6.

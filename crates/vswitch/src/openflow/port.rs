@@ -33,6 +33,8 @@ pub struct TunnelForm {
     pub remote: Option<std::net::IpAddr>,
     /// Our end.
     pub local: Option<std::net::IpAddr>,
+    /// Packets choose our end (`local_ip=flow`); else, where none is named, the way to the other end does.
+    pub local_by_flow: bool,
     /// Packets keep the mark of congestion and type of service of the inner header.
     pub inherit_tos: bool,
     /// Packets have a time to live like the inner header's.

@@ -26,12 +26,14 @@ pub(super) struct Saved {
 const CONNECTION: [usize; 7] = [29, 30, 40, 42, 43, 44, 45];
 
 fn clear_connection(key: &mut Key) {
-    for word in CONNECTION.into_iter().chain([Field::CT_STATE.word()]) {
+    for word in CONNECTION {
         if key.word(word) != 0 {
             key.set_word(word, 0);
         }
     }
-    for field in [Field::CT_MARK, Field::CT_TP_SRC, Field::CT_TP_DST] {
+    // These share words with other things.
+    let fields = [Field::CT_STATE, Field::CT_ZONE, Field::CT_PROTO, Field::CT_MARK];
+    for field in fields.into_iter().chain([Field::CT_TP_SRC, Field::CT_TP_DST]) {
         if key.get(field) != 0 {
             key.set(field, 0);
         }
@@ -248,6 +250,9 @@ impl Context<'_> {
     }
 
     pub(super) fn disconnect(&mut self) {
+        if !self.tracked {
+            return;
+        }
         self.commit();
         self.out.push(Step::Disconnect);
         self.forget_connection();

@@ -196,13 +196,17 @@ impl<'a> Context<'a> {
 
     /// Writes what actions changed into the program.
     pub(super) fn commit(&mut self) {
+        self.commit_with(Rewrite::default());
+    }
+
+    /// The same, with fields that are written whole and that `base` has already.
+    pub(super) fn commit_with(&mut self, mut rewrite: Rewrite) {
         // What is no part of the packet, or has actions of its own.
         let mut after = self.flow.clone();
         for word in [0, 3, 47].into_iter().chain(31..=39) {
             after.set_word(word, self.base.word(word));
         }
         after.set(Field::DP_HASH, self.base.get(Field::DP_HASH));
-        let mut rewrite = Rewrite::default();
         for field in Field::ALL {
             let differs = self.base.get(*field) ^ after.get(*field);
             if differs != 0 {

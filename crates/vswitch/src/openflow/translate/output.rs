@@ -7,10 +7,10 @@ use crate::fdb::Learned;
 use crate::openflow::meter::CONTROLLER_METER;
 use crate::openflow::port::{OfPortEntry, PortForm, TunnelForm};
 use netloom_mem::PortNumber;
-use netloom_nf::{Action as Step, Program, Punt, Reason, Shape};
+use netloom_nf::{Action as Step, Program, Punt, Reason, Rewrite, Shape};
 use netloom_proto::openflow::OfPort;
-use netloom_table::Field;
-use std::net::IpAddr;
+use netloom_table::{Field, Key};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 /// [`Punt::kind`] of packets for controllers: `state` is the number of a frozen state with registers and the rest.
@@ -172,39 +172,80 @@ impl Context<'_> {
             self.flow.set(Field::TUN_ID, key);
         }
         self.set_ends(form);
-        if form.inherit_tos && super::context::is_ip(&self.flow) {
-            let tos = self.look(Field::IP_TOS);
-            self.flow.set(Field::TUN_TOS, tos);
-        }
-        if form.inherit_ttl && super::context::is_ip(&self.flow) {
-            let ttl = self.look(Field::IP_TTL);
-            self.flow.set(Field::TUN_TTL, ttl);
-        }
-        let no_end = self.flow.get(Field::TUN_DST) == 0 && self.flow.word(18) == 0 && self.flow.word(19) == 0;
-        if no_end {
-            self.warn(|| "Tunneling decided against output".into());
-        } else {
+        // Nothing of the headers that the packet came in is left but what flows can write (Open vSwitch's `tnl_port_send`).
+        let control = self.flow.get(Field::TUN_FLAGS) & netloom_nf::tunnel::FLAG_CONTROL;
+        self.flow.set(Field::TUN_FLAGS, control);
+        let ip = super::context::is_ip(&self.flow);
+        let tos = if form.inherit_tos && ip { self.look(Field::IP_TOS) } else { 0 };
+        self.flow.set(Field::TUN_TOS, tos);
+        let ttl = if form.inherit_ttl && ip { self.look(Field::IP_TTL) } else { 0 };
+        self.flow.set(Field::TUN_TTL, ttl);
+        if has_end(&self.flow) {
             self.detail(|| "output to native tunnel".into());
+            let rewrite = self.ends(form);
+            self.commit_with(rewrite);
             self.send(port, truncate);
+        } else {
+            self.warn(|| "Tunneling decided against output".into());
         }
         self.flow = before;
     }
 
     fn set_ends(&mut self, form: &TunnelForm) {
+        let any = form.local.is_none() && !form.local_by_flow;
+        let local = if any { Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) } else { form.local };
         let ends = [
             (form.remote, Field::TUN_DST, Field::TUN6_DST_HIGH, Field::TUN6_DST_LOW),
-            (form.local, Field::TUN_SRC, Field::TUN6_SRC_HIGH, Field::TUN6_SRC_LOW),
+            (local, Field::TUN_SRC, Field::TUN6_SRC_HIGH, Field::TUN6_SRC_LOW),
         ];
         for (end, four, high, low) in ends {
-            match end {
-                Some(IpAddr::V4(address)) => self.flow.set(four, u64::from(address.to_bits())),
-                Some(IpAddr::V6(address)) => {
-                    self.flow.set(high, (address.to_bits() >> 64) as u64);
-                    self.flow.set(low, address.to_bits() as u64);
+            let (short, wide) = match end {
+                Some(IpAddr::V4(address)) => (address.to_bits(), 0),
+                Some(IpAddr::V6(address)) => (0, address.to_bits()),
+                None => continue,
+            };
+            self.flow.set(four, u64::from(short));
+            for (field, part) in [(high, (wide >> 64) as u64), (low, wide as u64)] {
+                if self.flow.get(field) != part {
+                    self.flow.set(field, part);
                 }
-                None => {}
             }
         }
+    }
+
+    /// What the tunnel alone decides, written whole: packets that came by a tunnel bring other values, which nobody has
+    /// looked at.
+    fn ends(&mut self, form: &TunnelForm) -> Rewrite {
+        let four = self.flow.get(Field::TUN_DST) != 0;
+        let came = has_end(&self.base);
+        let local: &[Field] = match (form.local.is_some() || !form.local_by_flow, four) {
+            (false, _) => &[],
+            (true, true) => &[Field::TUN_SRC],
+            (true, false) => &[Field::TUN6_SRC_HIGH, Field::TUN6_SRC_LOW],
+        };
+        let remote: &[Field] = match (form.remote.is_some(), four) {
+            (false, _) => &[],
+            (true, true) => &[Field::TUN_DST],
+            (true, false) => &[Field::TUN_DST, Field::TUN6_DST_HIGH, Field::TUN6_DST_LOW],
+        };
+        let key: &[Field] = if form.out_key.is_some() { &[Field::TUN_ID] } else { &[] };
+        let fields = [local, remote, key, &[Field::TUN_TOS, Field::TUN_TTL]];
+        let mut rewrite = Rewrite::default();
+        for field in fields.into_iter().flatten() {
+            let value = self.flow.get(*field);
+            if came || self.base.get(*field) != value {
+                // Fields of tunnels can be written.
+                let _ = rewrite.add(*field, value, field.ones());
+                self.base.set(*field, value);
+            }
+        }
+        if came {
+            let private = Field::TUN_FLAGS.ones() & !netloom_nf::tunnel::FLAG_CONTROL;
+            let _ = rewrite.add(Field::TUN_FLAGS, 0, private);
+            let control = self.base.get(Field::TUN_FLAGS) & !private;
+            self.base.set(Field::TUN_FLAGS, control);
+        }
+        rewrite
     }
 
     /// What an ordinary switch does with the packet.
@@ -309,4 +350,9 @@ impl Context<'_> {
             None => self.out.push(punt),
         }
     }
+}
+
+/// Whether a packet came by a tunnel or is to leave by one.
+fn has_end(key: &Key) -> bool {
+    key.get(Field::TUN_DST) != 0 || key.word(18) != 0 || key.word(19) != 0
 }
