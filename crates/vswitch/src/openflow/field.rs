@@ -497,7 +497,8 @@ const PRESENT: u64 = VLAN_PRESENT as u64;
 pub(crate) fn normalise(key: &mut Key, port: OfPort) {
     key.set(Field::IN_PORT, u64::from(port.0));
     for (tpid, tci) in [(Field::VLAN_TPID, Field::VLAN_TCI), (Field::INNER_TPID, Field::INNER_TCI)] {
-        let value = if key.get(tpid) == 0 { 0 } else { key.get(tci) | PRESENT };
+        // Without an EtherType there are no bits but in packets that somebody thought of.
+        let value = if key.get(tpid) == 0 { key.get(tci) & !PRESENT } else { key.get(tci) | PRESENT };
         key.set(tci, value);
     }
 }

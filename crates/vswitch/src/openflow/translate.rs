@@ -147,7 +147,7 @@ pub struct Translation {
     pub program: Program,
     /// What was looked at, in the data path's form.
     pub mask: Mask,
-    /// What was looked at, in normal form, with registers and metadata: for those who print it.
+    /// What was looked at, in normal form: for those who print it. With registers and metadata if there is a problem.
     pub looked: Mask,
     /// What it rests on.
     pub rests: Vec<Tag>,
@@ -258,10 +258,14 @@ impl Context<'_> {
             mask.add(Field::VLAN_TPID);
             mask.add(Field::INNER_TPID);
         }
+        let mut looked = self.mask;
+        if self.problem.is_none() {
+            looked = packet_only(&looked);
+        }
         Translation {
             program,
             mask,
-            looked: self.mask,
+            looked,
             rests: self.rests,
             changed: self.changed,
             keep: self.keep,
@@ -271,4 +275,15 @@ impl Context<'_> {
             trace: self.trace.finish(),
         }
     }
+}
+
+/// A mask without registers and metadata, which are the same for all packets that come in.
+fn packet_only(mask: &Mask) -> Mask {
+    let mut out = Mask::default();
+    for (word, bits) in mask.words().iter().enumerate() {
+        if !matches!(word, 31..=39 | 47) {
+            out.add_word(word, *bits);
+        }
+    }
+    out
 }

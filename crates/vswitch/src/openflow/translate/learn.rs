@@ -4,7 +4,12 @@ use super::context::Context;
 use crate::openflow::expire;
 use crate::openflow::flow::{Command, Flags, FlowMod};
 use netloom_proto::openflow::action::{Learn, LearnSource, LearnTarget};
+use netloom_proto::openflow::text::{Names, print_actions, print_match};
 use netloom_proto::openflow::{Action, OfPort, Value};
+use std::fmt::Write;
+
+/// The priority that matches are printed without.
+const DEFAULT_PRIORITY: u16 = 0x8000;
 
 /// How many more flows with a cookie a table may have.
 fn is_full(pipeline: &crate::openflow::Pipeline, learn: &Learn) -> bool {
@@ -23,6 +28,7 @@ impl Context<'_> {
     pub(super) fn learn(&mut self, learn: &Learn) {
         let lesson = self.lesson(learn);
         let (effects, bridge, now) = (self.effects, self.bridge, self.now);
+        self.tell_lesson(&lesson);
         let mut taught = true;
         if let Some(pipeline) = self.pipeline() {
             // A flow that is there already is refreshed, however many there are.
@@ -42,6 +48,31 @@ impl Context<'_> {
         if let Some(result) = learn.result {
             self.write(super::fields::Target::of(result), &Value::from_number(u128::from(taught), 1));
         }
+    }
+
+    /// Says what is learned, to those who ask.
+    fn tell_lesson(&mut self, lesson: &FlowMod) {
+        if !self.effects {
+            self.warn(|| "suppressing side effects, so learn action ignored".into());
+            return;
+        }
+        self.detail(|| {
+            let (names, table) = (Names::default(), lesson.table.unwrap_or(0));
+            let matching = print_match(&lesson.matching, DEFAULT_PRIORITY, &names);
+            let mut text = format!("table={table} {} priority={}", matching.trim_end(), lesson.priority);
+            let cookie = lesson.cookie.filter(|cookie| *cookie != 0);
+            let _ = cookie.map(|cookie| write!(text, " cookie={cookie:#x}"));
+            for (name, seconds) in [("idle", lesson.idle_timeout), ("hard", lesson.hard_timeout)] {
+                if seconds != 0 {
+                    let _ = write!(text, " {name}={seconds}");
+                }
+            }
+            if lesson.flags.has(Flags::SEND_FLOW_REM) {
+                text.push_str(" send_flow_rem");
+            }
+            let _ = write!(text, " actions={}", print_actions(&lesson.actions, &names));
+            text
+        });
     }
 
     /// The flow that a packet makes.
@@ -74,6 +105,9 @@ impl Context<'_> {
                     part.write(&mut wide, &value);
                     part.write(&mut mask, &Value::ones(netloom_proto::openflow::value::MAX_OCTETS));
                     lesson.matching.set_masked(part.field, &wide, &mask);
+                }
+                LearnTarget::Load(part) if part.bits <= 64 => {
+                    actions.push(Action::Load { target: part, value: value.to_u64() });
                 }
                 LearnTarget::Load(part) => {
                     let octets = usize::from(part.field.get().octets);

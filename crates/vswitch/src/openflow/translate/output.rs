@@ -42,7 +42,7 @@ impl Context<'_> {
                 self.tell_controller(0, reason, &[], None);
             }
             OfPort::NONE => {}
-            _ if port == self.in_port() => self.detail(|| "skipping output to input port".into()),
+            _ if port == self.in_port() => self.warn(|| "skipping output to input port".into()),
             _ => self.output(port, true, truncate),
         }
     }
@@ -263,8 +263,12 @@ impl Context<'_> {
         if decision.sender != 0 {
             self.credit.stations.push((bridge, decision.sender, key.get(Field::IN_PORT) as PortNumber));
         }
+        let vlan = decision.steps.iter().find_map(|step| match step {
+            Decided::Vlan(_, vlan) => Some(*vlan),
+            _ => None,
+        });
         for step in &decision.steps {
-            self.tell(step);
+            self.tell(step, vlan.unwrap_or(0));
         }
         if let Shape::Drop(reason) = decision.program.shape() {
             self.detail(|| format!("the packet {}, dropping", reason.sentence()));
@@ -293,17 +297,17 @@ impl Context<'_> {
         self.flow.set_word(Field::VLAN_TPID.word(), tags);
     }
 
-    fn tell(&mut self, step: &Decided) {
+    fn tell(&mut self, step: &Decided, vlan: u16) {
         match step {
             Decided::Heard(mac, Learned::New | Learned::Moved(_)) => {
-                let mac = *mac;
-                self.detail(|| format!("learned that {mac} is on port"));
+                let (mac, port) = (*mac, self.in_port());
+                let name = self.entry(port).map_or_else(String::new, |entry| entry.name);
+                self.detail(|| format!("learned that {mac} is on port {name} in VLAN {vlan}"));
             }
             Decided::Out(Why::Known { .. }) => self.detail(|| "forwarding to learned port".into()),
-            Decided::Out(Why::Unknown) => {
+            Decided::Out(Why::Unknown | Why::Group) => {
                 self.detail(|| "no learned MAC for destination, flooding".into());
             }
-            Decided::Out(Why::Group) => self.detail(|| "multicast traffic, flooding".into()),
             Decided::Out(Why::Dropped(Reason::SamePort)) => {
                 self.detail(|| "learned port is input port, dropping".into());
             }

@@ -359,7 +359,7 @@ pub fn megaflow(key: &Key, looked: &Mask, port: OfPort, map: &TlvMap) -> Match {
     for (word, of) in looked.words().iter().enumerate() {
         let of = match word {
             // Nothing is told of tags that are not there, nor the kind of one that is.
-            3 if key.get(Field::VLAN_TPID) == 0 => 0,
+            3 if key.get(Field::VLAN_TPID) == 0 && key.get(Field::VLAN_TCI) == 0 => 0,
             3 => of & !(Field::VLAN_TPID.ones() << 48 | Field::INNER_TPID.ones() << 16),
             47 => 0,
             _ => *of,
