@@ -547,8 +547,8 @@ const STATE: u64 = Field::CT_STATE.ones() << Field::CT_STATE.shift()
     | Field::CT_ZONE.ones() << Field::CT_ZONE.shift()
     | Field::CT_PROTO.ones() << Field::CT_PROTO.shift();
 /// Ports of an original tuple in their word.
-const PORTS: u64 = Field::CT_TP_SRC.ones() << Field::CT_TP_SRC.shift()
-    | Field::CT_TP_DST.ones() << Field::CT_TP_DST.shift();
+const PORTS: u64 =
+    Field::CT_TP_SRC.ones() << Field::CT_TP_SRC.shift() | Field::CT_TP_DST.ones() << Field::CT_TP_DST.shift();
 /// Words of labels.
 const LABEL: u64 = 3 << Field::CT_LABEL_HIGH.word();
 /// Words of the addresses of an original tuple of IPv6.

@@ -62,6 +62,28 @@ fn a_tcp_connection_from_its_first_packet_to_its_last() {
     }
 }
 
+/// Tunnels and connections share words of the key.
+#[test]
+fn what_tunnels_say_stays() {
+    let said = [(Field::TUN_OPTIONS, 0x8000_0001), (Field::TUN_ERSPAN_IDX, 0xf_1234)];
+    // One that begins a connection, and one that is invalid.
+    for flags in [SYN, SYN | ACK] {
+        let tracker = Tracker::new(1, 7, 0);
+        let mut passed = pass(&tracker, &tcp((A, 1), (B, 2), flags, (5, 5)), &look(), 0);
+        for (field, value) in said {
+            passed.key.set(field, value);
+        }
+        for request in [commit(), look()] {
+            passed = again(&tracker, passed, &request, 1);
+            assert!(said.iter().all(|(field, value)| passed.key.get(*field) == *value));
+            assert_ne!(passed.key.get(Field::CT_STATE), 0);
+        }
+        clear(&mut passed.key, &mut passed.tracked);
+        assert!(said.iter().all(|(field, value)| passed.key.get(*field) == *value));
+        assert_eq!(passed.key.get(Field::CT_STATE), 0);
+    }
+}
+
 #[test]
 fn segments_that_may_not_begin_a_connection() {
     let tracker = Tracker::new(1, 7, 0);

@@ -377,6 +377,10 @@ fn what_packets_teach() {
     assert_eq!(room.way("in_port=2,dl_src=00:00:00:00:00:02,dl_dst=00:00:00:00:00:01"), "1");
     assert_eq!(room.way("in_port=1,dl_src=00:00:00:00:00:01,dl_dst=00:00:00:00:00:02"), "2");
     assert_eq!(room.tables().table_counts(10).flows, 3);
+    let told = format!("{:?}", room.send("in_port=3,dl_src=00:00:00:00:00:03").trace);
+    let lesson = "table=10 vlan_tci=0x0000/0x0fff,dl_dst=00:00:00:00:00:03 priority=32768 cookie=0x9 idle=60 actions=output:3";
+    assert!(told.contains(lesson), "{told}");
+    assert_eq!(room.tables().table_counts(10).flows, 4);
     // Learning the same again changes nothing that answers rest on.
     room.tables().take_changed();
     room.way("in_port=1,dl_src=00:00:00:00:00:01,dl_dst=00:00:00:00:00:02");
@@ -436,6 +440,62 @@ fn cables_to_other_bridges() {
     assert_eq!(answer.program.actions()[0], Step::Output(204));
     assert!(answer.rests.contains(&table_tag(2, 0)));
     assert_eq!(answer.credit.flows.iter().map(|(bridge, _)| *bridge).collect::<Vec<_>>(), [1, 2]);
+}
+
+/// What a program writes into the key of a packet.
+fn written(program: &Program, mut key: Key) -> Key {
+    for step in program.actions() {
+        if let Step::Set(rewrite) = step {
+            for write in rewrite.writes() {
+                key.set(write.field, key.get(write.field) & !write.mask | write.value);
+            }
+        }
+    }
+    key
+}
+
+#[test]
+fn a_tunnel_says_nothing_of_the_one_that_the_packet_came_by() {
+    let mut room = Room::new();
+    for (number, local_by_flow) in [(8, true), (9, false)] {
+        let mut entry = room.tables().port(OfPort(number)).unwrap().clone();
+        let remote = Some("10.9.9.9".parse().unwrap());
+        entry.form =
+            PortForm::Tunnel(port::TunnelForm { remote, local_by_flow, ..port::TunnelForm::default() });
+        room.tables().set_port(entry);
+    }
+    room.flows(
+        "in_port=1 actions=set_field:7->tun_id,output:9
+         in_port=2 actions=set_field:10.0.0.7->tun_src,output:8",
+    );
+    let came = |port: u16, source: u64, target: u64| {
+        let mut key = key(&format!("in_port={port}"));
+        let fields = [(Field::TUN_SRC, source), (Field::TUN_DST, target), (Field::TUN_FLAGS, 0xf)];
+        for (field, value) in fields.into_iter().chain([(Field::TUN_TTL, 63), (Field::TUN_TOS, 4)]) {
+            key.set(field, value);
+        }
+        key
+    };
+    for (port, local) in [(1, 0), (2, 0x0a00_0007)] {
+        // The second packet takes the way that was found for the first: nobody looked at the ends.
+        let found = room.ask(&came(port, 0x0a00_0002, 0x0a00_0001), true);
+        assert_eq!(found.mask.get(Field::TUN_DST), 0);
+        for other in [came(port, 0x0a00_0002, 0x0a00_0001), came(port, 0xc0a8_0102, 0xc0a8_0101)] {
+            let key = written(&found.program, other);
+            assert_eq!(key.get(Field::TUN_SRC), local);
+            assert_eq!(key.get(Field::TUN_DST), 0x0a09_0909);
+            // The port's own; of the flags only that of control packets is a flow's to set.
+            let own = [Field::TUN_TTL, Field::TUN_TOS, Field::TUN_FLAGS].map(|field| key.get(field));
+            assert_eq!(own, [0, 0, 1]);
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_is_not_there_is_not_forgotten() {
+    let mut room = Room::new();
+    room.flows("actions=ct_clear,output:2");
+    assert_eq!(room.way("in_port=1,ip"), "2");
 }
 
 #[test]
