@@ -14,6 +14,7 @@
 
 mod classes;
 mod figures;
+mod keys;
 mod outcome;
 mod rig;
 

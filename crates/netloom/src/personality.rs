@@ -20,6 +20,7 @@ pub mod client;
 mod daemon;
 pub mod found;
 mod getopt;
+mod keys;
 pub mod ofctl;
 mod ovsdb_client;
 mod ovsdb_server;

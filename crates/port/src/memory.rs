@@ -193,6 +193,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri has no ppoll")]
     fn a_sleeper_is_woken_and_no_frame_is_lost_between_threads() {
         let [mut one, mut other] = pair([1, 2], 16).unwrap();
         let count = 20_000_u32;

@@ -71,6 +71,9 @@ impl Rig {
             }
             let _ = fs::remove_dir_all(&beside);
         }
+        if let Err(error) = super::keys::make(&top.join("tests")) {
+            println!("groups about TLS have no keys: {error}");
+        }
         Ok(Some(Self { top }))
     }
 

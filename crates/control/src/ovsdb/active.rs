@@ -73,11 +73,11 @@ impl Core {
                 let token = self.next_token;
                 self.next_token += 1;
                 epoll::add(&self.poller, &listener, epoll::EventData::new_u64(token), epoll::EventFlags::IN)?;
-                if let (Remote::ListenTcp(address), Some(port)) = (remote, listener.port())
+                if let (Some(address), Some(port)) = (remote.listening_address(), listener.port())
                     && address.port() == 0
                 {
                     // Test suites read the port from here.
-                    let place = name.trim_start_matches("ptcp:");
+                    let place = name.split_once(':').map_or(name, |(_, place)| place);
                     tracing::info!(target: "socket_util", "{place}: listening on port {port}");
                 }
                 Some((token, listener))

@@ -16,16 +16,16 @@
 //! Costs: a lost connection is tried again after a second, then after twice as long each time, eight seconds at most, at the
 //! next of the remotes in turn. A server across a network that is silent for five seconds is asked whether it is there.
 //!
-//! Absent: TLS, and names of hosts, as for the server.
+//! Absent: names of hosts, as for the server.
 //! Source: ovs-vswitchd(8) for the lock and the remotes; times as `ovsdb-client` of Open vSwitch 3.1 has them.
 
-use crate::sockets::{Heard, Remote, RemoteError, begin, read};
+use crate::sockets::{Heard, KeyFiles, Keyring, Remote, RemoteError, Stream, begin};
 use netloom_proto::ovsdb::client::{Client, Event, Replica, RequestId, Wanted};
 use netloom_proto::ovsdb::{Json, OvsdbError, Row, RowChange, Schema};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use std::collections::BTreeMap;
-use std::io;
-use std::os::fd::OwnedFd;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -79,6 +79,8 @@ pub struct Follow {
     pub wanted: Option<Vec<Wanted>>,
     /// The lock that is asked for.
     pub lock: Option<String>,
+    /// Keys of TLS, for `ssl:`.
+    pub keys: Option<KeyFiles>,
 }
 
 /// Reads remotes, separated by commas; each begins with its kind. Paths of sockets are within `directory`.
@@ -149,7 +151,10 @@ impl DatabaseClient {
         let (commands, orders) = channel();
         let (sender, news) = channel();
         let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let mut keyring = Keyring::default();
+        keyring.set(follow.keys);
         let mut link = Link {
+            keyring,
             client: match follow.wanted {
                 Some(wanted) => Client::new(&follow.database, wanted),
                 None => Client::of_everything(&follow.database),
@@ -213,7 +218,7 @@ enum Phase {
     Connecting(OwnedFd, Instant),
     /// It is there.
     Connected {
-        stream: OwnedFd,
+        stream: Stream,
         since: Instant,
         /// When something was heard last.
         heard: Instant,
@@ -225,6 +230,7 @@ enum Phase {
 /// The thread's side.
 struct Link {
     client: Client,
+    keyring: Keyring,
     remotes: Vec<(String, Remote)>,
     /// Which of them.
     at: usize,
@@ -344,6 +350,14 @@ impl Link {
         let Phase::Connecting(stream, _) = std::mem::replace(&mut self.phase, Phase::Waiting(now)) else {
             return;
         };
+        let Some((_, remote)) = self.remotes.get(self.at) else { return };
+        let stream = match Stream::new(stream, remote, &mut self.keyring) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::error!(target: "stream_ssl", "{}: {error}", self.name());
+                return self.lose(Some("no keys"));
+            }
+        };
         tracing::info!(target: "reconnect", "{}: connected", self.name());
         self.phase = Phase::Connected { stream, since: now, heard: now, probed: false };
         self.output.clear();
@@ -396,18 +410,16 @@ impl Link {
 
     /// Sends what can be sent now.
     fn write(&mut self) -> io::Result<()> {
-        let Phase::Connected { stream, .. } = &self.phase else { return Ok(()) };
+        let Phase::Connected { stream, .. } = &mut self.phase else { return Ok(()) };
         let mut sent = 0;
         while let Some(rest) = self.output.get(sent..).filter(|rest| !rest.is_empty()) {
-            match rustix::net::send(stream, rest, rustix::net::SendFlags::NOSIGNAL) {
-                Ok(count) => sent += count,
-                Err(rustix::io::Errno::AGAIN) => break,
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+            match stream.send(&[IoSlice::new(rest)])? {
+                0 => break,
+                count => sent += count,
             }
         }
         self.output.drain(..sent);
-        Ok(())
+        stream.flush()
     }
 
     /// Takes what the server says.
@@ -415,7 +427,7 @@ impl Link {
         loop {
             let Phase::Connected { stream, heard, probed, .. } = &mut self.phase else { return };
             let (client, mut said) = (&mut self.client, Ok(Vec::new()));
-            let outcome = read(&*stream, |octets| {
+            let outcome = stream.read(|octets| {
                 (*heard, *probed) = (Instant::now(), false);
                 said = client.receive(octets);
             });
@@ -466,21 +478,21 @@ impl Link {
         let (stream, flags, until) = match &self.phase {
             Phase::Waiting(at) => (None, PollFlags::empty(), Some(*at)),
             Phase::Connecting(stream, since) => {
-                (Some(stream), PollFlags::OUT, Some(*since + self.wait.max(BACKOFF)))
+                (Some(stream.as_fd()), PollFlags::OUT, Some(*since + self.wait.max(BACKOFF)))
             }
             Phase::Connected { stream, heard, probed, .. } => {
-                let flags = match self.output.is_empty() {
+                let flags = match self.output.is_empty() && !stream.wants_write() {
                     true => PollFlags::IN,
                     false => PollFlags::IN | PollFlags::OUT,
                 };
                 let times = if *probed { 2 } else { 1 };
-                (Some(stream), flags, self.probe_interval().map(|interval| *heard + interval * times))
+                (Some(stream.as_fd()), flags, self.probe_interval().map(|interval| *heard + interval * times))
             }
         };
         let patience = until.map(|until| until.saturating_duration_since(now));
         let patience = patience.and_then(|patience| Timespec::try_from(patience).ok());
         let mut wait = vec![PollFd::new(&*self.bell, PollFlags::IN)];
-        wait.extend(stream.map(|stream| PollFd::new(stream, flags)));
+        wait.extend(stream.map(|stream| PollFd::from_borrowed_fd(stream, flags)));
         // What interrupts this is looked at in the next round.
         let _ = poll(&mut wait, patience.as_ref());
         let ready = wait.get(1).map_or(PollFlags::empty(), |stream| stream.revents());

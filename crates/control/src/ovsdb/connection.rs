@@ -1,12 +1,12 @@
 //! One client's connection.
 
-use crate::sockets::{self, Heard};
+use crate::sockets::{Heard, Stream};
 use netloom_proto::ovsdb::Json;
 use netloom_proto::ovsdb::json::{SplitError, Splitter};
 use netloom_proto::ovsdb::server::{Chunk, SessionId};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// The longest message.
 pub(super) const MESSAGE: usize = 32 << 20;
@@ -35,7 +35,7 @@ pub(super) enum Probe {
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: OwnedFd,
+    stream: Stream,
     pub(super) session: SessionId,
     splitter: Splitter,
     queue: VecDeque<Chunk>,
@@ -45,14 +45,14 @@ pub(super) struct Connection {
     pub(super) liveness: Liveness,
     pub(super) probe_interval: u64,
     /// What the poller was told to look for.
-    pub(super) wants_write: bool,
-    pub(super) wants_read: bool,
+    pub(super) looks_for_write: bool,
+    pub(super) looks_for_read: bool,
     /// Not established yet.
     pub(super) connecting: bool,
 }
 
 impl Connection {
-    pub(super) const fn new(stream: OwnedFd, session: SessionId, probe_interval: u64, now: u64) -> Self {
+    pub(super) const fn new(stream: Stream, session: SessionId, probe_interval: u64, now: u64) -> Self {
         Self {
             stream,
             session,
@@ -62,15 +62,15 @@ impl Connection {
             queued: 0,
             liveness: Liveness::Heard(now),
             probe_interval,
-            wants_write: false,
-            wants_read: true,
+            looks_for_write: false,
+            looks_for_read: true,
             connecting: false,
         }
     }
 
     /// Reads once.
     pub(super) fn read(&mut self, now: u64) -> io::Result<Heard> {
-        sockets::read(&self.stream, |octets| {
+        self.stream.read(|octets| {
             self.liveness = Liveness::Heard(now);
             self.splitter.feed(octets);
         })
@@ -113,17 +113,17 @@ impl Connection {
                 IoSlice::new(octets.get(std::mem::take(&mut skip)..).unwrap_or_default())
             });
             let pieces: Vec<IoSlice<'_>> = pieces.collect();
-            // Not `writev`: a client that is gone must not raise a signal.
-            let flags = rustix::net::SendFlags::NOSIGNAL;
-            let mut control = rustix::net::SendAncillaryBuffer::default();
-            match rustix::net::sendmsg(&self.stream, &pieces, &mut control, flags) {
-                Ok(count) => self.mark_sent(count),
-                Err(rustix::io::Errno::AGAIN) => return Ok(()),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+            match self.stream.send(&pieces)? {
+                0 => return Ok(()),
+                count => self.mark_sent(count),
             }
         }
-        Ok(())
+        self.stream.flush()
+    }
+
+    /// Whether something waits until the client has read.
+    pub(super) fn wants_write(&self) -> bool {
+        !self.queue.is_empty() || self.stream.wants_write()
     }
 
     fn mark_sent(&mut self, mut count: usize) {

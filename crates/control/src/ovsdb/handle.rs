@@ -1,8 +1,9 @@
 //! How the rest of the process speaks to the database server.
 
 use super::file::{DatabaseFile, FileError};
+use super::keys::KeySources;
 use super::server::Core;
-use crate::sockets::{Remote, RemoteError, RemoteStatus};
+use crate::sockets::{KeyFiles, Remote, RemoteError, RemoteStatus};
 use netloom_proto::ovsdb::server::{Follower, Forgetful, Now, Server};
 use netloom_proto::ovsdb::transaction::Transaction;
 use netloom_proto::ovsdb::{Commit, Database, Json, OvsdbError, Row, Schema, UuidSource};
@@ -235,6 +236,20 @@ impl DatabaseHandle {
     pub fn set_directory(&self, directory: &Path) -> Result<(), Gone> {
         let directory = directory.to_owned();
         self.ask(move |core| core.directory = directory)
+    }
+
+    /// Has TLS use these keys.
+    ///
+    /// # Errors
+    /// When the server has ended.
+    pub fn set_keys(&self, keys: KeySources) -> Result<(), Gone> {
+        self.ask(move |core| core.keys = keys)
+    }
+
+    /// The keys that TLS uses now; none when they are not said, or the server has ended.
+    #[must_use]
+    pub fn key_files(&self) -> Option<KeyFiles> {
+        self.ask(|core| core.key_files()).ok().flatten()
     }
 
     /// Uses a remote.

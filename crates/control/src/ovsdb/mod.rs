@@ -8,7 +8,7 @@
 //! A client holds at most 32 MiB of what it says and one answer of what it is told: who
 //! does not read is not read from.
 //!
-//! Deliberately absent: TLS (`pssl:`, `ssl:` are refused by name) and names of hosts (addresses only).
+//! Deliberately absent: names of hosts (addresses only).
 
 mod active;
 mod client;
@@ -17,16 +17,18 @@ mod connection;
 mod control;
 mod file;
 mod handle;
+mod keys;
 mod lock;
 mod manager;
 mod relay;
 pub mod replication;
 mod server;
 
-pub use crate::sockets::{Remote, RemoteError, RemoteOptions, RemoteStatus};
+pub use crate::sockets::{KeyFiles, Remote, RemoteError, RemoteOptions, RemoteStatus};
 pub use client::{Asker, DatabaseClient, Follow, News, remotes};
 pub use control::DatabaseControl;
 pub use file::{DatabaseFile, FileError};
 pub use handle::{AddError, DatabaseHandle, Followed, Gone, Wake};
+pub use keys::{KeySource, KeySources};
 pub use relay::{Relay, RelayError};
 pub use server::{OvsdbServer, StartError};

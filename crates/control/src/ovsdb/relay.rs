@@ -88,7 +88,8 @@ impl Relay {
         let (stop, there): (Arc<AtomicBool>, Arc<AtomicBool>) = Default::default();
         let copy = Copy::new(handle.clone(), name, stop.clone());
         // All tables, whatever they are.
-        let follow = Follow { remotes, database: name.to_owned(), wanted: None, lock: None };
+        let keys = handle.key_files();
+        let follow = Follow { remotes, database: name.to_owned(), wanted: None, lock: None, keys };
         let client = DatabaseClient::start(follow, Box::new(|| {}))?;
         let (own, name) = (there.clone(), name.to_owned());
         let job = move || run(&client, &copy, &name, &own);

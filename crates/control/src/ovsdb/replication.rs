@@ -227,7 +227,8 @@ impl Copy {
         let is_wanted = |table: &str| !self.excluded.contains(&format!("{}:{table}", self.name));
         let names = own.tables.iter().map(|table| table.name.to_string()).filter(|name| is_wanted(name));
         let wanted = Some(names.map(|table| Wanted { table, columns: None, condition: None }).collect());
-        let follow = Follow { remotes, database: self.name.clone(), wanted, lock: None };
+        let keys = self.handle.key_files();
+        let follow = Follow { remotes, database: self.name.clone(), wanted, lock: None, keys };
         let client = match DatabaseClient::start(follow, Box::new(|| {})) {
             Ok(client) => client,
             Err(error) => {

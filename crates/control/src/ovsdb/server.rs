@@ -3,9 +3,10 @@
 use super::active::{Active, BACKOFF};
 use super::connection::{Connection, Liveness, Probe};
 use super::handle::{Command, DatabaseHandle, Follow};
+use super::keys::KeySources;
 use super::manager::Managed;
 use super::relay::Relays;
-use crate::sockets::{Heard, Remote, RemoteOptions, wait};
+use crate::sockets::{Heard, Keyring, Remote, RemoteOptions, Stream, wait};
 use netloom_proto::ovsdb::UuidSource;
 use netloom_proto::ovsdb::server::{Now, Server, SessionId};
 use rustix::event::{EventfdFlags, epoll, eventfd};
@@ -96,6 +97,8 @@ impl OvsdbServer {
             read_only: false,
             directory: PathBuf::new(),
             relays: Relays::new(),
+            keyring: Keyring::default(),
+            keys: KeySources::default(),
             files: BTreeMap::new(),
         };
         let thread = std::thread::Builder::new().name("ovsdb".to_owned()).spawn(move || core.run())?;
@@ -154,6 +157,9 @@ pub(super) struct Core {
     /// Where sockets are that are named by relative paths.
     pub(super) directory: PathBuf,
     pub(super) relays: Relays,
+    /// Keys of TLS, and where it is said which those are.
+    pub(super) keyring: Keyring,
+    pub(super) keys: KeySources,
     /// Files by their databases' names.
     pub(super) files: BTreeMap<String, PathBuf>,
 }
@@ -329,6 +335,18 @@ impl Core {
         now: Now,
         connecting: bool,
     ) {
+        self.choose_keys();
+        let Some(active) = self.remotes.get_mut(name) else { return };
+        let stream = match Stream::new(stream, &active.remote, &mut self.keyring) {
+            Ok(stream) => stream,
+            Err(error) => {
+                if active.error.replace(error.to_string()).is_none() {
+                    tracing::error!(target: "stream_ssl", remote = name, "{error}");
+                }
+                self.states_changed = true;
+                return;
+            }
+        };
         let token = self.next_token;
         self.next_token += 1;
         let flags = if connecting { epoll::EventFlags::OUT } else { epoll::EventFlags::IN };
@@ -339,8 +357,8 @@ impl Core {
         let session = self.server.open_session(self.read_only || options.read_only);
         let mut connection = Connection::new(stream, session, options.probe_interval, now.monotonic);
         connection.connecting = connecting;
-        connection.wants_write = connecting;
-        connection.wants_read = !connecting;
+        connection.looks_for_write = connecting;
+        connection.looks_for_read = !connecting;
         self.connections.insert(token, connection);
         self.states_changed = true;
         self.sessions.insert(session, token);
@@ -362,10 +380,15 @@ impl Core {
                 if let Some(active) = self.remotes.values_mut().find(|one| one.connections.contains(&token)) {
                     active.retry = None;
                 }
+                // TLS begins.
+                let begun = connection.write();
                 self.set_interest(token);
-                return true;
+                match begun {
+                    Ok(()) => return true,
+                    Err(error) => error,
+                }
             }
-            Ok(Err(error)) | Err(error) => error,
+            Ok(Err(error)) | Err(error) => error.into(),
         };
         let active = self.remotes.values_mut().find(|one| one.connections.contains(&token));
         if let Some(active) = active {
@@ -456,6 +479,10 @@ impl Core {
             return;
         };
         let session = connection.session;
+        if connection.is_idle() && connection.write().is_err() {
+            self.hang_up(token);
+            return;
+        }
         let done = loop {
             connection.push(self.server.take_output(session));
             if connection.is_idle() {
@@ -476,7 +503,7 @@ impl Core {
             self.hang_up(token);
             return;
         }
-        if connection.is_idle() && connection.waiting() > 0 && !connection.wants_read {
+        if connection.is_idle() && connection.waiting() > 0 && !connection.looks_for_read {
             self.converse(token, now);
         }
         self.set_interest(token);
@@ -487,11 +514,11 @@ impl Core {
         let Some(connection) = self.connections.get_mut(&token).filter(|one| !one.connecting) else {
             return;
         };
-        let (read, write) = (!connection.is_full(), !connection.is_idle());
-        if (read, write) == (connection.wants_read, connection.wants_write) {
+        let (read, write) = (!connection.is_full(), connection.wants_write());
+        if (read, write) == (connection.looks_for_read, connection.looks_for_write) {
             return;
         }
-        (connection.wants_read, connection.wants_write) = (read, write);
+        (connection.looks_for_read, connection.looks_for_write) = (read, write);
         let mut flags = epoll::EventFlags::empty();
         flags.set(epoll::EventFlags::IN, read);
         flags.set(epoll::EventFlags::OUT, write);

@@ -4,14 +4,19 @@
 
 mod remote;
 mod socket;
+mod stream;
+mod tls;
 
 pub use remote::{Remote, RemoteError, RemoteOptions, RemoteStatus};
 pub(crate) use socket::{Listener, begin};
+pub(crate) use stream::Stream;
+pub use tls::KeyFiles;
+pub(crate) use tls::Keyring;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 /// Octets that are read at once.
@@ -26,20 +31,6 @@ pub(crate) enum Heard {
     Enough,
     /// The peer hung up.
     End,
-}
-
-/// Reads once, and gives what came to `take`; that is not called when nothing came.
-pub(crate) fn read(stream: impl AsFd, take: impl FnOnce(&[u8])) -> io::Result<Heard> {
-    let mut octets = [0; READ];
-    match rustix::io::read(stream, &mut octets) {
-        Ok(0) => Ok(Heard::End),
-        Ok(count) => {
-            take(octets.get(..count).unwrap_or_default());
-            Ok(if count == READ { Heard::Some } else { Heard::Enough })
-        }
-        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(Heard::Enough),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// A time as the system's waiting calls have it.

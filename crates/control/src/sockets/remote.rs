@@ -14,10 +14,14 @@ pub enum Remote {
     ListenUnix(PathBuf),
     /// `ptcp:[PORT][:HOST]`: listen there.
     ListenTcp(SocketAddr),
+    /// `pssl:[PORT][:HOST]`: listen there, with TLS.
+    ListenTls(SocketAddr),
     /// `unix:PATH`: connect there, again and again.
     ConnectUnix(PathBuf),
     /// `tcp:HOST[:PORT]`: connect there, again and again.
     ConnectTcp(SocketAddr),
+    /// `ssl:HOST[:PORT]`: connect there with TLS, again and again.
+    ConnectTls(SocketAddr),
     /// `db:DATABASE,TABLE,COLUMN`: the remotes that are in a column.
     Column {
         /// The database.
@@ -32,12 +36,10 @@ pub enum Remote {
 /// A text is no remote that can be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RemoteError {
-    /// TLS.
-    #[error("{0}: TLS is not supported, use ptcp: or tcp: behind a tunnel, or punix:")]
-    Tls(String),
     /// Another form.
     #[error(
-        "{0}: not one of punix:PATH, ptcp:[PORT][:ADDRESS], unix:PATH, tcp:ADDRESS[:PORT], db:DATABASE,TABLE,COLUMN"
+        "{0}: not one of punix:PATH, ptcp:[PORT][:ADDRESS], pssl:[PORT][:ADDRESS], unix:PATH, tcp:ADDRESS[:PORT], \
+         ssl:ADDRESS[:PORT], db:DATABASE,TABLE,COLUMN"
     )]
     Unknown(String),
 }
@@ -70,7 +72,20 @@ impl Remote {
     /// Whether it listens.
     #[must_use]
     pub const fn listens(&self) -> bool {
-        matches!(self, Self::ListenUnix(_) | Self::ListenTcp(_))
+        matches!(self, Self::ListenUnix(_) | Self::ListenTcp(_) | Self::ListenTls(_))
+    }
+
+    /// Whether what is said is encrypted.
+    pub(crate) const fn is_tls(&self) -> bool {
+        matches!(self, Self::ListenTls(_) | Self::ConnectTls(_))
+    }
+
+    /// Where on a network it listens.
+    pub(crate) const fn listening_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::ListenTcp(address) | Self::ListenTls(address) => Some(*address),
+            _ => None,
+        }
     }
 
     /// The same with the paths of sockets within a directory, if they are relative.
@@ -87,8 +102,8 @@ impl Remote {
     #[must_use]
     pub const fn default_options(&self) -> RemoteOptions {
         let probe_interval = match self {
-            Self::ListenTcp(_) | Self::ConnectTcp(_) => 5000,
-            _ => 0,
+            Self::ListenUnix(_) | Self::ConnectUnix(_) | Self::Column { .. } => 0,
+            Self::ListenTcp(_) | Self::ListenTls(_) | Self::ConnectTcp(_) | Self::ConnectTls(_) => 5000,
         };
         RemoteOptions { probe_interval, max_backoff: 8000, read_only: false }
     }
@@ -131,7 +146,8 @@ impl Remote {
             "unix" if !rest.is_empty() => Ok(Self::ConnectUnix(rest.into())),
             "ptcp" => listening(rest, usual).map(Self::ListenTcp).ok_or_else(unknown),
             "tcp" => connecting(rest, usual).map(Self::ConnectTcp).ok_or_else(unknown),
-            "pssl" | "ssl" => Err(RemoteError::Tls(text.to_owned())),
+            "pssl" => listening(rest, usual).map(Self::ListenTls).ok_or_else(unknown),
+            "ssl" => connecting(rest, usual).map(Self::ConnectTls).ok_or_else(unknown),
             "db" => match rest.split(',').collect::<Vec<_>>()[..] {
                 [database, table, column] => Ok(Self::Column {
                     database: database.to_owned(),
@@ -169,12 +185,13 @@ mod tests {
             ("tcp:10.0.0.1", Remote::ConnectTcp(tcp("10.0.0.1:6640"))),
             ("tcp:[fe80::1]:9", Remote::ConnectTcp(tcp("[fe80::1]:9"))),
             ("tcp:::1", Remote::ConnectTcp(tcp("[::1]:6640"))),
+            ("pssl:", Remote::ListenTls(tcp("0.0.0.0:6640"))),
+            ("ssl:10.0.0.1:9", Remote::ConnectTls(tcp("10.0.0.1:9"))),
         ] {
             assert_eq!(text.parse(), Ok(remote), "{text}");
         }
         let column = "db:Open_vSwitch,Open_vSwitch,manager_options".parse().unwrap();
         assert!(matches!(column, Remote::Column { column, .. } if column == "manager_options"));
-        assert_eq!("pssl:6640".parse::<Remote>(), Err(RemoteError::Tls("pssl:6640".into())));
         for text in ["", "punix:", "tcp:host:1", "ptcp:x", "db:a,b", "6640"] {
             assert!(matches!(text.parse::<Remote>(), Err(RemoteError::Unknown(_))), "{text}");
         }

@@ -26,7 +26,7 @@ impl Listener {
                 listener.set_nonblocking(true)?;
                 Ok(Some(Self::Unix(listener, path.clone())))
             }
-            Remote::ListenTcp(address) => {
+            Remote::ListenTcp(address) | Remote::ListenTls(address) => {
                 let listener = TcpListener::bind(address)?;
                 listener.set_nonblocking(true)?;
                 Ok(Some(Self::Tcp(listener)))
@@ -104,7 +104,7 @@ pub(crate) fn begin(remote: &Remote) -> io::Result<Option<OwnedFd>> {
             let result = connect(&stream, &SocketAddrUnix::new(path)?);
             (stream, result)
         }
-        Remote::ConnectTcp(address) => {
+        Remote::ConnectTcp(address) | Remote::ConnectTls(address) => {
             let family = match address {
                 SocketAddr::V4(_) => AddressFamily::INET,
                 SocketAddr::V6(_) => AddressFamily::INET6,

@@ -32,7 +32,7 @@ mod write;
 use super::configuration::SwitchConfiguration;
 use super::records::{Records, wanted};
 use super::state::SwitchError;
-use crate::ovsdb::{DatabaseFile, DatabaseHandle, Remote};
+use crate::ovsdb::{DatabaseFile, DatabaseHandle, KeyFiles, Remote};
 pub(super) use foreign::Standing;
 use foreign::{Foreign, Heard};
 use netloom_proto::ovsdb::{Json, OvsdbError, Row, RowChange, Schema, TableSchema, Uuid, UuidSource};
@@ -131,9 +131,13 @@ impl Joint {
     ///
     /// # Errors
     /// When the system has no thread or descriptor left.
-    pub(super) fn follow(remotes: Vec<(String, Remote)>, bell: Arc<OwnedFd>) -> Result<Self, SwitchError> {
+    pub(super) fn follow(
+        remotes: Vec<(String, Remote)>,
+        keys: Option<KeyFiles>,
+        bell: Arc<OwnedFd>,
+    ) -> Result<Self, SwitchError> {
         let place = remotes.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(",");
-        let (foreign, schema) = Foreign::follow(remotes, bell)?;
+        let (foreign, schema) = Foreign::follow(remotes, keys, bell)?;
         let tables = schema.tables.iter().map(|_| Rows::new()).collect();
         let store = Store::Foreign(foreign);
         Ok(Self { store, place, schema, tables, fresh: false, told: Told::default() })

@@ -2,7 +2,7 @@
 
 use super::brain::Shared;
 use super::state::SwitchError;
-use crate::ovsdb::Remote;
+use crate::ovsdb::{KeyFiles, Remote};
 use netloom_datapath::{Brain, Crew, FlowBounds, Pace, Worker, crew, run};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +25,8 @@ pub struct Start {
     pub on_demand: bool,
     /// Where the configuration is kept.
     pub keeping: Keeping,
+    /// Keys of TLS with which a database of another process is asked.
+    pub keys: Option<KeyFiles>,
 }
 
 /// Where the configuration is kept.

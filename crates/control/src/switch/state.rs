@@ -185,7 +185,7 @@ impl Switch {
         switch.crew.pause()?;
         let mut configuration = SwitchConfiguration::default();
         match &start.keeping {
-            Keeping::Foreign(remotes) => switch.follow_foreign(remotes)?,
+            Keeping::Foreign(remotes) => switch.follow_foreign(remotes, start.keys.clone())?,
             Keeping::Own if !start.on_demand || start.directory.join(FILE).exists() => {
                 configuration = switch.open_database()?;
             }

@@ -3,7 +3,7 @@
 use super::Begun;
 use super::arguments::Called;
 use super::daemon::complete;
-use super::paths;
+use super::{keys, paths};
 use netloom_control::ovsdb::replication::{self, Replication};
 use netloom_control::ovsdb::{DatabaseHandle, OvsdbServer, Relay, commands as database};
 use netloom_control::unixctl::coverage::Coverage;
@@ -48,6 +48,7 @@ pub fn run(called: &Called) -> Result<u8, String> {
         files = of("database").into_iter().map(PathBuf::from).collect();
         listens = of("remote");
     }
+    let keys = keys::sources(called, &std::env::current_dir().unwrap_or_default());
     let begun = Begun::begin(called)?;
     let mut unixctl = match &begun.control {
         Some(path) => Some(Unixctl::bind(path).map_err(|error| super::no_control(path, &error))?),
@@ -56,6 +57,7 @@ pub fn run(called: &Called) -> Result<u8, String> {
     let server = OvsdbServer::start().map_err(|error| error.to_string())?;
     let mut handle = server.handle().clone();
     handle.set_directory(&paths::run()).map_err(|error| error.to_string())?;
+    handle.set_keys(keys).map_err(|error| error.to_string())?;
     for file in &files {
         handle.add_file(file).map_err(|error| error.to_string())?;
     }

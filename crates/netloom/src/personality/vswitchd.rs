@@ -3,7 +3,7 @@
 use super::Begun;
 use super::arguments::Called;
 use super::daemon::complete;
-use super::paths;
+use super::{keys, paths};
 use crate::doors::{Drivers, Dummies};
 use netloom_control::ovsdb::remotes;
 use netloom_control::switch::{ControlSocket, Keeping, Server, Start, StartSuccessor, Switch, SwitchSocket};
@@ -38,11 +38,14 @@ pub fn run(called: &Called) -> Result<u8, String> {
     };
     let run_directory = std::path::absolute(paths::run()).unwrap_or_else(|_| paths::run());
     let remotes = remotes(remote, &run_directory).map_err(|error| error.to_string())?;
+    // Paths are meant from where the program was started: it may go elsewhere.
+    let keys = keys::files(called, &std::env::current_dir().unwrap_or_default());
     let begun = Begun::begin(called)?;
     let directory = Directory::make()?;
     let failed = |error: &dyn std::fmt::Display| error.to_string();
     let mut server = Server::bind(&SwitchSocket::within(&directory.0)).map_err(|error| failed(&error))?;
-    let start = Start { directory: run_directory, keeping: Keeping::Foreign(remotes), ..Start::default() };
+    let start =
+        Start { directory: run_directory, keeping: Keeping::Foreign(remotes), keys, ..Start::default() };
     let drivers = Drivers::new(1).map_err(|error| failed(&error))?.with_dummies(called.dummies);
     let complain = |error: &_| tracing::error!(target: "bridge", "{error}");
     let switch = Switch::start(&start, Box::new(drivers), complain).map_err(|error| failed(&error))?;

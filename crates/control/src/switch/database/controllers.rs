@@ -5,6 +5,7 @@ use super::super::state::Switch;
 use super::Joint;
 use super::read::Reader;
 use super::write::update;
+use crate::ovsdb::KeyFiles;
 use netloom_proto::openflow::Version;
 use netloom_proto::openflow::message::Versions;
 use netloom_proto::ovsdb::{Atom, Datum, Json, Row, Uuid};
@@ -84,11 +85,28 @@ impl Joint {
             datapath: datapath(text("datapath-id").as_deref(), address),
             description: text("dp-desc"),
             serial: text("dp-sn"),
+            keys: self.keys(),
             controllers: rows.map(|row| controller(&controllers, row)).collect(),
             // Less than a second is no time at all.
             bundle_timeout: patience
                 .map_or(usual.bundle_timeout, |seconds: u64| Duration::from_secs(seconds.max(1))),
         }
+    }
+
+    /// Keys of TLS, if a row says which they are.
+    fn keys(&self) -> Option<KeyFiles> {
+        let (whole, keys) = (Reader::of(self, super::NAME)?, Reader::of(self, "SSL")?);
+        let (_, row) = whole.all().next()?;
+        let row = keys.row(whole.references(row, "ssl").next()?)?;
+        Some(KeyFiles {
+            private_key: keys.text(row, "private_key").into(),
+            certificate: keys.text(row, "certificate").into(),
+            authority: keys.text(row, "ca_cert").into(),
+            bootstrap: keys
+                .field(row, "bootstrap_ca_cert")
+                .and_then(|field| field.atoms().first()?.as_bool())
+                == Some(true),
+        })
     }
 
     /// What is said of controllers: whether they are there, as what, and how they fare.

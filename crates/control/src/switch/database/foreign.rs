@@ -7,7 +7,7 @@
 //! what differs. Nothing of this is written anywhere here.
 
 use super::{NAME, Rows};
-use crate::ovsdb::{DatabaseClient, Follow, News, Remote};
+use crate::ovsdb::{DatabaseClient, Follow, KeyFiles, News, Remote};
 use netloom_proto::ovsdb::client::Wanted;
 use netloom_proto::ovsdb::{Json, OPEN_VSWITCH, OvsdbError, Row, RowChange, Schema};
 use rustix::fd::OwnedFd;
@@ -74,6 +74,7 @@ impl Foreign {
     /// When the system has no thread or descriptor left.
     pub(super) fn follow(
         remotes: Vec<(String, Remote)>,
+        keys: Option<KeyFiles>,
         bell: Arc<OwnedFd>,
     ) -> io::Result<(Self, Arc<Schema>)> {
         let schema = Schema::parse(OPEN_VSWITCH).map_err(|error| io::Error::other(error.to_string()))?;
@@ -90,6 +91,7 @@ impl Foreign {
             database: NAME.to_owned(),
             wanted: Some(wanted.collect()),
             lock: Some(LOCK.to_owned()),
+            keys,
         };
         let ring = move || {
             // A bell that can't be rung was rung often enough.

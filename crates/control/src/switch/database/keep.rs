@@ -5,7 +5,7 @@ use super::super::records::{records, wanted};
 use super::super::start::Keeping;
 use super::super::state::{Switch, SwitchError};
 use super::{FILE, Joint};
-use crate::ovsdb::Remote;
+use crate::ovsdb::{KeyFiles, Remote};
 use std::time::{Duration, Instant};
 
 /// How long a predecessor may keep the database.
@@ -24,8 +24,9 @@ impl Switch {
     pub(in super::super) fn follow_foreign(
         &mut self,
         remotes: &[(String, Remote)],
+        keys: Option<KeyFiles>,
     ) -> Result<(), SwitchError> {
-        self.joint = Some(Joint::follow(remotes.to_vec(), self.database_bell.clone())?);
+        self.joint = Some(Joint::follow(remotes.to_vec(), keys, self.database_bell.clone())?);
         Ok(())
     }
 

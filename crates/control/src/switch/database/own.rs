@@ -1,7 +1,7 @@
 //! The database that this process serves itself: `conf.db` of the daemon's directory, on its `db.sock`.
 
 use super::{FILE, LOCK, NAME, Rows, SOCKET, failed};
-use crate::ovsdb::{DatabaseFile, DatabaseHandle, OvsdbServer};
+use crate::ovsdb::{DatabaseFile, DatabaseHandle, KeySources, OvsdbServer};
 use crate::switch::state::SwitchError;
 use netloom_proto::ovsdb::server::Follower;
 use netloom_proto::ovsdb::{Commit, Json, OPEN_VSWITCH, OvsdbError, Row, RowChange, Schema};
@@ -9,6 +9,9 @@ use rustix::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+
+/// The remotes that the database itself names.
+const MANAGERS: &str = "db:Open_vSwitch,Open_vSwitch,manager_options";
 
 /// The server, and what it says.
 pub(super) struct Own {
@@ -39,6 +42,7 @@ impl Own {
         let server = OvsdbServer::start().map_err(|error| wrong(&error))?;
         let handle = server.handle().clone();
         handle.add_file(&path).map_err(|error| wrong(&error))?;
+        handle.set_keys(KeySources::of_open_vswitch()).map_err(|error| wrong(&error))?;
         let ring = move || {
             // A bell that can't be rung was rung often enough.
             let _ = rustix::io::write(&*bell, &1_u64.to_ne_bytes());
@@ -60,7 +64,9 @@ impl Own {
     pub(super) fn listen(&self) -> Result<(), SwitchError> {
         let socket = self.directory.join(SOCKET);
         let remote = format!("punix:{}", socket.display());
-        self.handle.add_remote(&remote).map_err(|error| failed(&socket, error))
+        self.handle.add_remote(&remote).map_err(|error| failed(&socket, error))?;
+        // And those that the rows of Manager name.
+        self.handle.add_remote(MANAGERS).map_err(|error| failed(&socket, error))
     }
 
     pub(super) fn handle(&self) -> DatabaseHandle {

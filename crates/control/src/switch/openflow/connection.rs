@@ -7,12 +7,12 @@ use super::requests::bundles::Bundles;
 use super::requests::flows::Dump;
 use super::requests::monitors::Monitors;
 use super::throttle::Throttle;
-use crate::sockets::{self, Heard};
+use crate::sockets::{Heard, Stream};
 use netloom_proto::openflow::OfError;
 use netloom_proto::openflow::message::Message;
 use netloom_proto::openflow::session::{Asynchronous, Session};
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 /// What a connection is for.
@@ -27,7 +27,7 @@ pub(super) enum Purpose {
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: OwnedFd,
+    stream: Stream,
     pub(super) token: u64,
     pub(super) bridge: String,
     pub(super) purpose: Purpose,
@@ -54,7 +54,7 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn new(
-        (token, stream): (u64, OwnedFd),
+        (token, stream): (u64, Stream),
         (bridge, purpose): (&str, Purpose),
         session: Session,
         throttle: Throttle,
@@ -101,7 +101,7 @@ impl Connection {
 
     /// Reads once.
     pub(super) fn read(&mut self, now: Duration) -> io::Result<Heard> {
-        sockets::read(&self.stream, |octets| {
+        self.stream.read(|octets| {
             let taken = self.session.receive(now, octets);
             self.waiting.extend_from_slice(octets.get(taken..).unwrap_or_default());
         })
@@ -110,16 +110,17 @@ impl Connection {
     /// Writes what can be written now.
     pub(super) fn write(&mut self) -> io::Result<()> {
         while !self.session.outgoing().is_empty() {
-            // A peer that is gone must not raise a signal.
-            let flags = rustix::net::SendFlags::NOSIGNAL;
-            match rustix::net::send(&self.stream, self.session.outgoing(), flags) {
-                Ok(count) => self.session.sent(count),
-                Err(rustix::io::Errno::AGAIN) => return Ok(()),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+            match self.stream.send(&[IoSlice::new(self.session.outgoing())])? {
+                0 => return Ok(()),
+                count => self.session.sent(count),
             }
         }
-        Ok(())
+        self.stream.flush()
+    }
+
+    /// Whether something waits until the peer has read.
+    pub(super) fn wants_write(&self) -> bool {
+        !self.session.outgoing().is_empty() || self.stream.wants_write()
     }
 
     /// Answers a request.

@@ -8,7 +8,7 @@ use super::service::Core;
 use super::settings::{BridgeSettings, ControllerSettings};
 use super::throttle::Throttle;
 use crate::ovsdb::Remote;
-use crate::sockets::{Listener, begin};
+use crate::sockets::{Listener, Stream, begin};
 use netloom_proto::openflow::session::{Config, Session, Side as Speaker};
 use rustix::event::epoll;
 use std::collections::BTreeMap;
@@ -129,11 +129,11 @@ impl<G: Ground> Core<G> {
         match listen(&self.poller, remote, token) {
             Ok(Some(listener)) => {
                 self.next_token += 1;
-                if let (Remote::ListenTcp(address), Some(port)) = (remote, listener.port())
+                if let (Some(address), Some(port)) = (remote.listening_address(), listener.port())
                     && address.port() == 0
                 {
                     // Test suites read the port from here.
-                    let place = name.trim_start_matches("ptcp:");
+                    let place = name.split_once(':').map_or(name, |(_, place)| place);
                     tracing::info!(target: "socket_util", "{place}: listening on port {port}");
                 }
                 target.listener = Some((token, listener));
@@ -302,8 +302,32 @@ impl<G: Ground> Core<G> {
 
     fn adopt(&mut self, bridge: &str, purpose: Purpose, stream: OwnedFd, now: Duration, connecting: bool) {
         let token = self.next_token;
-        self.next_token += 1;
         let Some(side) = self.bridges.get_mut(bridge) else { return };
+        let stream = match &purpose {
+            Purpose::Snoop => Ok(Stream::Plain(stream)),
+            Purpose::Target(name) => match side.targets.get(name).and_then(|target| target.remote.as_ref()) {
+                Some(remote) => Stream::new(stream, remote, &mut self.keyring),
+                None => return,
+            },
+        };
+        let stream = match (stream, &purpose) {
+            (Ok(stream), _) => stream,
+            (Err(_), Purpose::Snoop) => return,
+            (Err(error), Purpose::Target(name)) => {
+                let error = error.to_string();
+                if let Some(target) = side.targets.get_mut(name) {
+                    if target.error.as_ref() != Some(&error) {
+                        tracing::error!(target: "stream_ssl", "{name}: {error}");
+                    }
+                    if connecting {
+                        target.ended(Some(error.clone()), now);
+                    }
+                    target.error = Some(error);
+                }
+                return;
+            }
+        };
+        self.next_token += 1;
         let mut throttle = Throttle::default();
         let mut config =
             Config { versions: side.settings.versions, service: true, ..Config::new(Speaker::Switch) };

@@ -14,7 +14,7 @@
 //! is held for one message, one bundle, a slice of an answer or some flow mods that came together. Packets and other peers
 //! wait for no peer.
 //!
-//! Deliberately absent: TLS (`ssl:`, `pssl:` are refused by name), hidden flows of in-band control, auxiliary connections
+//! Deliberately absent: hidden flows of in-band control, auxiliary connections
 //! (Open vSwitch has none either), exporters of IPFIX.
 
 mod apply;

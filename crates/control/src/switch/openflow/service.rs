@@ -10,7 +10,7 @@ use super::ground::Ground;
 use super::requests::Turn;
 use super::settings::{BridgeSettings, ControllerStatus};
 use super::turn::{Outcome, follow_misses};
-use crate::sockets::{Heard, wait};
+use crate::sockets::{Heard, Keyring, wait};
 use netloom_proto::openflow::OfError;
 use netloom_proto::openflow::message::{Message, PacketIn};
 use netloom_proto::openflow::session::Asynchronous;
@@ -75,6 +75,7 @@ impl OpenFlow {
             bell: bell.clone(),
             news,
             commands: receiver,
+            keyring: Keyring::default(),
             bridges: BTreeMap::new(),
             connections: BTreeMap::new(),
             next_token: NEWS + 1,
@@ -133,6 +134,8 @@ pub(super) struct Core<G: Ground> {
     ready: BTreeSet<u64>,
     ticked: Duration,
     pub(super) directory: PathBuf,
+    /// Keys of TLS.
+    pub(super) keyring: Keyring,
 }
 
 impl<G: Ground> Core<G> {
@@ -205,6 +208,7 @@ impl<G: Ground> Core<G> {
         loop {
             match self.commands.try_recv() {
                 Ok(Command::Bridges(bridges, done)) => {
+                    self.keyring.set(bridges.values().find_map(|settings| settings.keys.clone()));
                     self.configure(bridges);
                     let _ = done.send(());
                 }
@@ -373,7 +377,7 @@ impl<G: Ground> Core<G> {
             if connection.connecting {
                 continue;
             }
-            if !connection.session.outgoing().is_empty() {
+            if connection.wants_write() {
                 if let Err(error) = connection.write() {
                     over.push((*token, error.to_string()));
                     continue;
@@ -389,7 +393,7 @@ impl<G: Ground> Core<G> {
                     resumed.push(*token);
                 }
             }
-            let wants = (connection.may_read(), !connection.session.outgoing().is_empty());
+            let wants = (connection.may_read(), connection.wants_write());
             if wants != connection.interest {
                 connection.interest = wants;
                 let mut flags = epoll::EventFlags::empty();

@@ -1,6 +1,6 @@
 //! What a bridge's connections are told: by the rows of `Bridge` and `Controller`, or by a test.
 
-use crate::ovsdb::Remote;
+use crate::ovsdb::{KeyFiles, Remote};
 use netloom_proto::openflow::message::Versions;
 use netloom_vswitch::openflow::FailMode;
 use std::collections::BTreeMap;
@@ -55,6 +55,8 @@ pub(in super::super) struct BridgeSettings {
     pub(in super::super) description: Option<String>,
     /// Its serial number (`other_config:dp-sn`).
     pub(in super::super) serial: Option<String>,
+    /// Keys of TLS, the same for all bridges.
+    pub(in super::super) keys: Option<KeyFiles>,
     /// Controllers by their targets.
     pub(in super::super) controllers: BTreeMap<String, ControllerSettings>,
     /// After how long without a word a bundle is forgotten (`other_config:bundle-idle-timeout`).
@@ -69,6 +71,7 @@ impl Default for BridgeSettings {
             datapath: 0,
             description: None,
             serial: None,
+            keys: None,
             controllers: BTreeMap::new(),
             bundle_timeout: Duration::from_secs(10),
         }
