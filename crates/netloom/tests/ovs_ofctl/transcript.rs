@@ -246,6 +246,11 @@ fn line(line: &str) -> String {
     let closed = unsent.replace("connect to socket (Broken pipe)", "connect to socket (Protocol error)");
     rest = &closed;
     // Names of programs and times of complaints.
+    if let Some((time, said)) = rest.split_once("Z|")
+        && time.len() == 19
+    {
+        rest = said.split_once('|').map_or(said, |(_, said)| said);
+    }
     if let Some(at) = rest.find("|ofp_") {
         rest = &rest[at + 1..];
     }

@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_says_so() {
-        for name in ["ssl:192.0.2.1", "pssl:6653", "carrier-pigeon:1", "db:a,b,c"] {
+        for name in ["ssl:switches.example", "pssl:x", "carrier-pigeon:1", "db:a,b,c"] {
             let target = Target::new(name, ControllerSettings::of(name), Path::new("/"), Duration::ZERO);
             assert!(target.remote.is_none() && target.retry_at.is_none());
             let status = target.status(&BTreeMap::new(), Duration::ZERO);
