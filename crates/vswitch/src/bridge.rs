@@ -21,11 +21,13 @@ use netloom_wire::header::stp::GROUP_ADDRESS;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 mod bonds;
+mod copies;
 mod form;
 mod protocols;
 mod state;
 mod tree;
 
+pub use copies::MirrorCopy;
 pub use state::BridgeState;
 pub(crate) use state::pairs;
 
@@ -124,7 +126,14 @@ pub struct Bridge {
     late: Effects,
     /// Nothing is learned now.
     dry: bool,
+    /// Mirrors are somebody else's business now.
+    bare: bool,
+    /// Where packets come from that came in through no port: those of controllers.
+    nowhere: Port,
 }
+
+/// The number of no port: where packets of controllers come from.
+pub const NOBODY: PortNumber = 0xffff;
 
 impl Bridge {
     /// A bridge without ports.
@@ -143,6 +152,8 @@ impl Bridge {
             member_of: HashMap::new(),
             late: Effects::default(),
             dry: false,
+            bare: false,
+            nowhere: Port { learning: false, ..Port::new(NOBODY, "") },
         };
         bridge.plant();
         bridge
@@ -268,6 +279,10 @@ impl Bridge {
         decision.mask.add(Field::IN_PORT);
         // Later passes through the tables are never decided here, but must not be mistaken for first ones.
         decision.mask.add(Field::RECIRCULATION);
+        // As for Open vSwitch every flow is of one EtherType, and of fragments or of none. Both lie in words of the key that
+        // are looked at for the addresses anyway.
+        decision.mask.add(Field::ETH_TYPE);
+        decision.mask.add(Field::IP_FRAG);
         match self.way(key, now, &mut decision) {
             Ok(program) => decision.program = program,
             Err(reason) => {
@@ -289,7 +304,7 @@ impl Bridge {
 
     fn way(&mut self, key: &Key, now: u64, decision: &mut Decision) -> Result<Program, Reason> {
         let arrived = key.get(Field::IN_PORT) as PortNumber;
-        let mut port = self.ports.get(&arrived).ok_or(Reason::PortGone)?;
+        let mut port = self.inlet(arrived).ok_or(Reason::PortGone)?;
         let bond = self.member_of.get(&arrived).and_then(|bond| Some((*bond, self.bonds.get(bond)?)));
         let number = bond.map_or(arrived, |(bond, _)| bond);
         if self.is_mirror_output(number) {
@@ -343,7 +358,7 @@ impl Bridge {
             return Err(Reason::PortBlocked);
         }
         let way = self.outputs(key, number, form, now, decision);
-        let Some(port) = self.ports.get(&number) else { return Err(Reason::PortGone) };
+        let Some(port) = self.inlet(number) else { return Err(Reason::PortGone) };
         let mut writer = Writer::new(form);
         if port.rate.is_some() {
             writer.actions.push(Action::Meter(port.meter(MeterKind::Rate)));
@@ -394,6 +409,7 @@ impl Bridge {
         decision: &mut Decision,
     ) -> Result<Program, Reason> {
         let vlan = writer.form.vlan;
+        let mut short = Vec::new();
         let (mut to, lost) = match way.to {
             Ok(to) if to.is_empty() && !way.brain => (to, Some(Reason::NoPorts)),
             Ok(to) => (to, None),
@@ -401,15 +417,18 @@ impl Bridge {
         };
         let mut again = BTreeSet::new();
         let count = to.len();
-        for (name, mirror) in &self.mirrors {
+        for (name, mirror) in self.mirrors.iter().filter(|_| !self.bare) {
             if !mirror.copies(vlan, number, to.iter().take(count).copied()) {
                 continue;
             }
             decision.steps.push(Step::Mirrored(name.clone()));
             match mirror.output {
-                Copies::Port(port) if !to.contains(&port) => to.push(port),
-                Copies::Port(_) => {}
-                Copies::Vlan(vlan) => drop(again.insert(vlan)),
+                Copies::Port(port) if to.contains(&port) => {}
+                Copies::Port(port) => match mirror.most {
+                    Some(most) => short.push((port, most)),
+                    None => to.push(port),
+                },
+                Copies::Vlan(vlan) => drop(again.insert((vlan, mirror.most))),
                 // As it came, whatever happens to it later.
                 Copies::Remote(number) => writer.actions.push(Action::Remote { number, vlan }),
             }
@@ -417,7 +436,13 @@ impl Bridge {
         let ports: Vec<&Port> =
             to.iter().filter_map(|port| self.ports.get(port)).filter(|port| self.passes(port)).collect();
         writer.send(&ports);
-        for vlan in again {
+        for (port, most) in short {
+            writer.most = Some(most);
+            let port = self.ports.get(&port).filter(|port| self.passes(port));
+            writer.send(&port.into_iter().collect::<Vec<_>>());
+        }
+        for (vlan, most) in again {
+            writer.most = most;
             let carries = |to: &&Port| {
                 let other = to.number != number && !self.member_of.contains_key(&to.number);
                 other && to.forwarding && to.carries(vlan) && !self.is_mirror_output(to.number)
@@ -443,7 +468,7 @@ impl Bridge {
         if destination & !0xf == LINK_LOCAL && !self.options.forward_link_local {
             return Way::lost(Reason::Reserved);
         }
-        let Some(port) = self.ports.get(&number) else { return Way::lost(Reason::PortGone) };
+        let Some(port) = self.inlet(number) else { return Way::lost(Reason::PortGone) };
         let group = destination >> 40 & 1 == 1;
         let known = if group { None } else { self.find(destination, form.vlan, now, decision) };
         if let Some(out) = known {

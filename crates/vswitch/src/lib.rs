@@ -26,11 +26,11 @@ pub mod rstp;
 mod snoop;
 
 pub use bond::{Bond, BondOptions, MemberState, Mode};
-pub use bridge::{Bridge, BridgeError, BridgeOptions, BridgeState, TreeSettings};
+pub use bridge::{Bridge, BridgeError, BridgeOptions, BridgeState, MirrorCopy, NOBODY, TreeSettings};
 pub use decision::{Decision, Effects, Step, Why};
 pub use fdb::{Fdb, Learned, Station, StationChange, StationCounts, StationEvent, Tag};
 pub use guard::{Guard, Prefix};
 pub use lldp::Neighbour;
-pub use mirror::{Copies, Mirror};
+pub use mirror::{Copies, Gate, Mirror};
 pub use port::{MeterKind, Port, Vlan, VlanSet};
 pub use snoop::SnoopOptions;

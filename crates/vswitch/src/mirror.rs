@@ -30,13 +30,33 @@ pub struct Mirror {
     pub vlans: Option<VlanSet>,
     /// Where copies go.
     pub output: Copies,
+    /// Octets of a copy at most (`snaplen`); none for whole packets. Of no effect on copies for a collector.
+    pub most: Option<u32>,
+}
+
+/// Where a packet passes a bridge's edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// It came in through a port.
+    In(PortNumber),
+    /// It leaves through a port.
+    Out(PortNumber),
 }
 
 impl Mirror {
     /// A mirror that watches nothing yet.
     #[must_use]
     pub const fn new(output: Copies) -> Self {
-        Self { all: false, from: BTreeSet::new(), to: BTreeSet::new(), vlans: None, output }
+        Self { all: false, from: BTreeSet::new(), to: BTreeSet::new(), vlans: None, output, most: None }
+    }
+
+    /// Whether it watches what passes there; `port` is the port or the bond that it belongs to.
+    pub(crate) fn watches(&self, gate: Gate, port: PortNumber) -> bool {
+        let side = match gate {
+            Gate::In(_) => &self.from,
+            Gate::Out(_) => &self.to,
+        };
+        self.all || side.contains(&port)
     }
 
     /// Whether it copies a packet in a VLAN that came in through one port and leaves through others.

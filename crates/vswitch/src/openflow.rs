@@ -29,6 +29,7 @@ mod expire;
 mod modify;
 mod ordinary;
 mod recirculation;
+mod selection;
 mod state;
 mod table;
 
@@ -43,7 +44,7 @@ pub use group::{Bucket, Group, GroupCommand, GroupKind, GroupMod, Selection};
 pub use meter::{Band, Meter, MeterCommand, MeterMod};
 pub use modify::Failure;
 pub use port::{OfPortEntry, PortForm};
-pub use recirculation::Frozen;
+pub use recirculation::{Frozen, bridge_of_state};
 pub use state::{PipelineState, StateError};
 pub use table::{Miss, Overflow, TableSettings};
 

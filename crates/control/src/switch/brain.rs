@@ -8,14 +8,18 @@ use super::news::{News, Outbox, PacketIn};
 use netloom_datapath::{Answer, Brain, Heard, Question, Used, Wishes};
 use netloom_nf::tunnel::Tunnels;
 use netloom_nf::{Program, Reason, SharedMeter};
+use netloom_proto::openflow::text::Names;
 use netloom_table::{Field, Mask};
 use netloom_vswitch::Bridge;
-use netloom_vswitch::openflow::translate::{self, Request, Start};
-use netloom_vswitch::openflow::{BridgeNumber, FlowId, Meter, Pipeline};
+use netloom_vswitch::openflow::translate::{self, Problem, Request, Start};
+use netloom_vswitch::openflow::{BridgeNumber, FlowId, Meter, Pipeline, bridge_of_state};
 use netloom_wire::MacAddr;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The log says of a packet that tables lose at most so often why, in nanoseconds.
+const EXPLAINED: u64 = 1_000_000_000;
 
 /// Where a port is.
 #[derive(Debug, Clone)]
@@ -57,6 +61,12 @@ pub(super) struct Bridges {
     pub(super) fresh_meters: BTreeSet<u32>,
     /// Packets and octets that went through cables between tables, in and out, by port.
     pub(super) cables: HashMap<u32, [u64; 4]>,
+    /// The number that a port of a bridge was given last.
+    pub(super) last_numbers: BTreeMap<String, u16>,
+    /// When the log was told last why a packet was lost, in nanoseconds.
+    pub(super) explained: Option<u64>,
+    /// Flows of the data path are for packets that are alike in everything (`upcall/disable-megaflows`).
+    pub(super) exact: bool,
     /// Ports without anything behind them.
     pub(super) dummies: BTreeSet<u32>,
     /// Tunnels that end here.
@@ -95,12 +105,38 @@ impl Bridges {
         }
     }
 
+    /// Says in the log, not too often, why tables lose a packet for no rule of theirs, step by step.
+    fn explain(&mut self, request: &Request<'_>, problem: Problem) {
+        if self.explained.is_some_and(|at| request.now.saturating_sub(at) < EXPLAINED) {
+            return;
+        }
+        self.explained = Some(request.now);
+        let again = Request { effects: false, trace: true, ..request.clone() };
+        let steps = translate::translate(self, &again).trace;
+        tracing::warn!(
+            target: "ofproto_dpif_upcall",
+            "{}\nTranslation failed ({}), packet is dropped.",
+            translate::print_trace(&steps, &Names::default()).trim(),
+            problem.verdict()
+        );
+    }
+
     /// Lets the tables decide.
     fn walk(&mut self, bridge: BridgeNumber, question: &Question<'_>) -> Answer {
         let (key, now) = (question.key, question.now);
         let request =
             Request { bridge, key, in_port: None, start: Start::Tables, effects: true, trace: false, now };
         let translation = translate::translate(self, &request);
+        // What tables ask too much of says nothing by itself; everything else is the packet's fault, or its flow says it.
+        if let Some(
+            problem @ (Problem::TooDeep
+            | Problem::TooManyResubmits
+            | Problem::TooManyActions
+            | Problem::StackTooDeep),
+        ) = translation.problem
+        {
+            self.explain(&request, problem);
+        }
         let (mut changed, mut keep) = (translation.changed, translation.keep);
         // What the packet taught may concern the next one like it.
         for learned in translation.credit.learned.iter().map(|(bridge, _)| *bridge) {
@@ -143,10 +179,16 @@ impl Shared {
     }
 }
 
-impl Brain for Shared {
-    fn translate(&mut self, question: &Question<'_>) -> Answer {
-        let mut bridges = self.lock();
-        let bridges = &mut *bridges;
+impl Bridges {
+    /// What becomes of a packet and of those like it.
+    fn answer(&mut self, question: &Question<'_>) -> Answer {
+        let bridges = self;
+        let recirculation = question.key.get(Field::RECIRCULATION) as u32;
+        let resumed = bridge_of_state(recirculation);
+        if recirculation != 0 && bridges.pipelines.contains_key(&resumed) {
+            // Wherever the packet came from: it may be a controller's.
+            return bridges.walk(resumed, question);
+        }
         let Some(place) = bridges.of_port.get(&(question.key.get(Field::IN_PORT) as u32)) else {
             return bridges.outside_packet(question).unwrap_or_else(|| bridges.nobody());
         };
@@ -169,6 +211,17 @@ impl Brain for Shared {
             counted: false,
             keep: decision.keep,
         }
+    }
+}
+
+impl Brain for Shared {
+    fn translate(&mut self, question: &Question<'_>) -> Answer {
+        let mut bridges = self.lock();
+        let mut answer = bridges.answer(question);
+        if bridges.exact {
+            Field::ALL.iter().for_each(|field| answer.mask.add(*field));
+        }
+        answer
     }
 
     fn used(&mut self, used: &[Used], now: u64) {

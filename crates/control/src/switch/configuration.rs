@@ -105,6 +105,7 @@ const MIRROR_OPTIONS: &[&str] = &[
     "vlan",
     "output",
     "output-vlan",
+    "snaplen",
     // Of copies for a collector: see `mirrors`.
     "remote",
     "local",
@@ -227,7 +228,13 @@ pub(super) fn mirror(
             return Err(text.to_owned());
         }
     };
-    let mut mirror = Mirror { vlans: get("vlan").map(vlans).transpose()?, ..Mirror::new(output) };
+    let most = get("snaplen").map(|text| count("snaplen", text)).transpose()?;
+    if let Some(most) = most.filter(|most| !(14..=65_535).contains(most)) {
+        return Err(format!("`snaplen={most}`: a number of octets from 14 to 65535"));
+    }
+    // The largest means that copies are whole, as for Open vSwitch.
+    let most = most.and_then(|most| u32::try_from(most).ok()).filter(|most| *most < 65_535);
+    let mut mirror = Mirror { vlans: get("vlan").map(vlans).transpose()?, most, ..Mirror::new(output) };
     for option in ["ports", "from", "to"] {
         match get(option) {
             Some("all") => mirror.all = true,

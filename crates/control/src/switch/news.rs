@@ -8,7 +8,7 @@ use netloom_datapath::Heard;
 use netloom_nf::Punt;
 use netloom_proto::openflow::OfPort;
 use netloom_table::{Field, Key};
-use netloom_vswitch::openflow::{BridgeNumber, Event, Frozen, OfPortEntry, Pipeline};
+use netloom_vswitch::openflow::{BridgeNumber, Event, Frozen, OfPortEntry, Pipeline, bridge_of_state};
 use rustix::event::EventfdFlags;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -65,7 +65,7 @@ impl PacketIn {
     /// What a program gave to the brain; none if its bridge is gone.
     pub(super) fn of(heard: Heard, bridges: &Bridges) -> Option<Self> {
         let Heard { punt, key, octets, length } = heard;
-        let bridge = punt.state >> 20;
+        let bridge = bridge_of_state(punt.state);
         let pipeline = bridges.pipelines.get(&bridge)?;
         let state = pipeline.frozen_state(punt.state);
         let port = || pipeline.port_of(key.get(Field::IN_PORT) as u32).unwrap_or(OfPort::NONE);

@@ -20,8 +20,9 @@ pub(super) struct Wish {
     pub(super) known: Option<u16>,
 }
 
-/// The numbers of a bridge's ports.
-pub(super) fn numbers(bridge: &str, ports: &BTreeMap<String, Wish>) -> BTreeMap<String, u16> {
+/// The numbers of a bridge's ports. `last` is the number that was given last of our own accord, 0 before the first: flows for
+/// a port that went are not to be those of the next one that comes.
+pub(super) fn numbers(bridge: &str, ports: &BTreeMap<String, Wish>, last: &mut u16) -> BTreeMap<String, u16> {
     let legal = |number: Option<u16>| number.filter(|number| (1..MOST_PORTS).contains(number));
     let (mut numbers, mut taken) = (BTreeMap::new(), BTreeSet::new());
     if ports.contains_key(bridge) {
@@ -36,16 +37,18 @@ pub(super) fn numbers(bridge: &str, ports: &BTreeMap<String, Wish>) -> BTreeMap<
             }
         }
     }
-    let mut next = 1;
     for name in ports.keys() {
         if numbers.contains_key(name) {
             continue;
         }
         // There are fewer ports than numbers.
-        while !taken.insert(next) {
-            next += 1;
+        loop {
+            *last = if *last + 1 < MOST_PORTS { *last + 1 } else { 1 };
+            if taken.insert(*last) {
+                break;
+            }
         }
-        numbers.insert(name.clone(), next);
+        numbers.insert(name.clone(), *last);
     }
     numbers
 }
@@ -66,10 +69,15 @@ mod tests {
             ("d".to_owned(), wish(Some(0), Some(1))),
             ("e".to_owned(), wish(Some(0xff00), None)),
         ]);
-        let numbers = numbers("br0", &ports);
+        let mut last = 0;
+        let numbers = numbers("br0", &ports, &mut last);
         let of = |name: &str| numbers[name];
         assert_eq!((of("br0"), of("b"), of("d")), (LOCAL, 7, 1));
         assert_eq!((of("a"), of("c"), of("e")), (2, 3, 4));
+        // Who comes next gets none of those that went.
+        let later = BTreeMap::from([("f".to_owned(), wish(None, None))]);
+        assert_eq!(super::numbers("br0", &later, &mut last)["f"], 5);
+        assert_eq!(super::numbers("br0", &later, &mut (MOST_PORTS - 1))["f"], 1);
     }
 
     proptest! {
@@ -78,7 +86,8 @@ mod tests {
             (proptest::option::of(0_u16..9), proptest::option::of(0_u16..9)), 0..20)) {
             let ports: BTreeMap<String, Wish> =
                 wishes.into_iter().map(|(name, (asked, known))| (name, Wish { asked, known })).collect();
-            let given = numbers("a", &ports);
+            let mut last = 0;
+            let given = numbers("a", &ports, &mut last);
             prop_assert!(given.keys().eq(ports.keys()));
             let different: BTreeSet<u16> = given.values().copied().collect();
             prop_assert_eq!(different.len(), given.len());
@@ -86,7 +95,7 @@ mod tests {
             let again: BTreeMap<String, Wish> = ports.iter().map(|(name, wish)| {
                 (name.clone(), Wish { known: Some(given[name]), ..*wish })
             }).collect();
-            prop_assert_eq!(numbers("a", &again), given);
+            prop_assert_eq!(numbers("a", &again, &mut last), given);
         }
     }
 }

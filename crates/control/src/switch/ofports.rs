@@ -37,7 +37,14 @@ impl Bridges {
         if let Some(pipeline) = self.pipelines.get_mut(&bridge) {
             pipeline.set_port(entry.clone());
         }
-        self.tell(bridge, News::Port(change, Box::new(entry)));
+        if change == PortChange::Added && entry.live {
+            // As Open vSwitch tells it: first it is there, then it works.
+            let still = OfPortEntry { live: false, ..entry.clone() };
+            self.tell(bridge, News::Port(change, Box::new(still)));
+            self.tell(bridge, News::Port(PortChange::Modified, Box::new(entry)));
+        } else {
+            self.tell(bridge, News::Port(change, Box::new(entry)));
+        }
         self.ring_listener();
     }
 
@@ -122,7 +129,9 @@ impl Switch {
             wish.known = known.get(&port.number).map(|entry| entry.number.0).or(wish.known);
             ((*name).clone(), wish)
         });
-        let numbers = numbers(switch, &wishes.collect());
+        let mut last = self.bridges.lock().last_numbers.get(switch).copied().unwrap_or(0);
+        let numbers = numbers(switch, &wishes.collect(), &mut last);
+        self.bridges.lock().last_numbers.insert(switch.to_owned(), last);
         let entry = |(name, port): (&&String, &&PortConfiguration)| {
             let number = OfPort(*numbers.get(*name)?);
             let known = known.get(&port.number);

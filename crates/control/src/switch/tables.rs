@@ -19,18 +19,20 @@ use netloom_nf::{BandKind, Program, Rate, SharedMeter, Unit};
 use netloom_proto::openflow::{Action, OfPort};
 use netloom_table::key::extract_beside;
 use netloom_table::{Field, Key, Mask};
+use netloom_vswitch::openflow::group::{ALL_BUCKETS, ALL_GROUPS};
+use netloom_vswitch::openflow::meter::ALL_METERS;
 use netloom_vswitch::openflow::translate::{self, Request, Start, Translation, World};
 use netloom_vswitch::openflow::{
-    BridgeNumber, Command, FailMode, FlowMod, Frozen, Meter, OfPortEntry, Pipeline, PipelineOptions,
+    BridgeNumber, Command, FailMode, FlowMod, Frozen, GroupCommand, GroupKind, GroupMod, Meter, MeterCommand,
+    MeterMod, OfPortEntry, Pipeline, PipelineOptions, Selection,
 };
-use netloom_vswitch::{Bridge, Decision};
+use netloom_vswitch::{Bridge, Decision, Gate, MirrorCopy, NOBODY};
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, MutexGuard};
 
 /// Numbers of bridges are below this.
 const BRIDGES: BridgeNumber = 1 << 12;
-/// The data path's number of a port that is none of its: packets of controllers.
-const NOBODY: u32 = u16::MAX as u32;
 
 impl Bridges {
     /// The number of a bridge.
@@ -41,6 +43,10 @@ impl Bridges {
     /// The name of a bridge.
     pub(super) fn name_of(&self, number: BridgeNumber) -> Option<&str> {
         self.names.get(&number).map(String::as_str)
+    }
+
+    fn bridge(&self, number: BridgeNumber) -> Option<&Bridge> {
+        self.by_name.get(self.names.get(&number)?)
     }
 
     /// Adds a bridge, with tables that send every packet to it.
@@ -76,7 +82,7 @@ impl Bridges {
         self.ring_listener();
     }
 
-    /// Deletes all flows of a bridge and, if it is to be an ordinary switch, adds the one that makes it one
+    /// Deletes all flows, groups and meters of a bridge and, if it is to be an ordinary switch, adds the one that makes it one
     /// (`connmgr_flushed` of Open vSwitch).
     pub(super) fn flush(&mut self, number: BridgeNumber, ordinary: bool, now: u64) {
         let Some(pipeline) = self.pipelines.get_mut(&number) else { return };
@@ -86,8 +92,20 @@ impl Bridges {
             actions: Arc::new([Action::Output { port: OfPort::NORMAL, max_len: 0 }]),
             ..FlowMod::new(Command::Add)
         };
+        let groups = GroupMod {
+            command: GroupCommand::Delete,
+            number: ALL_GROUPS,
+            kind: GroupKind::All,
+            selection: Selection::default(),
+            buckets: Vec::new(),
+            bucket: ALL_BUCKETS,
+        };
+        let meters =
+            MeterMod { command: MeterCommand::Delete, number: ALL_METERS, flags: 0, bands: Vec::new() };
         // Deleting can't fail, and an empty table has room.
         let _ = pipeline.flow_mod(&delete, now);
+        let _ = pipeline.group_mod(&groups, now);
+        let _ = pipeline.meter_mod(&meters, now);
         if ordinary {
             let _ = pipeline.flow_mod(&normal, now);
         }
@@ -223,7 +241,26 @@ impl World for Bridges {
 
     fn normal(&mut self, bridge: BridgeNumber, key: &Key, learn: bool, now: u64) -> Option<Decision> {
         let bridge = self.by_name.get_mut(self.names.get(&bridge)?)?;
-        Some(if learn { bridge.decide(key, now) } else { bridge.consider(key, now) })
+        Some(bridge.forward(key, learn, now))
+    }
+
+    fn has_mirrors(&mut self, bridge: BridgeNumber) -> bool {
+        self.bridge(bridge).is_some_and(Bridge::has_mirrors)
+    }
+
+    fn is_for_copies(&mut self, bridge: BridgeNumber, port: u32) -> bool {
+        self.bridge(bridge).is_some_and(|bridge| bridge.is_for_copies(port))
+    }
+
+    fn copies(
+        &mut self,
+        bridge: BridgeNumber,
+        key: &Key,
+        gate: Gate,
+        done: &mut BTreeSet<u16>,
+        mask: &mut Mask,
+    ) -> Vec<MirrorCopy> {
+        self.bridge(bridge).map_or_else(Vec::new, |bridge| bridge.copies(key, gate, done, mask))
     }
 
     fn special(

@@ -59,6 +59,8 @@ enum Outer {
 #[derive(Debug)]
 pub(super) struct Writer {
     pub(super) actions: Vec<Action>,
+    /// Octets that leave at most.
+    pub(super) most: Option<u32>,
     pub(super) form: Form,
     outer: Outer,
 }
@@ -70,7 +72,7 @@ impl Writer {
             Form { priority: true, .. } => Outer::Priority,
             Form { .. } => Outer::Plain,
         };
-        Self { actions: Vec::new(), form, outer }
+        Self { actions: Vec::new(), most: None, form, outer }
     }
 
     fn tag(&mut self, tag: Option<(u16, u16)>) {
@@ -95,7 +97,10 @@ impl Writer {
             if ports.peek().is_some() {
                 self.tag(tagged.then_some((tpid, vlan)));
             }
-            self.actions.extend(ports.map(|port| Action::Output(port.number)));
+            for port in ports {
+                self.actions.extend(self.most.map(Action::Truncate));
+                self.actions.push(Action::Output(port.number));
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use super::modify::Failure;
 use super::{FlowId, Pipeline, group_tag, table_tag};
 use netloom_proto::openflow::{Action, OfPort};
 use netloom_table::classifier::{FOREVER, Version};
+use std::sync::Arc;
 
 /// One change of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +69,8 @@ pub enum Event {
         origin: u64,
         /// The flow as it is, or was.
         flow: Box<FlowView>,
+        /// What it did before, if it changed: monitors of a port want to know of flows that cease to send there.
+        before: Option<Arc<[Action]>>,
     },
     /// A table has little room, or enough again.
     Vacancy {
@@ -175,6 +178,7 @@ impl Pipeline {
             match step {
                 Done::Insert { flow, replaced, added, origin } => {
                     self.touch(table_tag(self.number, flow.table));
+                    let before = replaced.and_then(|id| self.flow(id)).map(|flow| flow.actions.clone());
                     if let Some(replaced) = replaced {
                         self.heirs.insert(replaced, (flow, self.now));
                         self.take_out(replaced, None, origin, &mut orphans);
@@ -185,7 +189,7 @@ impl Pipeline {
                         && let Some(view) = self.view(flow)
                     {
                         let change = if added { FlowChange::Added } else { FlowChange::Modified };
-                        self.events.push(Event::Flow { change, origin, flow: Box::new(view) });
+                        self.events.push(Event::Flow { change, origin, flow: Box::new(view), before });
                     }
                     self.watch_vacancy(flow.table);
                 }
@@ -212,7 +216,8 @@ impl Pipeline {
             {
                 if self.monitored {
                     let flow = Box::new(view.clone());
-                    self.events.push(Event::Flow { change: FlowChange::Deleted(reason), origin, flow });
+                    let (change, before) = (FlowChange::Deleted(reason), None);
+                    self.events.push(Event::Flow { change, origin, flow, before });
                 }
                 if wanted {
                     self.events.push(Event::Removed(Box::new(FlowRemoved { flow: view, reason })));

@@ -214,7 +214,13 @@ impl Flow {
     /// Whether it sends to a port, as `out_port` of OpenFlow asks.
     #[must_use]
     pub fn sends_to(&self, port: OfPort) -> bool {
-        port == OfPort::NONE || any(&self.actions, &|action| outputs_to(action, port))
+        Self::actions_send_to(&self.actions, port)
+    }
+
+    /// Whether actions send to a port, as [`Flow::sends_to`].
+    #[must_use]
+    pub fn actions_send_to(actions: &[Action], port: OfPort) -> bool {
+        port == OfPort::NONE || any(actions, &|action| outputs_to(action, port))
     }
 
     /// Whether it uses a group.

@@ -4,6 +4,7 @@
 //! made: a loop ends where [`super::translate`] has gone too deep.
 
 use super::change::{Done, Removal};
+use super::selection::Slots;
 use super::{Change, Failure, Pipeline};
 use netloom_proto::openflow::{Action, FieldId, OfError, OfPort, Value};
 use netloom_table::classifier::Version;
@@ -94,6 +95,8 @@ pub struct Group {
     pub octets: u64,
     /// Nanoseconds when it was made.
     pub created: u64,
+    /// The bucket, by its place, of each value of the data path's hash, if it chooses by that.
+    pub(super) slots: Option<Slots>,
 }
 
 /// What a request does with groups.
@@ -185,7 +188,7 @@ impl Pipeline {
             return Err(OfError::OFPGMFC_INVALID_GROUP);
         }
         let known = self.groups.get(&number);
-        let group = match (request.command, known) {
+        let mut group = match (request.command, known) {
             (GroupCommand::Add, Some(_)) => return Err(OfError::OFPGMFC_GROUP_EXISTS),
             (GroupCommand::Add | GroupCommand::AddOrModify, None) => self.made(request)?,
             (_, None) => return Err(OfError::OFPGMFC_UNKNOWN_GROUP),
@@ -199,6 +202,7 @@ impl Pipeline {
             },
         };
         check(&group)?;
+        group.slots = group.distribute();
         let before = self.groups.insert(number, group).map(Box::new);
         done.push(Done::Group { number, before });
         Ok(())
@@ -217,6 +221,7 @@ impl Pipeline {
             packets: 0,
             octets: 0,
             created: self.now,
+            slots: None,
         })
     }
 }

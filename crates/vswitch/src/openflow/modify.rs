@@ -155,10 +155,12 @@ impl Pipeline {
             timer: None,
         };
         let replaced = existing.map(|rule| FlowId { table: number, rule });
-        if let Some(old) = replaced.and_then(|id| self.flow(id))
-            && !request.flags.has(Flags::RESET_COUNTS)
-        {
-            (flow.packets, flow.octets) = (old.packets, old.octets);
+        if let Some(old) = replaced.and_then(|id| self.flow(id)) {
+            // Nobody used it by replacing it, whatever becomes of the counts.
+            flow.used = old.used;
+            if !request.flags.has(Flags::RESET_COUNTS) {
+                (flow.packets, flow.octets) = (old.packets, old.octets);
+            }
         }
         self.put(
             number,
@@ -260,6 +262,21 @@ impl Pipeline {
             }
         }
         Ok(())
+    }
+
+    /// Has flows go, as when the table is full, until there are no more than it may have.
+    pub(super) fn evict(&mut self, number: u8) {
+        let version = self.version + 1;
+        let mut done = Vec::new();
+        while let Some(table) = self.tables.get(usize::from(number)).filter(|table| table.evicts())
+            && table.settings.limit.is_some_and(|limit| table.flows > limit)
+            && let Some(victim) = self.victim(number, version)
+        {
+            self.hide(victim, Removal::Eviction, 0, version, &mut done);
+        }
+        if !done.is_empty() {
+            self.commit(done, version);
+        }
     }
 
     /// The flow that goes when a table is full: of the largest group the least important one, and of those the one that

@@ -160,6 +160,7 @@ impl Pipeline {
         table.settings = settings;
         self.touch(table_tag(self.number, number));
         self.touch(bridge_tag(self.number));
+        self.evict(number);
     }
 
     /// The number of a table of a name.

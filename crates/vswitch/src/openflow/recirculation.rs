@@ -5,9 +5,10 @@
 //! Invariants: a state is kept as long as [`FrozenStates::keep`] is called for it at least once in [`IDLE`]. There are at
 //! most [`MOST`]; beyond that any one goes, and its packets are dropped.
 
+use super::BridgeNumber;
 use netloom_proto::openflow::{Action, OfPort, Value};
 use netloom_table::Key;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// A state that nobody uses for so long is forgotten.
@@ -45,6 +46,8 @@ pub struct Frozen {
     pub action_set: Vec<Action>,
     /// The packet went through the connection tracker.
     pub tracked: bool,
+    /// Mirrors that have copied the packet, by their place in the bridge.
+    pub mirrored: BTreeSet<u16>,
     /// Cookie of the rule, for packets to controllers.
     pub cookie: u64,
 }
@@ -62,6 +65,20 @@ impl Frozen {
             key.set_word(31 + index, *word);
         }
     }
+}
+
+/// Bits of a number that tell states of a bridge apart; those above are the bridge's.
+const OWN_BITS: u32 = 20;
+
+/// The bridge whose state has a number.
+#[must_use]
+pub const fn bridge_of_state(number: u32) -> BridgeNumber {
+    ((number >> OWN_BITS) + 1) & 0xfff
+}
+
+/// The first number of a bridge's states, less one. Those of the first bridge begin with 1, as in Open vSwitch.
+const fn base_of(bridge: BridgeNumber) -> u32 {
+    (bridge.wrapping_sub(1) & 0xfff) << OWN_BITS
 }
 
 /// The states of a bridge, by number.
@@ -87,8 +104,8 @@ impl FrozenStates {
         }
         // Zero is no number, and none that is in use is given twice.
         loop {
-            self.last = (self.last + 1) & 0xf_ffff;
-            let number = (bridge & 0xfff) << 20 | self.last;
+            self.last = (self.last + 1) & ((1 << OWN_BITS) - 1);
+            let number = base_of(bridge) | self.last;
             if number != 0 && !self.by_number.contains_key(&number) {
                 let state = Arc::new(state);
                 self.by_number.insert(number, (state.clone(), now));

@@ -331,7 +331,7 @@ impl GroupState {
             let mask = Value::from_octets(&mask);
             found.zip(mask).ok_or(StateError::Field(name))
         };
-        Ok(Group {
+        let mut group = Group {
             number: self.number,
             kind: KINDS.get(usize::from(self.kind)).copied().unwrap_or(GroupKind::All),
             selection: Selection {
@@ -343,7 +343,10 @@ impl GroupState {
             packets: self.counts.0,
             octets: self.counts.1,
             created: self.created,
-        })
+            slots: None,
+        };
+        group.slots = group.distribute();
+        Ok(group)
     }
 }
 

@@ -4,12 +4,14 @@ use super::translate::{Credit, Request, Start, Translation, World, credit, trans
 use super::*;
 use crate::decision::Decision;
 use crate::port::Port;
-use crate::{Bridge, BridgeOptions};
+use crate::{Bridge, BridgeOptions, Gate, MirrorCopy};
 use netloom_nf::{Action as Step, Program};
 use netloom_proto::openflow::OfError;
 use netloom_proto::openflow::text::{Names, parse_actions, parse_flow, parse_packet};
 use netloom_table::{Field, Key, Mask};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+mod copies;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -25,7 +27,27 @@ impl World for Room {
 
     fn normal(&mut self, bridge: BridgeNumber, key: &Key, learn: bool, now: u64) -> Option<Decision> {
         let (_, bridge) = self.bridges.get_mut(&bridge)?;
-        Some(if learn { bridge.decide(key, now) } else { bridge.consider(key, now) })
+        Some(bridge.forward(key, learn, now))
+    }
+
+    fn has_mirrors(&mut self, bridge: BridgeNumber) -> bool {
+        self.bridges.get(&bridge).is_some_and(|(_, bridge)| bridge.has_mirrors())
+    }
+
+    fn is_for_copies(&mut self, bridge: BridgeNumber, port: u32) -> bool {
+        self.bridges.get(&bridge).is_some_and(|(_, bridge)| bridge.is_for_copies(port))
+    }
+
+    fn copies(
+        &mut self,
+        bridge: BridgeNumber,
+        key: &Key,
+        gate: Gate,
+        done: &mut BTreeSet<u16>,
+        mask: &mut Mask,
+    ) -> Vec<MirrorCopy> {
+        let of = self.bridges.get(&bridge);
+        of.map_or_else(Vec::new, |(_, bridge)| bridge.copies(key, gate, done, mask))
     }
 }
 

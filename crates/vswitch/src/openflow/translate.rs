@@ -25,6 +25,7 @@ mod groups;
 mod hash;
 mod headers;
 mod learn;
+mod mirrors;
 mod output;
 mod print;
 mod set;
@@ -36,14 +37,17 @@ pub use trace::{FoundRule, Note, Trace};
 
 use super::recirculation::Frozen;
 use super::{BridgeNumber, Pipeline, bridge_tag, field};
+use crate::bridge::MirrorCopy;
 use crate::decision::Decision;
 use crate::fdb::Tag;
+use crate::mirror::Gate;
 use context::Context;
 pub(in crate::openflow) use context::Hit;
 use netloom_nf::{Program, Reason};
 use netloom_proto::openflow::{Action, OfPort};
 use netloom_table::{Field, Key, Mask};
-pub use output::{PUNT_CONTROLLER, PUNT_PAUSED, PUNT_SAMPLE};
+pub use output::{PUNT_CONTROLLER, PUNT_PAUSED, PUNT_SAMPLE, REASON_MISS_FLOW};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The bridges of a switch.
@@ -51,7 +55,7 @@ pub trait World {
     /// The tables of a bridge.
     fn pipeline(&mut self, bridge: BridgeNumber) -> Option<&mut Pipeline>;
 
-    /// What an ordinary switch would do with a packet, as [`crate::Bridge::decide`] says; the key is in the data path's form.
+    /// What an ordinary switch would do with a packet, as [`crate::Bridge::forward`] says; the key is in the data path's form.
     /// Without `learn` nothing is learned. No switch, no decision.
     fn normal(&mut self, bridge: BridgeNumber, key: &Key, learn: bool, now: u64) -> Option<Decision>;
 
@@ -65,6 +69,31 @@ pub trait World {
     ) -> Option<Vec<netloom_nf::Action>> {
         let _ = (bridge, key, mask);
         None
+    }
+
+    /// Whether a bridge has mirrors, which [`World::normal`] leaves to the tables.
+    fn has_mirrors(&mut self, bridge: BridgeNumber) -> bool {
+        let _ = bridge;
+        false
+    }
+
+    /// Whether a port of the data path carries copies of mirrors and nothing else.
+    fn is_for_copies(&mut self, bridge: BridgeNumber, port: netloom_mem::PortNumber) -> bool {
+        let _ = (bridge, port);
+        false
+    }
+
+    /// The copies that mirrors make of a packet at a port, as [`crate::Bridge::copies`] says.
+    fn copies(
+        &mut self,
+        bridge: BridgeNumber,
+        key: &Key,
+        gate: Gate,
+        done: &mut BTreeSet<u16>,
+        mask: &mut Mask,
+    ) -> Vec<MirrorCopy> {
+        let _ = (bridge, key, gate, done, mask);
+        Vec::new()
     }
 
     /// The token bucket that every packet is asked of that comes in through a port of the data path.
@@ -140,6 +169,23 @@ pub enum Problem {
     BadHeader,
 }
 
+impl Problem {
+    /// What `ofproto/trace` says at its end (`xlate_strerror` of Open vSwitch).
+    #[must_use]
+    pub const fn verdict(self) -> &'static str {
+        match self {
+            Self::NoPort => "Invalid input port",
+            Self::TooDeep => "Recursion too deep",
+            Self::TooManyResubmits => "Too many resubmits",
+            Self::StackTooDeep => "Stack too deep",
+            Self::TooManyActions => "Too many actions",
+            Self::NoState => "No recirculation context",
+            Self::TooManyLabels => "Too many MPLS labels",
+            Self::BadHeader => "Unsupported packet type",
+        }
+    }
+}
+
 /// What becomes of a packet and of those like it.
 #[derive(Debug)]
 pub struct Translation {
@@ -187,7 +233,7 @@ impl Context<'_> {
     /// A packet that has just come in.
     fn begin(&mut self) {
         let Some(entry) = self.entry(self.in_port()) else {
-            self.fail(Problem::NoPort);
+            self.begin_nowhere();
             return;
         };
         let key = self.data_path_key();
@@ -198,12 +244,15 @@ impl Context<'_> {
             self.out.extend(actions);
             return;
         }
-        if entry.is(super::OfPortEntry::NO_RECEIVE | super::OfPortEntry::DOWN) {
+        if entry.is(super::OfPortEntry::NO_RECEIVE | super::OfPortEntry::DOWN)
+            || self.is_for_copies(entry.port)
+        {
             return;
         }
         self.policed = self.world.policing(self.bridge, entry.port);
         self.out.extend(self.policed.map(netloom_nf::Action::Meter));
         if entry.forwards {
+            self.mirror(Gate::In(entry.port));
             self.table(self.in_port(), 0, true, true, false);
             self.end();
         } else if entry.learns {
@@ -212,10 +261,20 @@ impl Context<'_> {
         }
     }
 
+    /// A packet that came in through no port, if somebody only asks; real ones that do are lost.
+    fn begin_nowhere(&mut self) {
+        if self.in_port() != OfPort::NONE && self.in_port() != OfPort::CONTROLLER || self.effects {
+            self.fail(Problem::NoPort);
+            return;
+        }
+        self.table(self.in_port(), 0, true, true, false);
+        self.end();
+    }
+
     /// A packet that comes back.
     fn resume(&mut self) {
         let number = self.flow.get(Field::RECIRCULATION) as u32;
-        let bridge = number >> 20;
+        let bridge = super::bridge_of_state(number);
         if self.world.pipeline(bridge).is_some() {
             self.enter(bridge);
         }
@@ -228,6 +287,10 @@ impl Context<'_> {
 
     /// A packet-out.
     fn act(&mut self, actions: &[Action]) {
+        self.packet_out = true;
+        if let Some(entry) = self.entry(self.in_port()) {
+            self.mirror(Gate::In(entry.port));
+        }
         self.run(actions, true);
         self.end();
     }

@@ -89,9 +89,10 @@ fn some(switch: &Switch, name: Option<&String>, missing: &str) -> Result<Ports, 
     if name.is_some() && all.is_empty() { Err(missing.to_owned()) } else { Ok(all) }
 }
 
-/// Octets written as hexadecimal digits.
+/// Octets written as hexadecimal digits, with spaces or without.
 fn octets(text: &str) -> Option<Vec<u8>> {
-    let digits: Vec<u32> = text.chars().map(|digit| digit.to_digit(16)).collect::<Option<_>>()?;
+    let digits = text.chars().filter(|digit| !digit.is_whitespace());
+    let digits: Vec<u32> = digits.map(|digit| digit.to_digit(16)).collect::<Option<_>>()?;
     let pair = |pair: &[u32]| match pair {
         [high, low] => Some((high << 4 | low) as u8),
         _ => None,

@@ -7,11 +7,15 @@ use super::view::{PathView, PortView};
 use crate::unixctl::Commands;
 use netloom_datapath::FlowReport;
 use netloom_mem::PortNumber;
+use netloom_proto::openflow::text::{Names, print_actions, print_match};
 use netloom_table::Field;
+use netloom_vswitch::openflow::FlowFilter;
 use netloom_vswitch::openflow::translate::print_program;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+/// The priority that a match is printed without.
+const DEFAULT_PRIORITY: u16 = 0x8000;
 /// Flows of a worker.
 const FLOWS: u64 = 200_000;
 
@@ -96,6 +100,28 @@ pub(super) fn add(commands: &mut Commands<Switch>) {
             Ok(text)
         },
     );
+    commands.add("dpctl/get-flow", "[dp] ufid", 1, 2, |switch, arguments| {
+        let wanted = arguments.last().map_or("", String::as_str).trim_start_matches("ufid:");
+        let all = switch.crew.flows().map_err(|error| error.to_string())?;
+        let found = all.into_iter().flatten().find(|flow| ufid(flow) == wanted);
+        let flow = found.ok_or("ovs-vswitchd: getting flow (No such file or directory)")?;
+        Ok(line(flow, false, &|number| number.to_string()))
+    });
+    for (name, exact) in [("upcall/disable-megaflows", true), ("upcall/enable-megaflows", false)] {
+        commands.add(name, "", 0, 0, move |switch, _| {
+            switch.bridges.lock().exact = exact;
+            forget(switch)?;
+            Ok(format!("megaflows {}\n", if exact { "disabled" } else { "enabled" }))
+        });
+    }
+    // Flows always have names here; nothing depends on who asks by them.
+    for (name, word) in [("upcall/disable-ufid", "disabled"), ("upcall/enable-ufid", "enabled")] {
+        commands.add(name, "", 0, 0, move |_, _| Ok(format!("Datapath dumping tersely using UFID {word}\n")));
+    }
+    commands.add("bridge/dump-flows", "[--offload-stats] bridge", 1, 2, |switch, arguments| {
+        let name = known(switch, arguments.last().map_or("", String::as_str))?;
+        tables(switch, &name)
+    });
     commands.add("dpctl/del-flows", "[dp] [file]", 0, 1, |switch, _| forget(switch));
     commands.add("revalidator/purge", "", 0, 0, |switch, _| forget(switch));
     commands.add("revalidator/wait", "", 0, 0, |switch, _| {
@@ -120,7 +146,7 @@ pub(super) fn add(commands: &mut Commands<Switch>) {
 }
 
 /// Whether a name means this data path: `TYPE@NAME`, or `NAME`.
-fn is_path(path: &str, name: &str) -> bool {
+pub(super) fn is_path(path: &str, name: &str) -> bool {
     path == name || path.split_once('@').is_some_and(|(_, short)| short == name)
 }
 
@@ -199,25 +225,56 @@ fn flows(
         let name = known.get(&number).map(|name| name.as_str());
         ports.is_none_or(|ports| ports.iter().any(|port| Some(port.name.as_str()) == name))
     };
-    let line = |flow: FlowReport| {
-        let style = Style { verbose, port: &label };
-        // To Open vSwitch the packet for which a flow was made is none of the flow's.
-        let (packets, octets) = match flow.first.filter(|_| flow.packets > 0) {
-            Some(first) => (flow.packets - 1, flow.octets.saturating_sub(first.into())),
-            None => (flow.packets, flow.octets),
-        };
-        let used = match packets {
-            0 => "never".to_owned(),
-            _ => format!("{}.{:03}s", flow.idle / 1_000_000_000, flow.idle / 1_000_000 % 1000),
-        };
-        let ufid = if verbose { format!("ufid:{} ", ufid(&flow)) } else { String::new() };
-        format!(
-            "{ufid}{}, packets:{packets}, bytes:{octets}, used:{used}, actions:{}\n",
-            odp::flow(&flow.key, &flow.mask, &style),
-            print_program(&flow.program, &flow.key, &label),
-        )
-    };
+    let line = |flow: FlowReport| line(flow, verbose, &label);
     Ok(all.into_iter().map(|flows| flows.into_iter().filter(&chosen).map(line).collect()).collect())
+}
+
+/// A flow's line.
+fn line(flow: FlowReport, verbose: bool, label: &dyn Fn(PortNumber) -> String) -> String {
+    let style = Style { verbose, port: label };
+    // To Open vSwitch the packet for which a flow was made is none of the flow's.
+    let (packets, octets) = match flow.first.filter(|_| flow.packets > 0) {
+        Some(first) => (flow.packets - 1, flow.octets.saturating_sub(first.into())),
+        None => (flow.packets, flow.octets),
+    };
+    let used = match packets {
+        0 => "never".to_owned(),
+        _ => format!("{}.{:03}s", flow.idle / 1_000_000_000, flow.idle / 1_000_000 % 1000),
+    };
+    let ufid = if verbose { format!("ufid:{} ", ufid(&flow)) } else { String::new() };
+    format!(
+        "{ufid}{}, packets:{packets}, bytes:{octets}, used:{used}, actions:{}\n",
+        odp::flow(&flow.key, &flow.mask, &style),
+        print_program(&flow.program, &flow.key, label),
+    )
+}
+
+/// All flows of a bridge's tables, those that are the switch's own too.
+fn tables(switch: &mut Switch, name: &str) -> Result<String, String> {
+    switch.desk().count().map_err(|error| error.to_string())?;
+    let bridges = switch.bridges.lock();
+    let number = bridges.number_of(name).ok_or("no such bridge")?;
+    let pipeline = bridges.pipelines.get(&number).ok_or("no such bridge")?;
+    let filter = FlowFilter { own: true, ..FlowFilter::default() };
+    let flows = pipeline.select(&filter).map_err(|field| field.to_string())?;
+    let mut text = String::new();
+    for view in flows.into_iter().filter_map(|id| pipeline.view(id)) {
+        let table = if view.table == 0 { String::new() } else { format!("table_id={}, ", view.table) };
+        let mut matching = format!("priority={},", view.priority);
+        // The priority is told apart: it may be above those of controllers.
+        matching.push_str(&print_match(&view.matching, DEFAULT_PRIORITY, &Names::default()));
+        let matching = matching.trim_end_matches([' ', ',']);
+        // A string takes whatever is written.
+        let _ = writeln!(
+            text,
+            "{table}duration={}s, n_packets={}, n_bytes={}, {matching},actions={}",
+            view.duration / 1_000_000_000,
+            view.flow.packets,
+            view.flow.octets,
+            print_actions(&view.flow.actions, &Names::default()),
+        );
+    }
+    Ok(text)
 }
 
 /// A name for a flow that it has as long as it is there: a hash of what it is for.

@@ -82,10 +82,36 @@ fn fix(switch: &mut Switch, arguments: &[String]) -> Result<String, String> {
     let number = port(switch, &name, argument(arguments, 1))?;
     let (vlan, mac) = (vlan(argument(arguments, 2))?, mac(argument(arguments, 3))?);
     let now = switch.now();
+    let known = switch.bridges.lock().by_name.get(&name).and_then(|bridge| {
+        let all = bridge.fdb.list();
+        all.into_iter().find(|(of, address, _)| (*of, *address) == (vlan, mac)).map(|(.., station)| station)
+    });
+    let text = match known.filter(|station| !(station.fixed && station.port == number)) {
+        Some(station) => {
+            let kind = if station.fixed { "static" } else { "dynamic" };
+            format!(
+                "Overriding already existing {kind} entry on {}\n",
+                openflow_number(switch, &name, station.port)
+            )
+        }
+        None => String::new(),
+    };
     let tag =
         switch.bridges.lock().by_name.get_mut(&name).map(|bridge| bridge.fdb.fix(vlan, mac, number, now));
     switch.crew.changed(tag.as_slice());
-    Ok(String::new())
+    Ok(text)
+}
+
+/// OpenFlow's name of a port that stations are behind.
+fn openflow_number(switch: &Switch, bridge: &str, number: u32) -> String {
+    let named = |view: &super::view::PortView| {
+        switch.configuration.ports.get(&view.name).is_some_and(|port| port.number == number)
+    };
+    match switch.views(bridge).iter().find(|view| named(view)).map(|view| view.openflow) {
+        Some(LOCAL) => "LOCAL".to_owned(),
+        Some(openflow) => openflow.to_string(),
+        None => number.to_string(),
+    }
 }
 
 fn unfix(switch: &mut Switch, arguments: &[String]) -> Result<String, String> {

@@ -3,17 +3,20 @@
 use super::super::odp;
 use super::super::state::Switch;
 use super::super::tables::packet_key;
+use super::paths::is_path;
 use crate::unixctl::Commands;
-use netloom_nf::{Action as Step, Program};
+use netloom_nf::{Action as Step, Connect, Nat, Program};
 use netloom_proto::openflow::text::{Names, parse_actions, parse_packet, print_match};
 use netloom_proto::openflow::{Action, OfPort};
 use netloom_table::{Field, Key};
+use netloom_vswitch::NOBODY;
 use netloom_vswitch::openflow::translate::{
     Request, Start, Translation, megaflow, print_flow, print_program, print_trace, translate,
 };
 use netloom_vswitch::openflow::{BridgeNumber, TlvMap, field};
 use std::collections::VecDeque;
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The priority that matches are printed without.
@@ -107,6 +110,9 @@ fn asked(switch: &Switch, arguments: &[String]) -> Result<Asked, String> {
             let (key, in_port) = of_bridge(switch, bridge, flow)?;
             (bridge, key, in_port)
         }
+        [path, flow] if flow.contains('(') && !switch.paths().keys().any(|known| is_path(known, path)) => {
+            return Err("Cannot find the datapath".to_owned());
+        }
         [flow] | [_, flow] if flow.contains('(') => of_path(switch, flow)?,
         [flow] => return Err(format!("syntax error at {flow} (or the bridge name was omitted)")),
         [name, _] => return Err(format!("{name}: unknown bridge")),
@@ -139,7 +145,7 @@ fn of_bridge(switch: &Switch, bridge: BridgeNumber, text: &str) -> Result<(Box<K
             key.set(tci, key.get(tci) & !PRESENT);
         }
     }
-    let port = pipeline.port(in_port).map_or(u32::from(u16::MAX), |entry| entry.port);
+    let port = pipeline.port(in_port).map_or(NOBODY, |entry| entry.port);
     key.set(Field::IN_PORT, u64::from(port));
     Ok((Box::new(key), in_port))
 }
@@ -165,13 +171,15 @@ fn made(flow: &Key, port: u64) -> Box<Key> {
     Box::new(key)
 }
 
-/// The numbers under which a program has packets looked up again, with whether they come from a connection tracker.
-fn comes_back(program: &Program, found: &mut Vec<(u32, bool)>) {
-    let mut tracked = false;
+/// The numbers under which a program has packets looked up again, with what a connection tracker was asked before. Those that
+/// come back with what nobody knows before they do (a hash) are not followed, as by Open vSwitch.
+fn comes_back(program: &Program, found: &mut Vec<(u32, Option<Arc<Connect>>)>) {
+    let (mut tracked, mut bare) = (None, false);
     for action in program.actions() {
         match action {
-            Step::Connect(_) => tracked = true,
-            Step::Recirculate(number) => found.push((*number, tracked)),
+            Step::Connect(connect) => tracked = Some(connect.clone()),
+            Step::PopMpls { .. } | Step::PopNsh => bare = true,
+            Step::Recirculate(number) if tracked.is_some() || bare => found.push((*number, tracked.clone())),
             Step::Clone(program) => comes_back(program, found),
             Step::Sample(sample) => comes_back(&sample.program, found),
             Step::Branch(branch) => {
@@ -180,6 +188,31 @@ fn comes_back(program: &Program, found: &mut Vec<(u32, bool)>) {
             }
             _ => {}
         }
+    }
+}
+
+/// What a tracker would make of a packet, as far as that can be said: its zone, and the first address and port of a range.
+fn tracked_as(key: &mut Key, connect: &Connect) {
+    key.set(Field::CT_ZONE, u64::from(connect.zone));
+    let (range, four, six, port) = match &connect.nat {
+        Some(Nat::Source(range)) => {
+            (range, Field::IP4_SRC, (Field::IP6_SRC_HIGH, Field::IP6_SRC_LOW), Field::TP_SRC)
+        }
+        Some(Nat::Destination(range)) => {
+            (range, Field::IP4_DST, (Field::IP6_DST_HIGH, Field::IP6_DST_LOW), Field::TP_DST)
+        }
+        Some(Nat::Known) | None => return,
+    };
+    match range.addresses {
+        Some((IpAddr::V4(first), _)) => key.set(four, u64::from(first.to_bits())),
+        Some((IpAddr::V6(first), _)) => {
+            key.set(six.0, (first.to_bits() >> 64) as u64);
+            key.set(six.1, first.to_bits() as u64);
+        }
+        None => {}
+    }
+    if let Some((first, _)) = range.ports {
+        key.set(port, u64::from(first));
     }
 }
 
@@ -215,7 +248,8 @@ fn trace(
             let line = "=".repeat(79);
             // A string takes whatever is written.
             let _ = write!(text, "\n\n{line}\nrecirc({number:#x})");
-            if tracked {
+            if let Some(connect) = tracked {
+                tracked_as(&mut next, &connect);
                 let bits = states.pop_front();
                 let default =
                     " - resume conntrack with default ct_state=trk|new (use --ct-next to customize)";
@@ -253,7 +287,7 @@ fn show(text: &mut String, key: &Key, port: OfPort, translation: &Translation, m
     let program = print_program(&translation.program, key, &|port| port.to_string());
     let _ = write!(text, "Datapath actions: {program}");
     if let Some(problem) = translation.problem {
-        let _ = write!(text, "\nTranslation failed ({problem}), packet is dropped.");
+        let _ = write!(text, "\nTranslation failed ({}), packet is dropped.", problem.verdict());
     }
     if translation.program.actions().iter().any(|step| matches!(step, Step::Brain)) {
         text.push_str("\nThis flow is handled by the userspace slow path because it:\n  - Consists of a protocol's packets.");
@@ -290,16 +324,16 @@ mod tests {
              -> A clone of the packet is forked to recirculate. The forked pipeline will be resumed at table 1.\n     \
              -> Sets the packet to an untracked state, and clears all the conntrack fields.\n\
              \nFinal flow: unchanged\nMegaflow: recirc_id=0,eth,udp,in_port=1,nw_frag=no\n\
-             Datapath actions: ct,recirc(0x100001)\n\n\
+             Datapath actions: ct,recirc(0x1)\n\n\
              ===============================================================================\n\
-             recirc(0x100001) - resume conntrack with ct_state=est|trk\n\
+             recirc(0x1) - resume conntrack with ct_state=est|trk\n\
              ===============================================================================\n\n\
-             Flow: recirc_id=0x100001,ct_state=est|trk,eth,udp,in_port=1,vlan_tci=0x0000,\
+             Flow: recirc_id=0x1,ct_state=est|trk,eth,udp,in_port=1,vlan_tci=0x0000,\
              dl_src=00:00:00:00:00:00,dl_dst=00:00:00:00:00:00,nw_src=0.0.0.0,nw_dst=0.0.0.0,nw_tos=0,nw_ecn=0,\
              nw_ttl=0,nw_frag=no,tp_src=0,tp_dst=0\n\
              \nbridge(\"br0\")\n-------------\n    thaw\n        Resuming from table 1\n \
              1. ct_state=+est+trk,udp, priority 32768\n    output:2\n\
-             \nFinal flow: unchanged\nMegaflow: recirc_id=0x100001,ct_state=-new+est+trk,eth,udp,in_port=1,nw_frag=no\n\
+             \nFinal flow: unchanged\nMegaflow: recirc_id=0x1,ct_state=-new+est+trk,eth,udp,in_port=1,nw_frag=no\n\
              Datapath actions: 2\n"
         );
         assert_eq!(

@@ -1,11 +1,16 @@
-//! Octets of a packet out of its key: headers with right lengths and checksums, and a payload of some octets.
+//! Octets of a packet out of its key: headers with right lengths and checksums, and a payload of some octets where Open
+//! vSwitch puts one (`flow_compose` there): behind UDP, echoes, and TCP that neither opens nor ends a connection.
 //!
-//! Absent: MPLS stacks of more than one entry, NSH, IPv6 extension headers.
+//! Absent: NSH, IPv6 extension headers, MPLS stacks of more than three entries.
 
 use netloom_table::{Field, Key};
 
-/// Octets behind the transport header where nobody says how many.
-const PAYLOAD: usize = 64;
+/// Octets behind the transport header where nobody says how many. Each has its place as its value.
+const PAYLOAD: u8 = 64;
+/// FIN, SYN and RST.
+const OPENS_OR_ENDS: u64 = 7;
+/// The last entry of an MPLS stack.
+const BOTTOM: u64 = 1 << 8;
 
 fn sum(octets: &[u8], mut sum: u32) -> u32 {
     for pair in octets.chunks(2) {
@@ -46,21 +51,20 @@ pub(crate) fn frame(key: &Key, length: Option<usize>) -> Vec<u8> {
         }
     }
     let ether_type = get16(Field::ETH_TYPE);
-    // An EtherType below 0x600 is none: a frame of 802.3 with LLC.
-    if ether_type >= 0x600 {
-        head.extend(ether_type.to_be_bytes());
+    if ether_type < 0x600 {
+        // Below 0x600 it is none, but the length of the frame (IEEE 802.3), which is not filled up.
+        let length = length.unwrap_or(0).max(head.len() + 2);
+        head.extend(u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes());
+        head.resize(length, 0);
+        return head;
     }
+    head.extend(ether_type.to_be_bytes());
     let room = length.map(|length| length.saturating_sub(head.len()));
     let body = match ether_type {
         0x0800 => ipv4(key, room),
         0x86dd => ipv6(key, room),
         0x0806 | 0x8035 => arp(key),
-        0x8847 | 0x8848 => {
-            let mut body = (key.get(Field::MPLS_OUTER) as u32).to_be_bytes().to_vec();
-            body.resize(4 + PAYLOAD, 0);
-            body
-        }
-        0..0x600 => vec![0, 3, 0x42, 0x42, 3],
+        0x8847 | 0x8848 => labels(key),
         _ => Vec::new(),
     };
     head.extend(body);
@@ -70,9 +74,27 @@ pub(crate) fn frame(key: &Key, length: Option<usize>) -> Vec<u8> {
     head
 }
 
+/// Entries of the MPLS stack down to its bottom, and nothing behind it.
+fn labels(key: &Key) -> Vec<u8> {
+    let mut body = Vec::new();
+    for field in [Field::MPLS_OUTER, Field::MPLS_SECOND, Field::MPLS_THIRD] {
+        body.extend((key.get(field) as u32).to_be_bytes());
+        if key.get(field) & BOTTOM != 0 {
+            break;
+        }
+    }
+    body
+}
+
 fn arp(key: &Key) -> Vec<u8> {
     let mut body = vec![0, 1, 8, 0, 6, 4];
-    body.extend((key.get(Field::IP_PROTO) as u16).to_be_bytes());
+    let operation = key.get(Field::IP_PROTO) as u16;
+    body.extend(operation.to_be_bytes());
+    if !matches!(operation, 1 | 2) {
+        // What other operations have here, nobody looks at.
+        body.resize(28, 0);
+        return body;
+    }
     body.extend(mac(key, Field::ARP_SHA));
     body.extend((key.get(Field::IP4_SRC) as u32).to_be_bytes());
     body.extend(mac(key, Field::ARP_THA));
@@ -87,6 +109,15 @@ fn transport(key: &Key, v6: bool, room: Option<usize>, pseudo: impl Fn(usize) ->
     let later = key.get(Field::IP_FRAG) & 2 != 0;
     let ports = [get16(Field::TP_SRC), get16(Field::TP_DST)].concat();
     let kind = [key.get(Field::TP_SRC) as u8, key.get(Field::TP_DST) as u8, 0, 0];
+    let echo = |kinds: [u64; 2]| kinds.contains(&key.get(Field::TP_SRC)) && key.get(Field::TP_DST) == 0;
+    let carries = match (protocol, v6) {
+        _ if later => false,
+        (6, _) => key.get(Field::TCP_FLAGS) & OPENS_OR_ENDS == 0,
+        (17, _) => true,
+        (1, false) => echo([0, 8]),
+        (58, true) => echo([128, 129]),
+        _ => false,
+    };
     let mut body = Vec::new();
     let checksum = match (protocol, v6) {
         _ if later => None,
@@ -123,19 +154,22 @@ fn transport(key: &Key, v6: bool, room: Option<usize>, pseudo: impl Fn(usize) ->
             if matches!(key.get(Field::TP_SRC), 135 | 136) && key.get(Field::TP_DST) == 0 {
                 body.extend(key.get(Field::ND_TARGET_HIGH).to_be_bytes());
                 body.extend(key.get(Field::ND_TARGET_LOW).to_be_bytes());
-                let option =
-                    if key.get(Field::TP_SRC) == 135 { (1, Field::ARP_SHA) } else { (2, Field::ARP_THA) };
-                if key.get(option.1) != 0 {
-                    body.extend([option.0, 1]);
-                    body.extend(mac(key, option.1));
+                for (kind, field) in [(1, Field::ARP_SHA), (2, Field::ARP_THA)] {
+                    if key.get(field) != 0 {
+                        body.extend([kind, 1]);
+                        body.extend(mac(key, field));
+                    }
                 }
             }
             Some(2)
         }
         _ => None,
     };
-    let bare = body.len();
-    body.resize(room.map_or(bare + PAYLOAD, |room| room.max(bare)), 0);
+    match room {
+        Some(room) => body.resize(room.max(body.len()), 0),
+        None if carries => body.extend(0..PAYLOAD),
+        None => {}
+    }
     let whole = body.len();
     if protocol == 17 && !later {
         put(&mut body, 4, u16::try_from(whole).unwrap_or(u16::MAX));

@@ -3,7 +3,6 @@
 
 use super::print::{CT_STATE, TCP_FLAGS};
 use netloom_table::{Field, Key};
-use netloom_wire::MacAddr;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Deepest `encap(...)`.
@@ -36,9 +35,12 @@ fn number(text: &str) -> Option<u64> {
     }
 }
 
+/// Six hexadecimal numbers, which may have one digit.
 fn mac(text: &str) -> Option<u64> {
-    let mac: MacAddr = text.trim().split('/').next()?.parse().ok()?;
-    Some(mac.octets().iter().fold(0, |word, octet| word << 8 | u64::from(*octet)))
+    let parts: Vec<&str> = text.trim().split('/').next()?.split(':').collect();
+    let octet = |part: &&str| (1..=2).contains(&part.len()).then(|| u8::from_str_radix(part, 16).ok())?;
+    let octets: Vec<u8> = parts.iter().map(octet).collect::<Option<_>>()?;
+    (octets.len() == 6).then(|| octets.iter().fold(0, |word, octet| word << 8 | u64::from(*octet)))
 }
 
 fn ipv4(text: &str) -> Option<u64> {
@@ -200,19 +202,28 @@ fn one(
             "tll" => put(key, Field::ARP_THA, mac(value)),
             _ => None,
         }),
-        "mpls" => set(key, inside, |key, name, value| {
-            let (shift, bits) = match name {
-                "label" => (12, 20),
-                "tc" => (9, 3),
-                "bos" => (8, 1),
-                "ttl" => (0, 8),
-                _ => return None,
-            };
-            let ones = (1_u64 << bits) - 1;
-            let entry = key.get(Field::MPLS_OUTER) & !(ones << shift) | (number(value)? & ones) << shift;
-            key.set(Field::MPLS_OUTER, entry);
-            Some(())
-        }),
+        "mpls" => {
+            let mut entries = [Field::MPLS_OUTER, Field::MPLS_SECOND, Field::MPLS_THIRD].into_iter();
+            let mut entry = None;
+            set(key, inside, |key, name, value| {
+                let (shift, bits) = match name {
+                    "label" => {
+                        // Each label begins another entry; deeper ones are not kept.
+                        entry = entries.next();
+                        (12, 20)
+                    }
+                    "tc" => (9, 3),
+                    "bos" => (8, 1),
+                    "ttl" => (0, 8),
+                    _ => return None,
+                };
+                let (ones, value) = ((1_u64 << bits) - 1, number(value)?);
+                if let Some(field) = entry {
+                    key.set(field, key.get(field) & !(ones << shift) | (value & ones) << shift);
+                }
+                Some(())
+            })
+        }
         "tunnel" => set(key, inside, |key, name, value| match name {
             "tun_id" => put(key, Field::TUN_ID, number(value)),
             "src" => put(key, Field::TUN_SRC, ipv4(value)),
@@ -246,6 +257,20 @@ fn all<'a>(
 /// What could not be read, in the words of Open vSwitch.
 pub(crate) fn parse(text: &str, port: &dyn Fn(&str) -> Option<u32>) -> Result<Key, String> {
     let mut key = Key::default();
+    // A flow's name, as dumps have it before what the flow is for.
+    let text = match text.trim_start().strip_prefix("ufid:") {
+        Some(named) => named.split_once([' ', ',']).map_or("", |(_, rest)| rest),
+        None => text,
+    };
     all(&mut key, text, port, 0).map_err(|rest| format!("syntax error at {rest}"))?;
+    if key.get(Field::ETH_TYPE) == 0 {
+        // Who names a header need not say its EtherType.
+        let implied = [("ipv4(", 0x0800), ("ipv6(", 0x86dd), ("arp(", 0x0806)];
+        let named =
+            implied.iter().find(|(name, _)| text.starts_with(name) || text.contains(&format!(",{name}")));
+        if let Some((_, kind)) = named {
+            key.set(Field::ETH_TYPE, *kind);
+        }
+    }
     Ok(key)
 }

@@ -116,13 +116,7 @@ fn number(how: How, value: u64, mask: u64, ones: u64, verbose: bool) -> Option<S
         How::Mac if exact => mac(value).to_string(),
         How::Mac => format!("{}/{}", mac(value), mac(mask)),
         How::Ipv4 if exact => Ipv4Addr::from(value as u32).to_string(),
-        How::Ipv4 => {
-            let (value, mask) = (Ipv4Addr::from(value as u32), mask as u32);
-            match mask.leading_ones() {
-                ones if ones == mask.count_ones() && ones > 0 => format!("{value}/{ones}"),
-                _ => format!("{value}/{}", Ipv4Addr::from(mask)),
-            }
-        }
+        How::Ipv4 => format!("{}/{}", Ipv4Addr::from(value as u32), Ipv4Addr::from(mask as u32)),
         How::TcpFlags => flags(&TCP_FLAGS, value, mask, exact),
     })
 }
@@ -168,11 +162,10 @@ impl Printer<'_> {
     fn ipv6(&self, name: &str, high: Field, low: Field) -> Option<String> {
         let of = |get: &dyn Fn(Field) -> u64| u128::from(get(high)) << 64 | u128::from(get(low));
         let (value, mask) = (of(&|field| self.key.get(field)), of(&|field| self.mask.get(field)));
-        let (address, ones) = (Ipv6Addr::from(value), mask.leading_ones());
+        let address = Ipv6Addr::from(value);
         match mask {
             0 if !self.verbose => None,
             u128::MAX => Some(format!("{name}={address}")),
-            _ if ones == mask.count_ones() && ones > 0 => Some(format!("{name}={address}/{ones}")),
             _ => Some(format!("{name}={address}/{}", Ipv6Addr::from(mask))),
         }
     }

@@ -47,6 +47,38 @@ fn a_packet_that_was_written_down_is_the_one_that_is_extracted() {
     }
 }
 
+/// Lengths and checksums that Open vSwitch 3.1 has for the same words: see `ofproto-dpif.at` of its test suite.
+#[test]
+fn packets_are_those_of_open_vswitch() {
+    let ipv4 = "in_port(1),eth(src=50:54:00:00:00:05,dst=50:54:00:00:00:7),eth_type(0x0800),ipv4(src=192.168.0.1,\
+                dst=192.168.0.2,proto=6,tos=0,ttl=64,frag=no),tcp(src=8,dst=9)";
+    let sum = |octets: &[u8], at: usize| u16::from_be_bytes([octets[at], octets[at + 1]]);
+    for (flags, length, expected) in
+        [("syn", 54, 0x2e7e), ("rst|urg", 54, 0x2e5c), ("ack", 118, 0x4a2c), ("0", 118, 0x4a3c)]
+    {
+        let octets = frame(&read(&format!("{ipv4},tcp_flags({flags})")), None);
+        assert_eq!((octets.len(), sum(&octets, 50)), (length, expected), "{flags}");
+    }
+    let udp = frame(
+        &read(
+            "in_port(1),eth(src=50:54:00:00:00:09,dst=50:54:00:00:00:0a),eth_type(0x0800),ipv4(src=10.1.1.1,\
+             dst=10.1.1.2,proto=17,tos=0,ttl=64,frag=no),udp(src=1,dst=2)",
+        ),
+        None,
+    );
+    assert_eq!((udp.len(), sum(&udp, 40)), (106, 0x553));
+    // Protocols that nobody knows carry nothing, and a stack of labels ends with itself.
+    let other = "in_port(1),eth(src=50:54:00:00:00:09,dst=50:54:00:00:00:0a),eth_type(0x0800),ipv4(proto=16)";
+    assert_eq!(frame(&read(other), None).len(), 34);
+    let labels = "eth(),eth_type(0x8847),mpls(label=7,tc=0,ttl=9,bos=0,label=8,tc=1,ttl=3,bos=1)";
+    let octets = frame(&read(labels), None);
+    assert_eq!(octets[14..], [0, 0, 0x70, 9, 0, 0, 0x83, 3]);
+    // Without an EtherType the length stands in its place, and the header named says which one it is.
+    assert_eq!(frame(&read("in_port(1)"), None), [[0; 13].as_slice(), &[14]].concat());
+    assert_eq!(read("eth(),ipv4(proto=1)").get(Field::ETH_TYPE), 0x0800);
+    assert_eq!(read("ufid:01-02 in_port(3),eth()").get(Field::IN_PORT), 3);
+}
+
 #[test]
 fn flows_are_printed_as_they_are_read() {
     let mut exact = Mask::default();
@@ -81,7 +113,7 @@ fn what_matters_is_printed_and_nothing_else() {
     );
     mask.add_bits(Field::IP4_SRC, 0xff00_0000);
     mask.add(Field::TP_DST);
-    assert!(flow(&key, &mask, &style).ends_with("ipv4(src=192.168.0.1/8,frag=no),tcp(dst=9)"));
+    assert!(flow(&key, &mask, &style).ends_with("ipv4(src=192.168.0.1/255.0.0.0,frag=no),tcp(dst=9)"));
 }
 
 #[test]

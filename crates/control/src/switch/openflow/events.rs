@@ -13,12 +13,15 @@ use netloom_proto::openflow::message::{
 };
 use netloom_proto::openflow::session::Asynchronous;
 use netloom_proto::openflow::{FieldId, OfPort, Value, Version};
+use netloom_table::{Field, Key};
 use netloom_vswitch::openflow::field::{TlvMap, read};
-use netloom_vswitch::openflow::translate::PUNT_PAUSED;
+use netloom_vswitch::openflow::translate::{PUNT_PAUSED, REASON_MISS_FLOW};
 use netloom_vswitch::openflow::{self as tables, Event, Removal};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// `inv` of `ct_state`.
+const INVALID: u64 = 1 << 4;
 /// Reasons of requests that are forwarded (`OFPRFR_*`).
 const GROUP_MOD: u8 = 0;
 const METER_MOD: u8 = 1;
@@ -62,11 +65,15 @@ pub(super) fn tell(audience: &mut Audience<'_>, ground: &impl Ground, news: Vec<
         match item {
             News::Tables(event) => match *event {
                 Event::Removed(removed) => flow_removed(audience, &removed),
-                Event::Flow { change, origin, flow } => audience.each(|connection| {
+                Event::Flow { change, origin, flow, before } => audience.each(|connection| {
                     if connection.monitors.is_empty() {
                         return;
                     }
-                    let Some(update) = monitors::update(connection, change, origin, &flow) else { return };
+                    let Some(update) =
+                        monitors::update(connection, change, origin, (&flow, before.as_deref()))
+                    else {
+                        return;
+                    };
                     let waiting = updates.entry(connection.token).or_default();
                     // One word for all that one message of the connection's own changed.
                     if waiting.last() != Some(&update) || !matches!(update, FlowUpdate::Abbreviated(_)) {
@@ -191,23 +198,57 @@ fn is_told(field: FieldId) -> bool {
             FieldId::TUN_GBP_FLAGS,
             FieldId::METADATA,
             FieldId::PKT_MARK,
-            FieldId::CT_STATE,
-            FieldId::CT_ZONE,
-            FieldId::CT_MARK,
-            FieldId::CT_LABEL,
         ]
         .contains(&field)
+        || is_of_connection(field)
+}
+
+fn is_of_connection(field: FieldId) -> bool {
+    [FieldId::CT_STATE, FieldId::CT_ZONE, FieldId::CT_MARK, FieldId::CT_LABEL].contains(&field)
+}
+
+/// The fields of the direction in which the connection of a tracked packet began; none if it is of no connection.
+fn original(key: &Key) -> &'static [FieldId] {
+    if key.get(Field::CT_STATE) & INVALID != 0 || key.get(Field::CT_PROTO) == 0 {
+        return &[];
+    }
+    match key.get(Field::ETH_TYPE) {
+        0x0800 => &[
+            FieldId::CT_NW_SRC,
+            FieldId::CT_NW_DST,
+            FieldId::CT_NW_PROTO,
+            FieldId::CT_TP_SRC,
+            FieldId::CT_TP_DST,
+        ],
+        0x86dd => &[
+            FieldId::CT_IPV6_SRC,
+            FieldId::CT_IPV6_DST,
+            FieldId::CT_NW_PROTO,
+            FieldId::CT_TP_SRC,
+            FieldId::CT_TP_DST,
+        ],
+        _ => &[],
+    }
 }
 
 /// What is known of a packet beside its octets.
 fn metadata(packet: &Waiting, map: &TlvMap) -> netloom_proto::openflow::Match {
     let mut key = packet.key.clone();
+    let mut tracked = key.get(Field::CT_STATE) != 0;
     if let Some(state) = &packet.state {
         state.restore(&mut key);
+        tracked &= state.tracked;
     }
     let mut metadata = netloom_proto::openflow::Match::any();
     metadata.set_number(FieldId::IN_PORT, packet.in_port.0.into());
-    for field in FieldId::all().filter(|field| is_told(*field)) {
+    if tracked {
+        // What is known of the connection is read by it.
+        metadata.set_number(FieldId::ETH_TYPE, key.get(Field::ETH_TYPE).into());
+        for field in original(&key) {
+            metadata.set(*field, &read(&key, *field, map));
+        }
+    }
+    for field in FieldId::all().filter(|field| is_told(*field) && (tracked || !is_of_connection(*field))) {
         let value: Value = read(&key, field, map);
         if !value.is_zero() {
             metadata.set(field, &value);
@@ -232,18 +273,21 @@ fn packet_in(audience: &mut Audience<'_>, ground: &impl Ground, packet: &Waiting
         userdata: punt.data.to_vec(),
         continuation: waits.then(|| continuation::write(punt.state, punt.table, punt.cookie)),
     };
-    let reason = PacketInReason::from_number(punt.reason);
     audience.each(|connection| {
-        if connection.session.controller() != punt.controller
-            || !connection.session.wants(Asynchronous::PacketIn(punt.reason))
-        {
+        let (version, format) = (version(connection), connection.session.packet_in_format());
+        let number = match punt.reason {
+            REASON_MISS_FLOW if version >= Version::V13 => PacketInReason::NoMatch.number(),
+            REASON_MISS_FLOW => PacketInReason::Action.number(),
+            reason => PacketInReason::from_number(reason).map_or(reason, |reason| reason.number_in(version)),
+        };
+        let about = Asynchronous::PacketIn(number);
+        if connection.session.controller() != punt.controller || !connection.session.wants(about) {
             return;
         }
-        let (version, format) = (version(connection), connection.session.packet_in_format());
-        let reason = reason.map_or(punt.reason, |reason| reason.number_in(version));
+        let reason = number;
         let message = PacketIn { format, reason, ..told.clone() };
         if let Some(packet) = connection.throttle.pass(message, now) {
-            connection.tell(Asynchronous::PacketIn(punt.reason), &Message::PacketIn(packet));
+            connection.tell(about, &Message::PacketIn(packet));
         }
     });
 }

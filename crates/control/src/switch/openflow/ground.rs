@@ -84,6 +84,11 @@ pub(in super::super) trait Ground: Send + 'static {
     /// What the controller is told.
     fn resume(&self, bridge: &str, state: Frozen, beside: &Key, octets: Vec<u8>) -> Result<(), OfError>;
 
+    /// Whether this switch is one for tests: then controllers may use actions for tests.
+    fn is_for_tests(&self) -> bool {
+        false
+    }
+
     /// Forgets connections: those of a zone, or those that are alike.
     fn forget_connections(&self, zone: Option<u16>, alike: Option<&ConntrackFlush>);
 }
@@ -93,6 +98,37 @@ pub(in super::super) trait Ground: Send + 'static {
 pub(super) struct Floor {
     pub(super) desk: Desk,
     pub(super) tracker: Arc<Tracker>,
+}
+
+/// Which connections are forgotten, in the words of Open vSwitch's log.
+fn which(zone: Option<u16>, alike: Option<&ConntrackFlush>) -> String {
+    let Some(alike) = alike.filter(|alike| **alike != ConntrackFlush { zone, ..ConntrackFlush::default() })
+    else {
+        return zone.map_or_else(|| "<all>".to_owned(), |zone| format!("zone {zone}"));
+    };
+    let tuple = |tuple: &ConntrackTuple, protocol: u8| {
+        let address = |address: Option<Ipv6Addr>| {
+            address.map_or_else(|| "::".to_owned(), |address| address.to_canonical().to_string())
+        };
+        let (source, destination) = (address(tuple.source), address(tuple.destination));
+        let rest = match alike.protocol {
+            1 | 58 => format!(
+                "icmp_id={},icmp_type={},icmp_code={}",
+                tuple.icmp_identifier.unwrap_or(0),
+                tuple.icmp_kind.unwrap_or(0),
+                tuple.icmp_code.unwrap_or(0)
+            ),
+            _ => format!(
+                "ct_tp_src={},ct_tp_dst={}",
+                tuple.source_port.unwrap_or(0),
+                tuple.destination_port.unwrap_or(0)
+            ),
+        };
+        let protocol = if protocol == 0 { String::new() } else { format!(",ct_nw_proto={protocol}") };
+        format!("'ct_nw_src={source},ct_nw_dst={destination},{rest}{protocol}'")
+    };
+    let (original, reply) = (tuple(&alike.original, alike.protocol), tuple(&alike.reply, 0));
+    format!("zone={} {original} {reply}", zone.unwrap_or(0))
 }
 
 /// What of a connection's tuple is meant.
@@ -190,6 +226,10 @@ impl Ground for Floor {
         })
     }
 
+    fn is_for_tests(&self) -> bool {
+        !self.desk.lock().dummies.is_empty()
+    }
+
     fn forget_connections(&self, zone: Option<u16>, alike: Option<&ConntrackFlush>) {
         let mut pattern = Pattern { zone, ..Pattern::default() };
         if let Some(alike) = alike {
@@ -197,6 +237,6 @@ impl Ground for Floor {
             (pattern.original, pattern.reply) = (part(&alike.original), part(&alike.reply));
         }
         let count = self.tracker.flush(&pattern);
-        tracing::debug!(count, "connections are forgotten");
+        tracing::debug!(target: "ct_dpif", "{count} connections are forgotten; ct_flush: {}", which(zone, alike));
     }
 }

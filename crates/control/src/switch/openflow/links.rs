@@ -350,6 +350,7 @@ impl<G: Ground> Core<G> {
         if let Err(error) = epoll::add(&self.poller, &stream, epoll::EventData::new_u64(token), flags) {
             tracing::warn!(bridge, %error, "a connection can't be waited for");
         }
+        config.debug = self.ground.is_for_tests();
         let session = Session::new(config, now);
         let mut connection = Connection::new((token, stream), (bridge, purpose), session, throttle, now);
         connection.service = config.service;

@@ -82,8 +82,11 @@ pub(super) const INTERFACE: &[Native] = &[
     column("burst", "ingress_policing_burst", Kind::KilobitSize),
 ];
 
-pub(super) const MIRROR: &[Native] =
-    &[column("vlan", "select_vlan", Kind::Vlans), column("output-vlan", "output_vlan", Kind::Number)];
+pub(super) const MIRROR: &[Native] = &[
+    column("vlan", "select_vlan", Kind::Vlans),
+    column("output-vlan", "output_vlan", Kind::Number),
+    column("snaplen", "snaplen", Kind::Number),
+];
 
 /// Whether an option of a port concerns its interface, not what the bridge makes of it.
 pub(super) fn of_interface(option: &str) -> bool {

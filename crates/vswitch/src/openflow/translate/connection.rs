@@ -73,31 +73,38 @@ impl Context<'_> {
 
     /// Carries actions out that change nothing for what follows.
     pub(super) fn clone_run(&mut self, actions: &[Action], with_set: bool) {
-        if reversible(actions) || self.last && self.action_set.is_empty() {
-            let saved = self.save();
-            let last = self.last;
-            self.run(actions, last);
-            self.last = last;
-            let exits = self.exit && with_set;
-            self.end_copy(with_set);
-            self.restore(&saved);
-            // An `exit` within `clone` ends everything, as in Open vSwitch; one within a bucket does not.
-            self.exit |= exits;
-            return;
+        let last = self.last && self.action_set.is_empty();
+        let copies = !last && !reversible(actions);
+        if copies {
+            // It is not to be done twice, in the copy and behind it.
+            self.commit();
         }
-        self.commit();
         let saved = self.save();
         let before = std::mem::take(&mut self.out);
-        self.run(actions, true);
+        let last = self.last;
+        self.run(actions, last || copies);
+        self.last = last;
+        // An `exit` within `clone` ends everything, as in Open vSwitch; one within a bucket does not.
         let exits = self.exit && with_set;
         self.end_copy(with_set);
         let steps = std::mem::replace(&mut self.out, before);
-        self.restore_all(&saved);
-        self.exit |= exits;
-        if !steps.iter().any(|step| step.changes() || matches!(step, Step::Disconnect)) {
-            // What does not change the packet needs no copy.
-            self.out.extend(steps);
+        if copies && steps.iter().any(|step| step.changes() || matches!(step, Step::Disconnect)) {
+            self.restore_all(&saved);
+            self.out.push(Step::Clone(Arc::new(Program::new(steps, Reason::Rule))));
         } else {
+            self.append(steps, &saved);
+        }
+        self.exit |= exits;
+    }
+
+    /// Adds the steps of what was done with the packet beside what follows, which finds it as it was saved: by writing fields
+    /// again where that is enough, or else by having them done with a copy.
+    pub(super) fn append(&mut self, steps: Vec<Step>, saved: &Saved) {
+        if self.last || steps.iter().all(is_undone) {
+            self.out.extend(steps);
+            self.restore(saved);
+        } else {
+            self.restore_all(saved);
             self.out.push(Step::Clone(Arc::new(Program::new(steps, Reason::Rule))));
         }
     }
@@ -163,6 +170,7 @@ impl Context<'_> {
         self.stack.clone_from(&state.stack);
         self.action_set.clone_from(&state.action_set);
         self.tracked = state.tracked;
+        self.mirrored.clone_from(&state.mirrored);
         if !self.tracked {
             clear_connection(&mut self.flow);
             clear_connection(&mut self.base);
@@ -251,6 +259,7 @@ impl Context<'_> {
 
     pub(super) fn disconnect(&mut self) {
         if !self.tracked {
+            // Nobody sees what the data path may still know of it.
             return;
         }
         self.commit();
@@ -292,8 +301,9 @@ fn without_connection(mask: &Mask) -> Mask {
     out
 }
 
-/// Whether the program can undo what actions do to a packet by writing fields again.
-pub(super) fn reversible(actions: &[Action]) -> bool {
+/// Whether the program may undo what actions do to a packet by writing fields again; what they lead to shows when it is
+/// done ([`Context::append`]).
+fn reversible(actions: &[Action]) -> bool {
     actions.iter().all(|action| match action {
         Action::Ct(_)
         | Action::Meter(_)
@@ -302,13 +312,30 @@ pub(super) fn reversible(actions: &[Action]) -> bool {
         | Action::Encap(_)
         | Action::Decap { .. }
         | Action::DecNshTtl
-        | Action::CheckPacketLarger { .. }
-        | Action::DeleteField(_)
         | Action::PushMpls(_)
         | Action::PopMpls(_)
         | Action::CtClear => false,
-        // Where these lead to is not known yet.
-        Action::Resubmit { .. } | Action::GotoTable(_) | Action::Group(_) => false,
         other => reversible(other.nested()),
     })
+}
+
+/// Whether a step does nothing to the packet, or only what is undone by writing its fields and tags.
+const fn is_undone(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::Output(_)
+            | Step::Truncate(_)
+            | Step::Set(_)
+            | Step::PushVlan { .. }
+            | Step::PopVlan
+            | Step::SetVlan(_)
+            | Step::Punt(_)
+            | Step::Brain
+            | Step::Remote { .. }
+            | Step::Sample(_)
+            | Step::Clone(_)
+            | Step::Branch(_)
+            | Step::Hash(_)
+            | Step::Recirculate(_)
+    )
 }

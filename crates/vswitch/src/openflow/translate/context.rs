@@ -9,6 +9,7 @@ use crate::fdb::Tag;
 use netloom_nf::{Action as Step, Rewrite};
 use netloom_proto::openflow::{Action, OfPort, Value};
 use netloom_table::{Field, Key, Mask};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Deepest level of tables and groups that ask one another.
@@ -17,6 +18,8 @@ const MOST_DEPTH: u32 = 64;
 const MOST_RESUBMITS: u32 = 64 * 64;
 /// Most steps of a program: the octets that OVS allows for actions, at eight each.
 const MOST_STEPS: usize = 8192;
+/// The last table that controllers see; the one behind it is the switch's own.
+const LAST_TABLE: u8 = 253;
 /// Most values on the stack: 64 KiB of 16 octets.
 const MOST_STACK: usize = 4096;
 
@@ -70,6 +73,10 @@ pub(super) struct Context<'a> {
     pub(super) queue: Option<u32>,
     /// The token bucket that the packet was asked of when it came in.
     pub(super) policed: Option<u32>,
+    /// A controller sent the packet.
+    pub(super) packet_out: bool,
+    /// Mirrors that have copied the packet.
+    pub(super) mirrored: BTreeSet<u16>,
 }
 
 /// What a table has for a packet.
@@ -137,6 +144,8 @@ impl<'a> Context<'a> {
             trace,
             queue: None,
             policed: None,
+            packet_out: false,
+            mirrored: BTreeSet::new(),
         }
     }
 
@@ -186,7 +195,7 @@ impl<'a> Context<'a> {
     /// The packet's key as the data path has it.
     pub(super) fn data_path_key(&mut self) -> Key {
         let mut key = self.flow.clone();
-        let port = self.entry(self.in_port()).map_or(0, |entry| entry.port);
+        let port = self.entry(self.in_port()).map_or(crate::bridge::NOBODY, |entry| entry.port);
         key.set(Field::IN_PORT, u64::from(port));
         for tci in [Field::VLAN_TCI, Field::INNER_TCI] {
             key.set(tci, key.get(tci) & !0x1000);
@@ -207,6 +216,12 @@ impl<'a> Context<'a> {
             after.set_word(word, self.base.word(word));
         }
         after.set(Field::DP_HASH, self.base.get(Field::DP_HASH));
+        if let Some(Step::PushMpls { entry, .. }) = self.out.last_mut() {
+            // What is written into an entry that was just pushed is pushed with it.
+            let pushed = after.get(Field::MPLS_OUTER);
+            *entry = pushed as u32;
+            self.base.set(Field::MPLS_OUTER, pushed);
+        }
         for field in Field::ALL {
             let differs = self.base.get(*field) ^ after.get(*field);
             if differs != 0 {
@@ -233,8 +248,9 @@ impl<'a> Context<'a> {
             self.mask.add(Field::VLAN_TCI);
         }
         let mut left = pops;
-        // A tag that only changes is written where it is.
-        let replaced = pops > 0 && pushes > 0 && was[pops - 1].0 == is[pushes - 1].0;
+        // A customer's tag that only changes is written where it is.
+        let replaced =
+            pops > 0 && pushes > 0 && was[pops - 1].0 == is[pushes - 1].0 && is[pushes - 1].0 == 0x8100;
         if replaced {
             left -= 1;
         }
@@ -296,7 +312,8 @@ impl<'a> Context<'a> {
         self.flow.set(Field::IN_PORT, own_port);
         match found {
             Some(hit) => {
-                let deepens = hit.flow.table <= before.0;
+                // The first table that is asked is no step deeper.
+                let deepens = before.1.is_some() && hit.flow.table <= before.0;
                 (self.table, self.rule, self.cookie) = (hit.flow.table, Some(hit.flow), hit.cookie);
                 self.is_miss = false;
                 let actions = hit.actions.clone();
@@ -312,7 +329,19 @@ impl<'a> Context<'a> {
                 }
             }
         }
-        (self.table, self.rule, self.cookie, self.is_miss) = before;
+        // What the action set does counts as done by the first rule.
+        if before.1.is_some() || self.rule.is_none() {
+            (self.table, self.rule, self.cookie, self.is_miss) = before;
+        }
+    }
+
+    /// Whether the rule that is carried out is a table-miss flow (OpenFlow 1.3, 5.4): of priority zero, for all packets.
+    pub(super) fn is_miss_flow(&mut self) -> bool {
+        let Some(rule) = self.rule else { return false };
+        let table = self.pipeline().and_then(|pipeline| pipeline.tables.get(usize::from(rule.table)));
+        table
+            .and_then(|table| table.rules.describe(rule.rule))
+            .is_some_and(|(priority, _, mask)| priority == 0 && mask.used() == 0)
     }
 
     /// The rule for a packet, in a table or in those that follow it if it says so. Opens a step of the trace.
@@ -334,8 +363,17 @@ impl<'a> Context<'a> {
                     conjunction: *conjunction,
                 }))
             });
-            let goes_on = found.is_none() && honours_miss && pipeline.continues(table) && table < 254;
-            self.trace.begin(|| Note::Table { table, name, rule });
+            let dropped =
+                pipeline.options().fragments == Fragments::Drop && self.flow.get(Field::IP_FRAG) & 1 == 1;
+            let goes_on = !dropped
+                && found.is_none()
+                && honours_miss
+                && pipeline.continues(table)
+                && table < LAST_TABLE;
+            self.trace.begin(|| match dropped {
+                true => Note::Fragment(table),
+                false => Note::Table { table, name, rule },
+            });
             if let Some((hit, _)) = found {
                 self.credit.flows.push((bridge, hit.flow));
                 return Some(hit);
@@ -354,7 +392,6 @@ impl<'a> Context<'a> {
         let fragment = self.flow.get(Field::IP_FRAG) & 1 == 1;
         match pipeline.options().fragments {
             Fragments::Drop if fragment => {
-                self.trace.note(|| Note::Detail("fragments are dropped".into()));
                 self.exit = true;
                 None
             }
@@ -372,11 +409,17 @@ impl<'a> Context<'a> {
     /// No flow wants the packet.
     fn miss(&mut self, in_port: OfPort) {
         let table = self.table;
-        let to_controller = self.pipeline().is_some_and(|pipeline| pipeline.asks_controller(table));
+        // Behind the last table is one that does what is done by default.
+        let asked = |pipeline: &mut Pipeline| if pipeline.continues(table) { table + 1 } else { table };
+        let to_controller = self.pipeline().is_some_and(|pipeline| {
+            let asked = asked(pipeline);
+            pipeline.asks_controller(asked)
+        });
         let quiet = self.entry(in_port).is_some_and(|entry| entry.is(OfPortEntry::NO_PACKET_IN));
         if to_controller && !quiet && !self.exit {
             self.is_miss = true;
-            self.cookie = u64::MAX;
+            // That of the flow that Open vSwitch has for such packets.
+            self.cookie = 0;
             self.tell_controller(0, 0, &[], None);
             self.is_miss = false;
         }
@@ -421,6 +464,7 @@ impl<'a> Context<'a> {
             left,
             action_set: self.action_set.clone(),
             tracked: self.tracked,
+            mirrored: self.mirrored.clone(),
             cookie: self.cookie,
         }
     }

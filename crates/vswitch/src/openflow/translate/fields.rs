@@ -19,6 +19,26 @@ impl Target {
     }
 }
 
+/// Whether a field is of the network layer or of ARP.
+const fn is_of_network(id: FieldId) -> bool {
+    matches!(
+        id,
+        FieldId::IPV4_SRC
+            | FieldId::IPV4_DST
+            | FieldId::IPV6_SRC
+            | FieldId::IPV6_DST
+            | FieldId::IPV6_LABEL
+            | FieldId::IP_DSCP
+            | FieldId::IP_ECN
+            | FieldId::IP_TTL
+            | FieldId::ARP_OP
+            | FieldId::ARP_SPA
+            | FieldId::ARP_TPA
+            | FieldId::ARP_SHA
+            | FieldId::ARP_THA
+    )
+}
+
 impl Context<'_> {
     pub(super) fn tlv(&mut self) -> TlvMap {
         self.pipeline().map_or_else(TlvMap::default, |pipeline| pipeline.tlv_map().clone())
@@ -75,6 +95,12 @@ impl Context<'_> {
         if !self.meets(id) {
             self.warn(|| format!("unmet prerequisites for {id}, set_field ignored"));
             return;
+        }
+        if is_of_network(id)
+            && (is_ip(&self.flow) || matches!(self.flow.get(Field::ETH_TYPE), 0x0806 | 0x8035))
+        {
+            // The protocol is looked at too, as Open vSwitch does: it says there whether the layer is there.
+            self.mask.add(Field::IP_PROTO);
         }
         let map = self.map_for(id);
         field::look(&mut self.mask, id, mask, &map);

@@ -3,9 +3,11 @@
 use super::context::Context;
 use super::trace::Note;
 use crate::openflow::flow::ANY_GROUP;
-use crate::openflow::group::{ALL_BUCKETS, Bucket, Group, GroupKind, SelectionMethod};
+use crate::openflow::group::{ALL_BUCKETS, Bucket, Group, GroupKind};
+use crate::openflow::selection::Choice;
 use crate::openflow::{field, group_tag};
 use netloom_nf::{HashBy, Hashing};
+use netloom_proto::openflow::action::HashFields;
 use netloom_proto::openflow::{OfPort, Value};
 use netloom_table::Field;
 
@@ -46,25 +48,19 @@ impl Context<'_> {
     }
 
     fn select(&mut self, group: &Group) {
-        let chosen = match group.selection.method {
-            SelectionMethod::Hash => self.select_by_fields(group),
-            SelectionMethod::Default | SelectionMethod::DpHash => {
-                if group.buckets.len() < 2 {
-                    group.buckets.first().filter(|bucket| self.lives(bucket, 0))
-                } else if self.flow.get(Field::DP_HASH) == 0 {
-                    // The data path is to compute it first.
-                    let symmetric = group.selection.method == SelectionMethod::Default
-                        || group.selection.parameter >> 32 == 1;
-                    let basis = group.selection.parameter as u32;
-                    self.trigger_freeze();
-                    self.hashing = Some(Hashing { by: HashBy::L34, symmetric, basis });
-                    return;
-                } else {
-                    // The data path makes no hash of zero, so all its values are equally likely but one.
-                    let hash = self.look(Field::DP_HASH);
-                    self.weighted(group, hash as u32)
-                }
+        let chosen = match group.choice() {
+            Choice::Fields => self.select_by_fields(group),
+            Choice::Ports => {
+                let hash = self.hash(HashFields::SymmetricL4, 0);
+                self.weighted(group, hash)
             }
+            Choice::DataPath { symmetric, basis } if self.flow.get(Field::DP_HASH) == 0 => {
+                // The data path is to compute it first.
+                self.trigger_freeze();
+                self.hashing = Some(Hashing { by: HashBy::L34, symmetric, basis });
+                return;
+            }
+            Choice::DataPath { .. } => self.select_by_value(group),
         };
         match chosen {
             Some(bucket) => {
@@ -74,6 +70,18 @@ impl Context<'_> {
             }
             None => self.detail(|| "no live bucket".into()),
         }
+    }
+
+    /// By the bits of the data path's hash that matter to the group: the bucket of that value, or the next one that lives.
+    fn select_by_value<'g>(&mut self, group: &'g Group) -> Option<&'g Bucket> {
+        let slots = group.slots.clone()?;
+        let ones = slots.len() - 1;
+        self.mask.add_bits(Field::DP_HASH, ones as u64);
+        let value = self.flow.get(Field::DP_HASH) as usize;
+        let places = (0..slots.len()).filter_map(|step| slots.get(value.wrapping_add(step) & ones));
+        let buckets: Vec<&Bucket> =
+            places.filter_map(|place| group.buckets.get(usize::from(*place))).collect();
+        buckets.into_iter().find(|bucket| self.lives(bucket, 0))
     }
 
     /// By the hash of fields that the group names; of those that the packet does not have nothing is taken.

@@ -15,7 +15,7 @@ pub(super) fn mix(hash: u64, word: u64) -> u64 {
 
 impl Context<'_> {
     /// A hash of some fields of the packet.
-    fn hash(&mut self, fields: HashFields, basis: u16) -> u32 {
+    pub(super) fn hash(&mut self, fields: HashFields, basis: u16) -> u32 {
         let mut hash = mix(u64::from(basis), fields as u64);
         let ip = is_ip(&self.flow);
         let six = self.flow.get(Field::ETH_TYPE) == 0x86dd;

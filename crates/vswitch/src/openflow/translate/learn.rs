@@ -5,7 +5,7 @@ use crate::openflow::expire;
 use crate::openflow::flow::{Command, Flags, FlowMod};
 use netloom_proto::openflow::action::{Learn, LearnSource, LearnTarget};
 use netloom_proto::openflow::text::{Names, print_actions, print_match};
-use netloom_proto::openflow::{Action, OfPort, Value};
+use netloom_proto::openflow::{Action, OfPort, Subfield, Value};
 use std::fmt::Write;
 
 /// The priority that matches are printed without.
@@ -108,6 +108,15 @@ impl Context<'_> {
                 }
                 LearnTarget::Load(part) if part.bits <= 64 => {
                     actions.push(Action::Load { target: part, value: value.to_u64() });
+                }
+                // Open vSwitch writes them as loads, which have 64 bits at most.
+                LearnTarget::Load(part) if part.bits <= 128 => {
+                    let whole = value.to_u128();
+                    for (above, bits) in [(0, 64), (64, part.bits - 64)] {
+                        let target = Subfield { offset: part.offset + above, bits, ..part };
+                        let value = (whole >> above) as u64;
+                        actions.push(Action::Load { target, value });
+                    }
                 }
                 LearnTarget::Load(part) => {
                     let octets = usize::from(part.field.get().octets);

@@ -4,6 +4,7 @@ use super::context::Context;
 use super::trace::Note;
 use crate::decision::{Step as Decided, Why};
 use crate::fdb::Learned;
+use crate::mirror::Gate;
 use crate::openflow::meter::CONTROLLER_METER;
 use crate::openflow::port::{OfPortEntry, PortForm, TunnelForm};
 use netloom_mem::PortNumber;
@@ -20,6 +21,12 @@ pub const PUNT_SAMPLE: u8 = 1;
 /// [`netloom_nf::Punt::kind`] of a packet that waits for a controller, which gives it back.
 pub const PUNT_PAUSED: u8 = 2;
 
+/// [`Punt::reason`] of a packet that a table-miss flow sends (OpenFlow 1.3, 5.4): from version 1.3 on no flow matched it, to
+/// those before it is an action's.
+pub const REASON_MISS_FLOW: u8 = 0x80;
+/// `OFPR_ACTION`.
+const ACTION: u8 = 1;
+
 impl Context<'_> {
     /// `output`, to an ordinary or a reserved port.
     pub(super) fn output_action(&mut self, port: OfPort, truncate: Option<u32>) {
@@ -33,18 +40,27 @@ impl Context<'_> {
             OfPort::FLOOD => self.flood(false, truncate),
             OfPort::ALL => self.flood(true, truncate),
             OfPort::CONTROLLER => {
-                // OFPR_ACTION_SET, OFPR_GROUP, OFPR_ACTION
-                let reason = match (self.in_group, self.in_action_set) {
-                    (true, _) => 4,
-                    (_, true) => 3,
+                // OFPR_PACKET_OUT, OFPR_GROUP, OFPR_ACTION_SET, OFPR_ACTION
+                let reason = match (self.packet_out, self.in_group, self.in_action_set) {
+                    (true, ..) => 5,
+                    (_, true, _) => 4,
+                    (_, _, true) => 3,
                     _ => 1,
                 };
                 self.tell_controller(0, reason, &[], None);
             }
             OfPort::NONE => {}
             _ if port == self.in_port() => self.warn(|| "skipping output to input port".into()),
+            _ if truncate.is_some() && self.is_cable(port) => {
+                self.warn(|| format!("output_trunc does not support patch port {port}"));
+            }
             _ => self.output(port, true, truncate),
         }
+    }
+
+    /// Whether a port leads to another bridge.
+    fn is_cable(&mut self, port: OfPort) -> bool {
+        self.entry(port).is_some_and(|entry| matches!(entry.form, PortForm::Patch { .. }))
     }
 
     fn flood(&mut self, all: bool, truncate: Option<u32>) {
@@ -81,11 +97,12 @@ impl Context<'_> {
             return;
         }
         match entry.form {
-            PortForm::Patch { bridge, port } => self.cross(entry.port, bridge, port, truncate),
+            PortForm::Patch { bridge, port } => return self.cross(entry.port, bridge, port, truncate),
             PortForm::Tunnel(form) => self.tunnel(&form, entry.port, truncate),
             PortForm::Internal => self.arrive(entry.port, truncate),
             PortForm::Plain => self.send(entry.port, truncate),
         }
+        self.mirror(Gate::Out(entry.port));
     }
 
     fn send(&mut self, port: PortNumber, truncate: Option<u32>) {
@@ -113,7 +130,7 @@ impl Context<'_> {
     /// Goes on in the bridge at the other end of a cable.
     fn cross(&mut self, through: PortNumber, bridge: u32, port: OfPort, truncate: Option<u32>) {
         if truncate.is_some() {
-            self.warn(|| "output_trunc does not support patch output action".into());
+            self.warn(|| "Cannot truncate output to patch port".into());
         }
         let Some(name) = self.world.pipeline(bridge).map(|pipeline| pipeline.options().name.clone()) else {
             self.warn(|| "Nonexistent output port".into());
@@ -124,7 +141,9 @@ impl Context<'_> {
         }
         let own = self.bridge;
         let saved = self.save();
-        let last = std::mem::replace(&mut self.last, false);
+        let last = self.last;
+        let before = std::mem::take(&mut self.out);
+        let mirrored = (own != bridge).then(|| std::mem::take(&mut self.mirrored));
         let place = (self.table, self.rule, self.cookie, self.in_action_set, self.in_group);
         self.trace.begin(|| Note::Bridge { number: bridge, name });
         self.enter(bridge);
@@ -149,10 +168,9 @@ impl Context<'_> {
         {
             self.credit.cables.push((through, entry.port));
             if entry.forwards {
-                self.deeper(true, |context| {
-                    context.table(port, 0, true, true, false);
-                    context.end();
-                });
+                self.mirror(Gate::In(entry.port));
+                self.table(port, 0, true, true, false);
+                self.end();
             } else if entry.learns {
                 self.learn_only();
             }
@@ -161,8 +179,12 @@ impl Context<'_> {
         self.bridge = own;
         self.trace.end();
         (self.table, self.rule, self.cookie, self.in_action_set, self.in_group) = place;
+        if let Some(mirrored) = mirrored {
+            self.mirrored = mirrored;
+        }
         self.last = last;
-        self.restore(&saved);
+        let steps = std::mem::replace(&mut self.out, before);
+        self.append(steps, &saved);
     }
 
     /// Sends the packet through a tunnel. What the tunnel itself writes into `tun_*` is not seen later.
@@ -274,12 +296,22 @@ impl Context<'_> {
             self.detail(|| format!("the packet {}, dropping", reason.sentence()));
             return;
         }
+        self.carry(decision.program.actions());
+    }
+
+    /// Carries out steps of the ordinary switch; the packet has the tags that it had before when they are done.
+    pub(super) fn carry(&mut self, steps: &[Step]) {
         let tags = self.flow.word(Field::VLAN_TPID.word());
-        for step in decision.program.actions() {
+        let mut most = None;
+        for step in steps {
             match step {
+                Step::Truncate(octets) => most = Some(*octets),
                 Step::Output(port) => match self.pipeline().and_then(|pipeline| pipeline.port_of(*port)) {
-                    Some(port) => self.output(port, true, None),
-                    None => self.send(*port, None),
+                    Some(port) => self.output(port, true, most.take()),
+                    None => {
+                        self.send(*port, most.take());
+                        self.mirror(Gate::Out(*port));
+                    }
                 },
                 Step::PopVlan => self.pop_tag(),
                 Step::PushVlan { tpid, tci } => {
@@ -342,6 +374,7 @@ impl Context<'_> {
     /// (OpenFlow 1.3.5, 7.4.1).
     pub(super) fn tell_controller(&mut self, controller: u16, reason: u8, data: &[u8], meter: Option<u32>) {
         self.commit();
+        let reason = if reason == ACTION && self.is_miss_flow() { REASON_MISS_FLOW } else { reason };
         let state = self.frozen(self.table, false, Vec::new());
         let number = self.state_number(state);
         let punt = self.punt(PUNT_CONTROLLER, reason, controller, u16::MAX, data, number);

@@ -58,7 +58,7 @@ fn print(out: &mut String, steps: &[Trace], level: usize, names: &Names) {
         }
         let below = level + 2 * more;
         match line.note {
-            Note::Table { .. } if line.inner.is_empty() => {
+            Note::Table { .. } | Note::Fragment(_) if line.inner.is_empty() => {
                 let _ = writeln!(out, "{}drop", " ".repeat((below + 1) * 4));
             }
             Note::Thaw(table) => {
@@ -88,6 +88,9 @@ fn note(note: &Note, names: &Names) -> String {
                 let _ = write!(text, ", cookie {:#x}", rule.cookie);
             }
             text
+        }
+        Note::Fragment(table) => {
+            format!("{table:2}. Packets are IP fragments and the fragment handling mode is \"drop\".")
         }
         Note::Thaw(_) => "thaw".into(),
         Note::Bucket(number) => format!("bucket {number}"),
@@ -161,10 +164,10 @@ fn step(step: &Step, key: &Key, port: &dyn Fn(PortNumber) -> String) -> String {
         ),
         Step::Police(meter) | Step::Meter(meter) => format!("meter({meter})"),
         Step::Punt(punt) => format!(
-            "userspace(pid=0,controller(reason={},dont_send=0,continuation=0,recirc_id={},rule_cookie={:#x},controller_id={},max_len={}))",
-            punt.reason,
+            "userspace(pid=0,controller(reason={},dont_send=0,continuation=0,recirc_id={},rule_cookie={},controller_id={},max_len={}))",
+            if punt.reason == super::REASON_MISS_FLOW { 1 } else { punt.reason },
             punt.state,
-            punt.cookie,
+            hex(punt.cookie),
             punt.controller,
             if punt.most == 0 { u16::MAX } else { punt.most }
         ),
@@ -201,8 +204,10 @@ fn connection(connect: &netloom_nf::Connect) -> String {
     if let Some((value, mask)) = connect.mark {
         parts.push(format!("mark={value:#x}/{mask:#x}"));
     }
-    if let Some((value, mask)) = connect.label {
-        parts.push(format!("label={value:#x}/{mask:#x}"));
+    match connect.label {
+        Some((value, u128::MAX)) => parts.push(format!("label={value:#x}")),
+        Some((value, mask)) => parts.push(format!("label={value:#x}/{mask:#x}")),
+        None => {}
     }
     if let Some(helper) = connect.helper {
         parts.push(format!("helper={helper}"));
@@ -242,6 +247,11 @@ fn range(range: &NatRange) -> String {
     text
 }
 
+/// As C's `%#x` writes it: nothing stands before a zero.
+fn hex(value: u64) -> String {
+    if value == 0 { "0".into() } else { format!("{value:#x}") }
+}
+
 fn octets(octets: &[u8]) -> String {
     let parts: Vec<String> = octets.iter().map(|octet| format!("{octet:02x}")).collect();
     parts.join(":")
@@ -278,7 +288,7 @@ fn set(rewrite: &Rewrite, key: &Key) -> String {
         let (value, bits) = (write.value, write.mask);
         // A part of a field is told with its mask.
         let whole = bits == write.field.ones();
-        let hex = |value: u64| if whole { format!("{value:#x}") } else { format!("{value:#x}/{bits:#x}") };
+        let hex = |value: u64| if whole { hex(value) } else { format!("{}/{bits:#x}", hex(value)) };
         let number = |value: u64| if whole { format!("{value}") } else { format!("{value}/{bits:#x}") };
         let mac = |value: u64| if whole { mac(value) } else { format!("{}/{}", mac(value), mac(bits)) };
         let v4 =
@@ -290,6 +300,13 @@ fn set(rewrite: &Rewrite, key: &Key) -> String {
             Field::IP4_SRC if arp => add("arp", format!("sip={}", v4(value))),
             Field::IP4_DST if arp => add("arp", format!("tip={}", v4(value))),
             Field::IP_PROTO if arp => add("arp", format!("op={value}")),
+            Field::ND_TARGET_LOW => {
+                add("nd", format!("target={}", v6(Field::ND_TARGET_HIGH, Field::ND_TARGET_LOW)));
+            }
+            Field::ND_TARGET_HIGH if value_of(rewrite, Field::ND_TARGET_LOW).is_none() => {
+                add("nd", format!("target={}", v6(Field::ND_TARGET_HIGH, Field::ND_TARGET_LOW)));
+            }
+            Field::ND_TARGET_HIGH => {}
             Field::ARP_SHA => add(
                 if arp { "arp" } else { "nd" },
                 format!("{}={}", if arp { "sha" } else { "sll" }, mac(value)),
@@ -323,6 +340,22 @@ fn set(rewrite: &Rewrite, key: &Key) -> String {
             }
             Field::TP_DST => {
                 add(transport, format!("{}={}", if icmp { "code" } else { "dst" }, number(value)))
+            }
+            Field::NSH_FLAGS | Field::NSH_TTL => {
+                let part = |field: Field| value_of(rewrite, field).unwrap_or_else(|| key.get(field));
+                if write.field == Field::NSH_FLAGS || value_of(rewrite, Field::NSH_FLAGS).is_none() {
+                    let (flags, ttl) = (part(Field::NSH_FLAGS), part(Field::NSH_TTL));
+                    add("nsh", format!("flags={flags},ttl={ttl}"));
+                }
+            }
+            Field::NSH_PATH => add("nsh", format!("spi={:#x},si={}", value >> 8, value & 0xff)),
+            Field::NSH_C12 | Field::NSH_C34 => {
+                let first = if write.field == Field::NSH_C12 { 1 } else { 3 };
+                for (number, shift) in [(first, 32), (first + 1, 0)] {
+                    if bits >> shift & 0xffff_ffff != 0 {
+                        add("nsh", format!("c{number}={:#x}", value >> shift & 0xffff_ffff));
+                    }
+                }
             }
             Field::MPLS_OUTER => add(
                 "mpls",
@@ -361,7 +394,8 @@ pub fn megaflow(key: &Key, looked: &Mask, port: OfPort, map: &TlvMap) -> Match {
             // Nothing is told of tags that are not there, nor the kind of one that is.
             3 if key.get(Field::VLAN_TPID) == 0 && key.get(Field::VLAN_TCI) == 0 => 0,
             3 => of & !(Field::VLAN_TPID.ones() << 48 | Field::INNER_TPID.ones() << 16),
-            47 => 0,
+            // Registers, metadata and conjunctions are of the tables alone: no flow of the data path has them.
+            31..=39 | 47 => 0,
             _ => *of,
         };
         bits.add_word(word, of);

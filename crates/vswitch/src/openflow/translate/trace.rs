@@ -37,6 +37,8 @@ pub enum Note {
         /// The rule, or none.
         rule: Option<Box<FoundRule>>,
     },
+    /// A table was not asked, as the bridge drops fragments.
+    Fragment(u8),
     /// A translation goes on where another stopped.
     Thaw(u8),
     /// A bucket of a group is carried out.

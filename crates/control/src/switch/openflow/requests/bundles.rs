@@ -6,12 +6,12 @@
 use super::super::ground::Ground;
 use super::flows::Rules;
 use super::{Handled, Turn};
-use netloom_proto::openflow::OfError;
 use netloom_proto::openflow::message::{
     BundleAdd, BundleCommand, BundleControl, BundleFeatures, BundleFlags, Message, PacketOut, PortMod, Reply,
 };
+use netloom_proto::openflow::{Action, OfError};
 use netloom_vswitch::openflow::{Change, Failure};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Octets of messages that all bundles of a connection hold at most.
@@ -93,6 +93,14 @@ impl Bundles {
     pub(in super::super) fn is_empty(&self) -> bool {
         self.by_number.is_empty()
     }
+}
+
+/// Whether actions name one of some groups.
+fn uses_any(actions: &[Action], groups: &BTreeSet<u32>) -> bool {
+    actions.iter().any(|action| match action {
+        Action::Group(number) => groups.contains(number),
+        other => uses_any(other.nested(), groups),
+    })
 }
 
 /// What bundles can do.
@@ -197,8 +205,21 @@ impl<G: Ground> Turn<'_, G> {
         }
         let atomic = flags.contains(BundleFlags::ATOMIC);
         // What is not of the tables is tried before anything is done.
+        let made: BTreeSet<u32> = bundle
+            .entries
+            .iter()
+            .filter_map(|entry| match &entry.want {
+                Want::Change(change) => match &**change {
+                    Change::Group(group) => Some(group.number),
+                    Change::Flow(_) => None,
+                },
+                _ => None,
+            })
+            .collect();
         for entry in &bundle.entries {
             let tried = match &entry.want {
+                // A group that it names may come with the bundle.
+                Want::Packet(packet) if !uses_any(&packet.actions, &made) => self.check_packet(packet),
                 Want::Port(_) if atomic => Err(OfError::OFPBFC_MSG_FAILED),
                 Want::Port(port) => self.check_port(port),
                 _ => Ok(()),

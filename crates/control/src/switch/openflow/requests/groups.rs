@@ -151,6 +151,12 @@ impl<G: Ground> Turn<'_, G> {
         let rules = Rules { version: self.version(), lengths: &self.side.lengths };
         let request = rules.prepare_group(told.clone())?;
         self.work(|pipeline, now| pipeline.group_mod(&request, now))?.map_err(|failure| failure.error)?;
+        if tracing::enabled!(target: "ofproto_dpif", tracing::Level::DEBUG) {
+            let lines = self.look(|pipeline, _| pipeline.group(request.number).map(Group::construction))?;
+            for line in lines.unwrap_or_default() {
+                tracing::debug!(target: "ofproto_dpif", "{line}");
+            }
+        }
         self.forward(xid, Message::GroupMod(told));
         self.tell_others();
         Ok(())

@@ -11,8 +11,8 @@ use netloom_proto::openflow::message::{
     self, ALL_TABLES, FlowUpdate, Message, MonitorCommand, MonitorEvent, MonitorFlags, MonitorRequest,
     MultipartReply, Reply,
 };
-use netloom_proto::openflow::{OfError, Version};
-use netloom_vswitch::openflow::{FlowChange, FlowFilter, FlowView, Pipeline};
+use netloom_proto::openflow::{Action, OfError, Version};
+use netloom_vswitch::openflow::{Flow, FlowChange, FlowFilter, FlowView, Pipeline};
 use std::collections::BTreeMap;
 
 /// From so many octets to be written on monitors pause.
@@ -42,22 +42,27 @@ impl Monitors {
     }
 
     /// What is wanted of a change of a flow; nothing, if nothing is.
-    fn wanted(&self, change: MonitorFlags, view: &FlowView) -> Option<MonitorFlags> {
-        let fits = |monitor: &&MonitorRequest| monitor.flags.contains(change) && covers(monitor, view);
+    fn wanted(&self, change: MonitorFlags, view: &FlowView, before: Before<'_>) -> Option<MonitorFlags> {
+        let fits =
+            |monitor: &&MonitorRequest| monitor.flags.contains(change) && covers(monitor, view, before);
         let flags = self.by_number.values().filter(fits).map(|monitor| monitor.flags);
         flags.reduce(MonitorFlags::or)
     }
 }
 
-/// Whether a flow is one of those that a monitor is about.
-fn covers(monitor: &MonitorRequest, view: &FlowView) -> bool {
+/// What a flow that changed did before.
+type Before<'a> = Option<&'a [Action]>;
+
+/// Whether a flow is one of those that a monitor is about, or was.
+fn covers(monitor: &MonitorRequest, view: &FlowView, before: Before<'_>) -> bool {
     let within = |entry: &netloom_proto::openflow::matching::Entry| {
         view.matching.get(entry.field).is_some_and(|(value, mask)| {
             mask.and(&entry.mask) == entry.mask && value.and(&entry.mask) == entry.value
         })
     };
     (monitor.table == ALL_TABLES || monitor.table == view.table)
-        && view.flow.sends_to(monitor.out_port)
+        && (view.flow.sends_to(monitor.out_port)
+            || before.is_some_and(|actions| Flow::actions_send_to(actions, monitor.out_port)))
         && view.flow.uses_group(monitor.out_group)
         && monitor.matching.homes().iter().all(within)
 }
@@ -82,7 +87,7 @@ pub(in super::super) fn update(
     connection: &Connection,
     change: FlowChange,
     origin: u64,
-    view: &FlowView,
+    (view, before): (&FlowView, Before<'_>),
 ) -> Option<FlowUpdate> {
     let (event, kind, reason) = match change {
         FlowChange::Added => (MonitorEvent::Added, MonitorFlags::ADD, 0),
@@ -95,7 +100,7 @@ pub(in super::super) fn update(
     {
         return None;
     }
-    let flags = monitors.wanted(kind, view)?;
+    let flags = monitors.wanted(kind, view, before)?;
     let own = origin != 0 && origin >> 32 == connection.token;
     let in_full = flags.contains(MonitorFlags::OWN_IN_FULL) || flags.contains(MonitorFlags::ONLY_OWN);
     if own && !in_full && !monitors.is_paused() {

@@ -13,7 +13,7 @@ use netloom_vswitch::openflow::Frozen;
 use netloom_vswitch::openflow::field::to_key;
 
 impl<G: Ground> Turn<'_, G> {
-    /// Checks a packet and its actions, as those of flows are.
+    /// Checks a packet and its actions, as those of flows are, but for what they name in the tables.
     pub(super) fn prepare_packet(&self, mut told: PacketOut) -> Result<PacketOut, OfError> {
         if told.buffer.is_some() {
             return Err(OfError::OFPBRC_BUFFER_UNKNOWN);
@@ -24,8 +24,12 @@ impl<G: Ground> Turn<'_, G> {
         if !check(&told.actions, &packet, limits)? && self.version() > Version::V10 {
             return Err(OfError::OFPBAC_MATCH_INCONSISTENT);
         }
-        self.look(|pipeline, _| pipeline.check_packet_out(&told.actions))??;
         Ok(told)
+    }
+
+    /// Checks that everything is there that the actions of a packet name.
+    pub(super) fn check_packet(&self, told: &PacketOut) -> Handled {
+        self.look(|pipeline, _| pipeline.check_packet_out(&told.actions))?
     }
 
     /// What is known of a packet by its octets and beside them, as far as actions depend on it.
@@ -47,6 +51,7 @@ impl<G: Ground> Turn<'_, G> {
 
     pub(super) fn packet_out(&mut self, told: PacketOut) -> Handled {
         let told = self.prepare_packet(told)?;
+        self.check_packet(&told)?;
         self.send_packet(told)
     }
 
