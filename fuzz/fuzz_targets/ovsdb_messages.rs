@@ -23,9 +23,12 @@ fuzz_target!(|octets: &[u8]| {
         splitter.feed(piece);
         loop {
             match splitter.next_message() {
-                Ok(Some(message)) if server.receive(id, message, now).is_ok() => server.run(now),
+                Ok(Some(message)) => match server.receive(id, message, now) {
+                    Ok(()) => server.run(now),
+                    Err(_) => break 'pieces,
+                },
                 Ok(None) => break,
-                _ => break 'pieces,
+                Err(_) => break 'pieces,
             }
         }
         server.flush(id);
