@@ -51,7 +51,7 @@ const CHECKS: &[Check] = &[
     Check {
         name: "loom-port",
         flags: ("RUSTFLAGS", "--cfg loom"),
-        arguments: &["test", "-p", "netloom-port", "--lib", "--release"],
+        arguments: &["test", "-p", "netloom-port", "--lib", "--release", "--", "model::"],
     },
     Check {
         name: "address",
