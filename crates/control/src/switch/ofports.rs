@@ -37,14 +37,7 @@ impl Bridges {
         if let Some(pipeline) = self.pipelines.get_mut(&bridge) {
             pipeline.set_port(entry.clone());
         }
-        if change == PortChange::Added && entry.live {
-            // As Open vSwitch tells it: first it is there, then it works.
-            let still = OfPortEntry { live: false, ..entry.clone() };
-            self.tell(bridge, News::Port(change, Box::new(still)));
-            self.tell(bridge, News::Port(PortChange::Modified, Box::new(entry)));
-        } else {
-            self.tell(bridge, News::Port(change, Box::new(entry)));
-        }
+        self.tell(bridge, News::Port(change, Box::new(entry)));
         self.ring_listener();
     }
 

@@ -8,8 +8,8 @@ use super::requests::{monitors, ports, table_status};
 use crate::switch::news::{News, PacketIn as Waiting, PortChange};
 use netloom_proto::openflow::message::{
     self, Age, Dialect, FlowFormat, FlowRemoved, FlowUpdate, Message, PacketIn, PacketInFormat,
-    PacketInReason, PortDescription, PortReason, PortStatus, RequestForward, Role, RoleReason, RoleStatus,
-    TableReason, encode_with,
+    PacketInReason, PortDescription, PortReason, PortState, PortStatus, RequestForward, Role, RoleReason,
+    RoleStatus, TableReason, encode_with,
 };
 use netloom_proto::openflow::session::Asynchronous;
 use netloom_proto::openflow::{FieldId, OfPort, Value, Version};
@@ -99,7 +99,14 @@ pub(super) fn tell(audience: &mut Audience<'_>, ground: &impl Ground, news: Vec<
                     side.ports.insert(entry.number, description.clone());
                     side.since.entry(entry.number).or_insert(now);
                 }
-                port(audience, reason, before.as_ref(), &description, None);
+                if change == PortChange::Added && description.state.contains(PortState::LIVE) {
+                    // As Open vSwitch tells it: first it is there, then it works. Version 1.0 has no word for that.
+                    let still = PortDescription { state: PortState::NONE, ..description.clone() };
+                    port(audience, reason, None, &still, None);
+                    port(audience, PortReason::Modify, Some(&still), &description, None);
+                } else {
+                    port(audience, reason, before.as_ref(), &description, None);
+                }
             }
             News::Packet(packet) => packet_in(audience, ground, &packet, now),
         }

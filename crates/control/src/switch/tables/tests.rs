@@ -488,12 +488,7 @@ fn ports_come_and_go() {
             _ => None,
         })
         .collect();
-    // It is there before it works.
-    let told = |change, name: &str| (change, name.to_owned());
-    assert_eq!(
-        news,
-        [told(PortChange::Added, "p4"), told(PortChange::Modified, "p4"), told(PortChange::Deleted, "p2")]
-    );
+    assert_eq!(news, [(PortChange::Added, "p4".to_owned()), (PortChange::Deleted, "p2".to_owned())]);
     assert_eq!((rig.switch.ofport("p2"), rig.switch.ofport("p3")), (None, Some(3)));
     // A port that sends nothing makes the bridge no ordinary switch.
     let number = rig.number("br0");
