@@ -13,6 +13,8 @@ pub mod text_laws;
 
 pub mod tracker;
 
+pub mod watches;
+
 /// Messages and connections of OpenFlow.
 #[path = "../../crates/proto/tests/openflow_laws/messages.rs"]
 pub mod openflow_messages;

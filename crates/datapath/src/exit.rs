@@ -24,8 +24,8 @@ use netloom_nf::{
     Action, Balance, Bucket, Program, Rate, Reason, Segmenter, Shape, SharedMeter, complete_checksum,
     pop_vlan, push_vlan, set_vlan,
 };
-use netloom_table::Key;
 use netloom_table::key::Layers;
+use netloom_table::{Field, Key};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -100,7 +100,7 @@ pub(crate) struct Exit {
     wrapped: Vec<u8>,
     own: Batch,
     /// Packets for the brain.
-    pub(crate) copies: Vec<Vec<u8>>,
+    pub(crate) copies: Vec<(PortNumber, Vec<u8>)>,
     /// Packets that the brain wants to know more about.
     pub(crate) heard: Vec<Heard>,
     /// Meters that all workers share, by the upper and the lower half of their numbers: each bridge has its own upper half.
@@ -302,7 +302,7 @@ impl Exit {
                     true
                 }
                 Action::Brain => {
-                    self.copies.push(batch.octets(index));
+                    self.copies.push((key.get(Field::IN_PORT) as PortNumber, batch.octets(index)));
                     outcome = Outcome::Sent;
                     true
                 }

@@ -360,7 +360,7 @@ impl Worker {
         if let Some(receiver) = self.receivers.get_mut(place) {
             receiver.queue.complete();
         }
-        self.finish(place, now);
+        self.finish(now);
         count
     }
 
@@ -435,7 +435,7 @@ impl Worker {
                 }
                 (Side::In, Some(place)) => {
                     self.process(place, self.batch.len(), now, contended);
-                    self.finish(place, now);
+                    self.finish(now);
                 }
                 // Nobody receives from the port here any more.
                 (Side::In, None) => {

@@ -5,83 +5,13 @@
 mod daemon;
 
 use daemon::flows::exchange;
+use daemon::peer::OpenVSwitch;
 use daemon::{Daemon, sockets, until};
 use netloom_mem::{Batch, Offload};
 use netloom_port::packet::PacketSocket;
 use netloom_testkit::rig::{self, Rig};
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-
-/// Open vSwitch with files of its own; it ends with this.
-struct OpenVSwitch {
-    directory: PathBuf,
-    children: Vec<Child>,
-}
-
-impl Drop for OpenVSwitch {
-    fn drop(&mut self) {
-        for child in &mut self.children {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-impl OpenVSwitch {
-    fn command(directory: &Path, program: &str) -> Command {
-        let mut command = Command::new(program);
-        for name in ["OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR"] {
-            command.env(name, directory);
-        }
-        let path = std::env::var("PATH").unwrap_or_default();
-        command.env("PATH", format!("{path}:/usr/sbin:/sbin")).stdout(Stdio::null()).stderr(Stdio::null());
-        command
-    }
-
-    /// Starts it; `None` where it is not installed.
-    fn start(directory: PathBuf) -> Option<Self> {
-        let (program, schema) =
-            ("/usr/lib/openvswitch-switch/ovs-vswitchd", "/usr/share/openvswitch/vswitch.ovsschema");
-        if !Path::new(program).exists() || !Path::new(schema).exists() {
-            return None;
-        }
-        std::fs::create_dir(&directory).unwrap();
-        let file = directory.join("conf.db");
-        let made = Self::command(&directory, "ovsdb-tool").arg("create").arg(&file).arg(schema).status();
-        assert!(made.unwrap().success());
-        let socket = format!("unix:{}", directory.join("db.sock").display());
-        let database = Self::command(&directory, "ovsdb-server")
-            .arg(&file)
-            .arg(format!("--remote=p{socket}"))
-            .spawn()
-            .unwrap();
-        let mut this = Self { directory, children: vec![database] };
-        until("the database answers", || this.set("--no-wait init"));
-        let control = this.directory.join("ctl");
-        let switch = Self::command(&this.directory, program)
-            .arg(&socket)
-            .arg(format!("--unixctl={}", control.display()))
-            .spawn()
-            .unwrap();
-        this.children.push(switch);
-        until("it answers", || this.tell("version").is_some());
-        Some(this)
-    }
-
-    fn set(&self, words: &str) -> bool {
-        let socket = format!("--db=unix:{}", self.directory.join("db.sock").display());
-        let mut command = Self::command(&self.directory, "ovs-vsctl");
-        command.arg(socket).arg("--timeout=10").args(words.split_whitespace()).status().unwrap().success()
-    }
-
-    fn tell(&self, words: &str) -> Option<String> {
-        let mut command = Self::command(&self.directory, "ovs-appctl");
-        command.arg("-t").arg(self.directory.join("ctl")).args(words.split_whitespace());
-        let output = command.stdout(Stdio::piped()).output().unwrap();
-        output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
-    }
-}
+use std::path::Path;
 
 /// Two cables, a station on a switch of ours, and one on a bridge of Open vSwitch; nothing where that is impossible.
 fn with_peer(body: impl FnOnce(&Rig, &Daemon<'_>, &OpenVSwitch) + Send) {

@@ -23,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 mod bonds;
 mod copies;
 mod form;
+mod monitors;
 mod protocols;
 mod state;
 mod tree;
@@ -122,6 +123,9 @@ pub struct Bridge {
     /// Bonds by the number of their port, and which port is a member of which.
     bonds: BTreeMap<PortNumber, Bond>,
     member_of: HashMap<PortNumber, PortNumber>,
+    /// What watches the links of ports, and whether some of it has other options than its port.
+    watched: BTreeMap<PortNumber, monitors::Watch>,
+    unsettled: bool,
     /// What is to be done at the next tick.
     late: Effects,
     /// Nothing is learned now.
@@ -150,6 +154,8 @@ impl Bridge {
             neighbours: Neighbours::default(),
             bonds: BTreeMap::new(),
             member_of: HashMap::new(),
+            watched: BTreeMap::new(),
+            unsettled: false,
             late: Effects::default(),
             dry: false,
             bare: false,
@@ -183,6 +189,7 @@ impl Bridge {
         self.ports.insert(number, port);
         self.own();
         self.graft(number);
+        self.mark_watched(number);
         self.neighbours.hurry();
         Ok(())
     }
@@ -197,6 +204,7 @@ impl Bridge {
         *place = port;
         self.own();
         self.graft(number);
+        self.mark_watched(number);
         // Stations that were learned there may be in VLANs that it no longer carries.
         let ports = &self.ports;
         self.fdb.prune(|vlan, _, station| {
@@ -214,6 +222,7 @@ impl Bridge {
         self.neighbours.remove(number);
         self.own();
         self.graft(number);
+        self.mark_watched(number);
         port
     }
 
@@ -380,6 +389,7 @@ impl Bridge {
         };
         in_bond && is_for(SLOW_PROTOCOLS_ADDRESS, SLOW_PROTOCOLS)
             || self.options.lldp && port.lldp && is_for(NEAREST_BRIDGE, lldp::ETHER_TYPE)
+            || monitors::is_watched(port, key, look.mask)
     }
 
     /// What a protocol of the bridge (LACP, LLDP, the spanning tree) does with a packet, whatever OpenFlow tables say; what

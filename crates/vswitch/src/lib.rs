@@ -12,8 +12,10 @@
 //! Deliberately absent: the data path (they share the flow key and the action language).
 #![forbid(unsafe_code)]
 
+pub mod bfd;
 pub mod bond;
 mod bridge;
+pub mod cfm;
 mod decision;
 mod fdb;
 mod guard;

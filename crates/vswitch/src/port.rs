@@ -1,5 +1,7 @@
 //! A port of a bridge: its VLANs and what it may do.
 
+use crate::bfd::BfdOptions;
+use crate::cfm::CfmOptions;
 use crate::guard::Guard;
 use crate::rstp::PortOptions;
 use netloom_mem::PortNumber;
@@ -111,6 +113,10 @@ pub struct Port {
     pub storm: Option<Rate>,
     /// How much may go out.
     pub rate_out: Option<Rate>,
+    /// Its link is watched by bidirectional forwarding detection.
+    pub bfd: Option<BfdOptions>,
+    /// Its link is watched by connectivity fault management.
+    pub cfm: Option<CfmOptions>,
 }
 
 /// The token buckets of a port.
@@ -145,6 +151,8 @@ impl Port {
             rate: None,
             storm: None,
             rate_out: None,
+            bfd: None,
+            cfm: None,
         }
     }
 

@@ -14,7 +14,9 @@ mod ports;
 mod stations;
 mod trace;
 mod trees;
+mod tunnels;
 mod view;
+mod watches;
 mod workers;
 
 use super::server::Common;
@@ -62,6 +64,8 @@ impl ControlSocket {
         trees::add(&mut commands);
         workers::add(&mut commands);
         ports::add(&mut commands);
+        watches::add(&mut commands);
+        tunnels::add(&mut commands);
         trace::add(&mut commands);
         connections::add(&mut commands);
         Ok(Self { unixctl: Unixctl::bind(path)?, commands, coverage })

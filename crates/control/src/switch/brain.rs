@@ -5,6 +5,7 @@
 
 use super::credits::Credits;
 use super::news::{News, Outbox, PacketIn};
+use super::watches::Outgoing;
 use netloom_datapath::{Answer, Brain, Heard, Question, Used, Wishes};
 use netloom_nf::tunnel::Tunnels;
 use netloom_nf::{Program, Reason, SharedMeter};
@@ -73,6 +74,9 @@ pub(super) struct Bridges {
     pub(super) tunnels: Arc<Tunnels>,
     /// Interfaces of the host by which tunnels leave, with their addresses.
     pub(super) underlay: HashMap<u32, MacAddr>,
+    /// Rung for the thread that has the timers of watched links, and when it looks next.
+    pub(super) watcher: Option<Arc<OwnedFd>>,
+    pub(super) watch_planned: u64,
     /// Rung when a bridge has put something off that concerns all workers.
     pub(super) bell: Option<Arc<OwnedFd>>,
 }
@@ -246,23 +250,40 @@ impl Brain for Shared {
     fn heard(&mut self, port: u32, octets: Vec<u8>, now: u64) -> Wishes {
         let mut bridges = self.lock();
         let Some(bridge) = bridges.of(port) else { return Wishes::default() };
+        let was_sound = bridge.is_sound(port);
         let effects = bridge.heard(port, &octets, now);
         let is_late = bridge.is_late();
-        let has_tree = bridge.tree_state(port).is_some();
+        let follows = bridge.tree_state(port).is_some() || was_sound != bridge.is_sound(port);
+        let watches = bridge.watches();
         if let (true, Some(bell)) = (is_late, &bridges.bell) {
             // A bell that can't be rung was rung often enough.
             let _ = rustix::io::write(bell, &1_u64.to_ne_bytes());
         }
         let mut changed = effects.changed;
-        if has_tree && let Some(number) = bridges.of_port.get(&port).map(|place| place.bridge) {
+        if follows && let Some(number) = bridges.of_port.get(&port).map(|place| place.bridge) {
             bridges.follow_tree(number);
             changed
                 .extend(bridges.pipelines.get_mut(&number).map(Pipeline::take_changed).into_iter().flatten());
         }
-        Wishes { changed, changed_all: effects.changed_all, send: effects.send, ..Wishes::default() }
+        if watches {
+            bridges.wake_watcher();
+        }
+        let Outgoing { send, execute } = bridges.outgoing(effects.send, now);
+        Wishes { changed, changed_all: effects.changed_all, send, execute }
     }
 
-    fn punted(&mut self, heard: Vec<Heard>, _: u64) -> Wishes {
+    fn punted(&mut self, heard: Vec<Heard>, now: u64) -> Wishes {
+        let mut wishes = Wishes::default();
+        let (protocols, heard): (Vec<Heard>, Vec<Heard>) =
+            heard.into_iter().partition(|heard| heard.punt.kind == translate::PUNT_PROTOCOL);
+        for heard in protocols {
+            let Wishes { changed, changed_all, send, execute } =
+                Brain::heard(self, heard.punt.state, heard.octets, now);
+            wishes.changed.extend(changed);
+            wishes.changed_all |= changed_all;
+            wishes.send.extend(send);
+            wishes.execute.extend(execute);
+        }
         let mut bridges = self.lock();
         let is_told =
             |heard: &Heard| matches!(heard.punt.kind, translate::PUNT_CONTROLLER | translate::PUNT_PAUSED);
@@ -272,6 +293,6 @@ impl Brain for Shared {
             bridges.tell(bridge, News::Packet(Box::new(packet)));
         }
         bridges.ring_listener();
-        Wishes::default()
+        wishes
     }
 }

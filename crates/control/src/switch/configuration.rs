@@ -1,5 +1,6 @@
 //! What the user asked for, as it is kept on disk: switches, and ports with their options as `name=value`.
 
+use super::watches;
 use super::words::{list, macs, prefixes, rate, span, truth, vlan, vlans};
 use netloom_vswitch::rstp::PortOptions;
 use netloom_vswitch::{BridgeOptions, Copies, Guard, Mirror, Port, Prefix, TreeSettings, Vlan, VlanSet};
@@ -73,7 +74,7 @@ const BRIDGE_OPTIONS: &[&str] = &[
 
 /// Whether an option is the driver's: neither the bridge's nor of a simulated link.
 pub(super) fn is_drivers(option: &str) -> bool {
-    !BRIDGE_OPTIONS.contains(&option) && !super::links::is_link(option)
+    !BRIDGE_OPTIONS.contains(&option) && !super::links::is_link(option) && !watches::OPTIONS.contains(&option)
 }
 
 /// Options of a switch.
@@ -351,6 +352,7 @@ pub(super) fn port(number: u32, name: &str, options: &Options) -> Result<Port, S
     }
     port.guard = guard(options)?;
     port.tree = branch(options)?;
+    (port.bfd, port.cfm) = (watches::bfd(options), watches::cfm(options));
     for (option, burst, place) in [
         ("rate", "burst", &mut port.rate),
         ("storm", "storm-burst", &mut port.storm),

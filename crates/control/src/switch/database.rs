@@ -27,6 +27,7 @@ mod read;
 mod report;
 mod tables;
 mod wants;
+mod watches;
 mod write;
 
 use super::configuration::SwitchConfiguration;
@@ -45,6 +46,7 @@ use std::sync::Arc;
 
 use report::Told;
 pub(super) use report::{Problems, Statistics};
+pub(super) use watches::WatchesTold;
 
 /// The file of the database, in the daemon's directory.
 pub(crate) const FILE: &str = "conf.db";

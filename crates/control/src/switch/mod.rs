@@ -34,6 +34,7 @@ mod openflow;
 mod opening;
 mod protocol;
 mod records;
+mod routes;
 mod server;
 mod start;
 mod state;
@@ -43,6 +44,7 @@ mod tick;
 mod tunnels;
 mod underlay;
 mod warp;
+mod watches;
 pub(crate) mod why;
 mod words;
 

@@ -10,10 +10,12 @@
 mod compose;
 mod parse;
 mod print;
+mod tunnels;
 
 pub(super) use compose::frame;
 pub(super) use parse::parse;
 pub(super) use print::{Style, flow};
+pub(super) use tunnels::program as tunnel_program;
 
 #[cfg(test)]
 mod tests;

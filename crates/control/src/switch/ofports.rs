@@ -141,6 +141,7 @@ impl Switch {
         if let Some(bridge) = bridges.by_name.get(switch) {
             for entry in &mut entries {
                 (entry.forwards, entry.learns) = tree_of(bridge, entry.port);
+                entry.sound = bridge.is_sound(entry.port);
             }
         }
         entries

@@ -3,7 +3,7 @@
 use super::bonds::is_bond;
 use super::brain::Shared;
 use super::configuration::{self, Options, PortConfiguration, SwitchConfiguration, is_drivers};
-use super::database::{FILE, Joint, Problems, Statistics};
+use super::database::{FILE, Joint, Problems, Statistics, WatchesTold};
 use super::doors::Doors;
 use super::events::{Watchers, announcement};
 use super::links;
@@ -13,6 +13,7 @@ use super::opening::is_metered;
 use super::protocol::WorkerStatus;
 use super::protocol::{Reply, Request};
 use super::records::{Records, records};
+use super::routes::Routes;
 use super::start::{self, Clock, Keeping, Start};
 use super::tunnels::Known;
 use super::underlay::Underlay;
@@ -144,6 +145,12 @@ pub struct Switch {
     pub(super) problems: Problems,
     /// When counters are written into the database next.
     pub(super) statistics: Statistics,
+    /// Routes and neighbours that were set by hand.
+    pub(super) routes: Routes,
+    /// Actions of tunnels are told as those of ports that put headers before packets.
+    pub(super) tunnels_told_as_ports: bool,
+    /// What the database was told of watched links, by interface.
+    pub(super) watches_told: WatchesTold,
 }
 
 impl std::fmt::Debug for Switch {
@@ -271,6 +278,9 @@ impl Switch {
             aside: false,
             problems: Problems::default(),
             statistics: Statistics::default(),
+            routes: Routes::default(),
+            tunnels_told_as_ports: false,
+            watches_told: WatchesTold::default(),
         })
     }
 

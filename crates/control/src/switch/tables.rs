@@ -14,6 +14,7 @@
 
 use super::brain::{Bridges, MeterAtWork, Shared};
 use super::start::Clock;
+use super::watches::Outgoing;
 use netloom_datapath::{CrewHandle, Execution, PortTotals, Stuck, Tag};
 use netloom_nf::{BandKind, Program, Rate, SharedMeter, Unit};
 use netloom_proto::openflow::{Action, OfPort};
@@ -135,15 +136,16 @@ impl Bridges {
         }
     }
 
-    /// Has the tables' ports pass packets as the spanning tree does.
+    /// Has the tables' ports pass packets as the spanning tree does, and work as what watches their links says.
     pub(super) fn follow_tree(&mut self, number: BridgeNumber) {
         let Some(bridge) = self.names.get(&number).and_then(|name| self.by_name.get(name)) else { return };
         let Some(pipeline) = self.pipelines.get_mut(&number) else { return };
         let mut changed = Vec::new();
         for entry in pipeline.ports() {
             let (forwards, learns) = tree_of(bridge, entry.port);
-            if (entry.forwards, entry.learns) != (forwards, learns) {
-                changed.push(OfPortEntry { forwards, learns, ..entry.clone() });
+            let sound = bridge.is_sound(entry.port);
+            if (entry.forwards, entry.learns, entry.sound) != (forwards, learns, sound) {
+                changed.push(OfPortEntry { forwards, learns, sound, ..entry.clone() });
             }
         }
         for entry in changed {
@@ -405,6 +407,20 @@ impl Desk {
         self.publish();
         self.crew.changed(&changed);
         self.execute(program, key, octets)
+    }
+
+    /// Whether time stands still.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.clock.is_stopped()
+    }
+
+    /// Sends frames of ours.
+    pub(super) fn send_out(&self, outgoing: Outgoing) {
+        let sent = outgoing.send.into_iter().map(|(port, frame)| self.crew.inject(port, frame));
+        let through = outgoing.execute.into_iter().map(|execution| self.crew.execute(execution));
+        if let Some(Err(error)) = sent.chain(through).filter(Result::is_err).last() {
+            tracing::warn!(%error, "a frame of a protocol is not sent");
+        }
     }
 
     fn execute(&self, program: Program, key: Box<Key>, octets: Vec<u8>) -> Result<(), Stuck> {

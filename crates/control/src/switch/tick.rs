@@ -45,15 +45,24 @@ impl Switch {
         {
             let mut bridges = self.bridges.lock();
             for (number, up) in links {
-                all.extend(bridges.of(number).map(|bridge| bridge.link(number, up)));
+                let follow = |bridge: &mut Bridge| {
+                    // A member of a bond whose link is watched has to be sound as well; a tree finds out by itself.
+                    let sound = bridge.bond_of(number).is_none() || bridge.is_watched_sound(number);
+                    bridge.link(number, up && sound)
+                };
+                all.extend(bridges.of(number).map(follow));
             }
             all.extend(bridges.by_name.values_mut().map(|bridge| bridge.tick(now)));
         }
         for effects in all {
             self.follow(effects);
         }
+        if self.clock.is_stopped() {
+            self.watch_links();
+        }
         self.tick_tables(now);
         self.tell_changes();
+        self.report_watches();
     }
 
     /// What time brings to OpenFlow tables: flows that end, links that come and go.
@@ -73,6 +82,7 @@ impl Switch {
             self.follow_links();
         }
         if whole {
+            self.age_neighbours();
             self.apply_tunnels();
         }
         if whole || due {

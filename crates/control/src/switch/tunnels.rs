@@ -8,11 +8,11 @@
 //! Invariants: the other end is asked of the system, so that it must be named (`remote_ip`); tunnels whose other end packets
 //! choose (`remote_ip=flow`) reach only ends that another tunnel names.
 
-use super::configuration::{Options, is_drivers};
+use super::configuration::{Options, PortConfiguration, is_drivers};
 use super::state::{Carried, Switch, SwitchError};
 use super::words::truth;
 use netloom_kernel::netlink::{Protocol, Socket};
-use netloom_kernel::way;
+use netloom_kernel::{Way, way};
 use netloom_mem::PortNumber;
 use netloom_nf::tunnel::{Chosen, Hop, OptionMap, Outward, TunnelKind, TunnelPort, Tunnels};
 use netloom_vswitch::openflow::port::TunnelForm;
@@ -172,7 +172,83 @@ pub(super) fn tunnel(options: &Options) -> Result<(TunnelPort, TunnelForm), Stri
     Ok((port, form))
 }
 
+/// The options of a tunnel that Open vSwitch tells, with defaults left out.
+pub(super) fn shown(options: &Options) -> BTreeMap<&str, String> {
+    let mut all = BTreeMap::new();
+    if !is_tunnel(options) {
+        return all;
+    }
+    let get = |name: &str| options.get(name).map(String::as_str);
+    for name in ["remote_ip", "local_ip", "key", "in_key", "out_key", "ttl", "tos", "egress_pkt_mark"] {
+        all.extend(get(name).map(|value| (name, value.to_owned())));
+    }
+    for (name, usual) in [("csum", "false"), ("df_default", "true"), ("seq", "false")] {
+        all.extend(get(name).filter(|value| *value != usual).map(|value| (name, value.to_owned())));
+    }
+    let usual = match get("type") {
+        Some("vxlan") if get("exts") == Some("gpe") => Some("4790"),
+        Some("vxlan") => Some("4789"),
+        Some("geneve") => Some("6081"),
+        _ => None,
+    };
+    all.extend(get("dst_port").filter(|port| Some(*port) != usual).map(|port| ("dst_port", port.to_owned())));
+    if matches!(get("type"), Some("erspan" | "ip6erspan")) {
+        let version = get("erspan_ver").unwrap_or("1");
+        all.insert("erspan_ver", version.to_owned());
+        let hex = |name: &'static str, text: &str| {
+            // One that can't be read was refused.
+            let value = number(&[(name.to_owned(), text.to_owned())].into(), name, u64::MAX).ok().flatten();
+            value.map_or_else(|| "flow".to_owned(), |value| format!("{value:#x}"))
+        };
+        let flow = |name: &str| get(name).unwrap_or("flow").to_owned();
+        if version != "2" {
+            let index =
+                if version == "flow" { "flow".to_owned() } else { hex("erspan_idx", &flow("erspan_idx")) };
+            all.insert("erspan_idx", index);
+        }
+        if version != "1" {
+            let of_flow = version == "flow";
+            all.insert("erspan_dir", if of_flow { "flow".to_owned() } else { flow("erspan_dir") });
+            let hardware = if of_flow { "flow".to_owned() } else { hex("erspan_hwid", &flow("erspan_hwid")) };
+            all.insert("erspan_hwid", hardware);
+        }
+    }
+    all
+}
+
 impl Switch {
+    /// The port of the data path that a tunnel shares with others like it, as Open vSwitch has it: name and number.
+    pub(super) fn shared_port(&self, port: &PortConfiguration) -> (String, u32) {
+        let kind = |port: &PortConfiguration| {
+            let kind = port.options.get("type").map_or("", String::as_str);
+            kind.strip_prefix("ip6").unwrap_or(kind).to_owned()
+        };
+        let own = kind(port);
+        match tunnel(&port.options).map(|(settings, _)| settings.kind) {
+            Ok(TunnelKind::Vxlan(udp) | TunnelKind::VxlanGpe(udp)) => {
+                (format!("vxlan_sys_{udp}"), udp.into())
+            }
+            Ok(TunnelKind::Geneve(udp)) => (format!("genev_sys_{udp}"), udp.into()),
+            _ => {
+                let alike = self.configuration.ports.values().filter(|other| kind(other) == own);
+                (format!("{own}_sys"), alike.map(|other| other.number).min().unwrap_or(port.number))
+            }
+        }
+    }
+
+    /// The tunnel ports that share a number of the data path.
+    pub(super) fn sharers(&self, number: u32) -> impl Iterator<Item = &PortConfiguration> {
+        let tunnels = self.configuration.ports.values().filter(|port| is_tunnel(&port.options));
+        tunnels.filter(move |port| self.shared_port(port).1 == number)
+    }
+
+    /// Forgets neighbours whose time has come.
+    pub(super) fn age_neighbours(&mut self) {
+        let now = self.now();
+        let ports = &self.configuration.ports;
+        self.routes.age(now, |device| ports.contains_key(device));
+    }
+
     /// Has a port be a tunnel that is open.
     pub(super) fn carry_tunnel(&mut self, name: &str, options: &Options) -> Result<(), SwitchError> {
         tunnel(options).map_err(|text| SwitchError::Option(name.to_owned(), text))?;
@@ -256,10 +332,33 @@ impl Switch {
         (mapped, Arc::new(map))
     }
 
+    /// The way to an address: by a route that somebody set, or else the system's.
+    fn way_to(&self, remote: IpAddr) -> Option<Way> {
+        let mut socket = Socket::open(Protocol::Route).ok()?;
+        let Some(route) = self.routes.route(remote, 0) else { return way(&mut socket, remote).ok()? };
+        let next = route.gateway.unwrap_or(remote);
+        // The system may know the neighbour, if it knows the interface.
+        let mut system = || way(&mut socket, next).ok().flatten().filter(|way| way.device == route.device);
+        let known = self.routes.neighbour(&route.device, next);
+        let system = if known.is_none() { system() } else { None };
+        let port = self.configuration.ports.get(&route.device)?;
+        let from_mac = {
+            let bridges = self.bridges.lock();
+            let pipeline = bridges.pipelines.get(&bridges.number_of(&port.switch)?)?;
+            pipeline.port_of(port.number).and_then(|number| pipeline.port(number)).map(|entry| entry.address)
+        };
+        Some(Way {
+            device: route.device.clone(),
+            from_mac: from_mac?,
+            from: Some(route.source),
+            next,
+            to_mac: known.or_else(|| system.and_then(|way| way.to_mac)),
+        })
+    }
+
     /// The way to the other end of a tunnel.
     fn hop(&mut self, remote: IpAddr) -> Option<Hop> {
-        let mut socket = Socket::open(Protocol::Route).ok()?;
-        let way = way(&mut socket, remote).ok()??;
+        let way = self.way_to(remote)?;
         let to_mac = way.to_mac?;
         let device = |name: &String, options: &Options| options.get("dev").unwrap_or(name) == &way.device;
         let Some((_, own)) = self.configuration.ports.iter().find(|(name, port)| device(name, &port.options))

@@ -230,7 +230,7 @@ impl Exit {
                 if walk.cut > 0 {
                     octets.truncate(std::mem::take(&mut walk.cut) as usize);
                 }
-                self.copies.push(octets);
+                self.copies.push((walk.key.get(Field::IN_PORT) as PortNumber, octets));
                 walk.sent();
             }
             Action::Punt(punt) => {

@@ -5,7 +5,6 @@ use crate::inbox::{Closed, Command, Serving};
 use crate::links::Side;
 use crate::share::Share;
 use netloom_mem::PortNumber;
-use netloom_table::Field;
 use std::sync::mpsc::SendError;
 
 impl Worker {
@@ -47,7 +46,7 @@ impl Worker {
                 Command::Execute(execution) => {
                     self.execute(&execution, now);
                     if !self.exit.copies.is_empty() {
-                        self.tell_brain(execution.key.get(Field::IN_PORT) as PortNumber, now);
+                        self.tell_brain(now);
                     }
                     if !self.exit.heard.is_empty() {
                         self.tell_punted(now);

@@ -68,12 +68,10 @@ impl Worker {
     }
 
     /// Ends a batch that was dealt with.
-    pub(super) fn finish(&mut self, place: usize, now: u64) {
+    pub(super) fn finish(&mut self, now: u64) {
         self.batch.clear();
-        if !self.exit.copies.is_empty()
-            && let Some(receiver) = self.receivers.get(place)
-        {
-            self.tell_brain(receiver.port, now);
+        if !self.exit.copies.is_empty() {
+            self.tell_brain(now);
         }
         if !self.exit.heard.is_empty() {
             self.tell_punted(now);
@@ -89,8 +87,8 @@ impl Worker {
 
     /// Gives the brain the packets that are for it, and does what it wishes. No frame may be in the batch.
     #[cold]
-    pub(super) fn tell_brain(&mut self, port: PortNumber, now: u64) {
-        for octets in std::mem::take(&mut self.exit.copies) {
+    pub(super) fn tell_brain(&mut self, now: u64) {
+        for (port, octets) in std::mem::take(&mut self.exit.copies) {
             let wishes = self.brain.heard(port, octets, now);
             self.fulfil(wishes, now);
         }

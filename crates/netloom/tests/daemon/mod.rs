@@ -7,6 +7,7 @@
 )]
 
 pub mod flows;
+pub mod peer;
 
 use netloom_port::packet::{PacketSocket, open_packet};
 use netloom_testkit::rig::Rig;

@@ -22,6 +22,11 @@ impl Bridge {
         if to == Some(SLOW_PROTOCOLS_ADDRESS) {
             return self.heard_slow(number, frame);
         }
+        if !self.watched.is_empty()
+            && let Some(effects) = self.heard_watch(number, frame, now)
+        {
+            return effects;
+        }
         let mut effects = Effects::default();
         if to == Some(NEAREST_BRIDGE) && self.ports.contains_key(&number) {
             self.neighbours.heard(number, frame, now);

@@ -4,6 +4,7 @@
 //! What the configuration says is no part of it.
 
 use super::Bridge;
+use super::monitors::Watch;
 use crate::bond::BondState;
 use crate::decision::Effects;
 use crate::fdb::Station;
@@ -25,6 +26,8 @@ pub struct BridgeState {
     snooping: Snooping,
     tree: Option<Tree>,
     neighbours: Neighbours,
+    #[serde(default)]
+    watched: BTreeMap<PortNumber, Watch>,
 }
 
 impl Bridge {
@@ -40,13 +43,14 @@ impl Bridge {
             snooping: self.snooping.clone(),
             tree: self.tree.clone(),
             neighbours: self.neighbours.clone(),
+            watched: self.watched.clone(),
         }
     }
 
     /// Goes on with what another bridge with the same options and ports has learned. All flows that were not made with it
     /// are to be taken back after that.
     pub fn restore(&mut self, state: BridgeState) {
-        let BridgeState { stations, full, bonds, snooping, tree, neighbours } = state;
+        let BridgeState { stations, full, bonds, snooping, tree, neighbours, watched } = state;
         for (tag, port, heard, fixed) in stations {
             if self.ports.contains_key(&port) {
                 self.fdb.restore(tag, Station { port, heard, fixed });
@@ -59,6 +63,12 @@ impl Bridge {
             }
         }
         (self.snooping, self.neighbours) = (snooping, neighbours);
+        for (number, watch) in watched {
+            if let Some(place) = self.watched.get_mut(&number) {
+                *place = watch;
+                self.unsettled = true;
+            }
+        }
         if let (Some(own), Some(other)) = (&self.tree, &tree)
             && own.options() == other.options()
             && own.ports().eq(other.ports())

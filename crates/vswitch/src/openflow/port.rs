@@ -59,6 +59,8 @@ pub struct OfPortEntry {
     pub config: u32,
     /// It has a carrier and is switched on.
     pub live: bool,
+    /// What watches its link (BFD, connectivity fault management) says that packets pass.
+    pub sound: bool,
     /// The spanning tree lets packets through, and addresses be learned.
     pub forwards: bool,
     /// The spanning tree lets addresses be learned.
@@ -88,15 +90,17 @@ impl OfPortEntry {
             form: PortForm::Plain,
             config: 0,
             live: true,
+            sound: true,
             forwards: true,
             learns: true,
         }
     }
 
-    /// Whether packets can leave through it: it has a carrier, and nobody switched it off.
+    /// Whether packets can leave through it and arrive: it has a carrier, nobody switched it off, and what watches its
+    /// link is content.
     #[must_use]
     pub const fn works(&self) -> bool {
-        self.live && !self.is(Self::DOWN)
+        self.live && self.sound && !self.is(Self::DOWN)
     }
 
     /// Whether it has a setting.

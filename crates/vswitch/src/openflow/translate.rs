@@ -46,7 +46,7 @@ pub(in crate::openflow) use context::Hit;
 use netloom_nf::{Program, Reason};
 use netloom_proto::openflow::{Action, OfPort};
 use netloom_table::{Field, Key, Mask};
-pub use output::{PUNT_CONTROLLER, PUNT_PAUSED, PUNT_SAMPLE, REASON_MISS_FLOW};
+pub use output::{PUNT_CONTROLLER, PUNT_PAUSED, PUNT_PROTOCOL, PUNT_SAMPLE, REASON_MISS_FLOW};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

@@ -6,6 +6,7 @@ use super::super::state::Switch;
 use super::argument;
 use crate::unixctl::Commands;
 use std::fmt::Write;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -71,10 +72,21 @@ pub(super) fn add(commands: &mut Commands<Switch>) {
         Ok(text)
     });
     commands.add("netdev-dummy/ip4addr", "[netdev] ipaddr/mask-prefix-len", 2, 2, |switch, arguments| {
-        let address = argument(arguments, 1).split('/').next().unwrap_or_default();
+        let (address, length) = argument(arguments, 1).split_once('/').ok_or("Invalid parameters")?;
         let address = address.parse().map_err(|_| "Invalid parameters")?;
-        for (_, port) in some(switch, arguments.first(), UNKNOWN)? {
+        let length = length.parse().ok().filter(|length| *length <= 32).ok_or("Invalid parameters")?;
+        for (name, port) in some(switch, arguments.first(), UNKNOWN)? {
             port.answer_for(address);
+            switch.routes.set_address(&name, IpAddr::V4(address), length);
+        }
+        Ok("OK".to_owned())
+    });
+    commands.add("netdev-dummy/ip6addr", "[netdev] ip6addr", 2, 2, |switch, arguments| {
+        let (address, length) = argument(arguments, 1).split_once('/').ok_or("Invalid parameters")?;
+        let address: Ipv6Addr = address.parse().map_err(|_| "Invalid parameters")?;
+        let length = length.parse().ok().filter(|length| *length <= 128).ok_or("Invalid parameters")?;
+        for (name, _) in some(switch, arguments.first(), UNKNOWN)? {
+            switch.routes.set_address(&name, IpAddr::V6(address), length);
         }
         Ok("OK".to_owned())
     });

@@ -1,4 +1,4 @@
-//! `qos/...`, `bfd/...`, `cfm/...` and others about single ports.
+//! `qos/...`: rates of single ports.
 
 use super::super::state::Switch;
 use super::argument;
@@ -23,11 +23,4 @@ pub(super) fn add(commands: &mut Commands<Switch>) {
         switch.configuration.ports.get(name).ok_or("no such interface")?;
         Ok(format!("No QoS types supported for interface: {name}"))
     });
-    // No port speaks these protocols: there is nothing to be shown, and nothing of that name.
-    for (name, missing) in [("bfd/show", "no such bfd object"), ("cfm/show", "no such CFM object")] {
-        commands.add(name, "[interface]", 0, 1, move |_, arguments| match arguments.is_empty() {
-            true => Ok(String::new()),
-            false => Err(missing.to_owned()),
-        });
-    }
 }

@@ -3,18 +3,21 @@
 use super::super::odp;
 use super::super::state::Switch;
 use super::super::tables::packet_key;
+use super::super::tunnels::{is_tunnel, tunnel};
 use super::paths::is_path;
 use crate::unixctl::Commands;
+use netloom_nf::tunnel::{FLAG_KEY, TunnelKind};
 use netloom_nf::{Action as Step, Connect, Nat, Program};
 use netloom_proto::openflow::text::{Names, parse_actions, parse_packet, print_match};
 use netloom_proto::openflow::{Action, OfPort};
 use netloom_table::{Field, Key};
 use netloom_vswitch::NOBODY;
+use netloom_vswitch::bfd::PORT;
 use netloom_vswitch::openflow::translate::{
     Request, Start, Translation, megaflow, print_flow, print_program, print_trace, translate,
 };
 use netloom_vswitch::openflow::{BridgeNumber, TlvMap, field};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -153,9 +156,24 @@ fn of_bridge(switch: &Switch, bridge: BridgeNumber, text: &str) -> Result<(Box<K
 /// A packet in the data path's words.
 fn of_path(switch: &Switch, text: &str) -> Result<(BridgeNumber, Box<Key>, OfPort), String> {
     let numbers = |name: &str| switch.configuration.ports.get(name).map(|port| port.number);
-    let key = odp::parse(text, &numbers)?;
-    let port = key.get(Field::IN_PORT) as u32;
+    let mut key = odp::parse(text, &numbers)?;
+    let mut port = key.get(Field::IN_PORT) as u32;
+    let kinds: BTreeSet<TunnelKind> =
+        switch.sharers(port).filter_map(|port| Some(tunnel(&port.options).ok()?.0.kind)).collect();
     let bridges = switch.bridges.lock();
+    if !kinds.is_empty() {
+        let find = |kind: &TunnelKind| {
+            let mut beside = key.clone();
+            // All but GRE always have a key.
+            let keyless = matches!(kind, TunnelKind::Gre | TunnelKind::Erspan) && key.get(Field::TUN_ID) == 0;
+            if !keyless {
+                beside.set(Field::TUN_FLAGS, key.get(Field::TUN_FLAGS) | FLAG_KEY);
+            }
+            bridges.tunnels.find(*kind, &beside)
+        };
+        port = kinds.iter().find_map(find).ok_or("no OpenFlow tunnel port for this packet")?;
+        key.set(Field::IN_PORT, u64::from(port));
+    }
     let bridge = bridges.of_port.get(&port).map(|place| place.bridge).ok_or("Invalid datapath flow")?;
     let pipeline = bridges.pipelines.get(&bridge).ok_or("Invalid datapath flow")?;
     Ok((bridge, Box::new(key), pipeline.port_of(port).unwrap_or(OfPort::NONE)))
@@ -232,9 +250,21 @@ fn trace(
             bridges.pipelines.get(&bridge).map(|pipeline| pipeline.tlv_map().clone()).unwrap_or_default();
         let request = Request { bridge, key: &key, in_port, start, effects, trace: true, now };
         let translation = translate(&mut *bridges, &request);
+        let tunnels = bridges.tunnels.clone();
         drop(bridges);
         let port = in_port.unwrap_or(OfPort(translation.flow.get(Field::IN_PORT) as u16));
-        show(&mut text, &key, port, &translation, &map);
+        let number = |port: u32| {
+            let shared = switch.configuration.ports.values().find(|known| known.number == port);
+            shared
+                .filter(|known| is_tunnel(&known.options))
+                .map_or(port, |known| switch.shared_port(known).1)
+                .to_string()
+        };
+        let told = match switch.tunnels_told_as_ports {
+            true => odp::tunnel_program(&translation.program, &key, &tunnels, &number),
+            false => print_program(&translation.program, &key, &number),
+        };
+        show(&mut text, &key, port, &translation, (&map, &told));
         switch.crew.changed(&translation.changed);
         let mut found = Vec::new();
         comes_back(&translation.program, &mut found);
@@ -272,7 +302,7 @@ fn trace(
     Ok(text)
 }
 
-fn show(text: &mut String, key: &Key, port: OfPort, translation: &Translation, map: &TlvMap) {
+fn show(text: &mut String, key: &Key, port: OfPort, translation: &Translation, (map, told): (&TlvMap, &str)) {
     let names = Names::default();
     let mut before = key.clone();
     field::into_normal_form(&mut before, port);
@@ -284,13 +314,30 @@ fn show(text: &mut String, key: &Key, port: OfPort, translation: &Translation, m
     let _ = writeln!(text, "\nFinal flow: {last}");
     let megaflow = megaflow(key, &translation.looked, port, map);
     let _ = writeln!(text, "Megaflow: {}", print_match(&megaflow, DEFAULT, &names));
-    let program = print_program(&translation.program, key, &|port| port.to_string());
-    let _ = write!(text, "Datapath actions: {program}");
+    let heard = translation.program.actions().iter().any(|step| matches!(step, Step::Brain));
+    // To Open vSwitch a packet that it hears itself is one that the data path drops.
+    let _ = write!(text, "Datapath actions: {}", if heard { "drop" } else { told });
     if let Some(problem) = translation.problem {
         let _ = write!(text, "\nTranslation failed ({}), packet is dropped.", problem.verdict());
     }
-    if translation.program.actions().iter().any(|step| matches!(step, Step::Brain)) {
-        text.push_str("\nThis flow is handled by the userspace slow path because it:\n  - Consists of a protocol's packets.");
+    if heard {
+        let _ = write!(
+            text,
+            "\nThis flow is handled by the userspace slow path because it:\n  - Consists of {} packets.",
+            protocol(key)
+        );
+    }
+}
+
+/// The protocol that a packet is of which the bridge hears itself.
+fn protocol(key: &Key) -> &'static str {
+    match (key.get(Field::ETH_TYPE), key.get(Field::ETH_DST)) {
+        (0x8902, _) => "CFM",
+        (0x8809, _) => "LACP",
+        (0x88cc, _) => "LLDP",
+        (0x0800, _) if key.get(Field::TP_DST) == u64::from(PORT) => "BFD",
+        (_, 0x0180_c200_0000) => "STP",
+        _ => "multicast group",
     }
 }
 

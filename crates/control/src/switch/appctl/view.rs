@@ -4,6 +4,8 @@
 //! knows, of its bridge's own, and that of the data path.
 
 use super::super::state::Switch;
+use super::super::tunnels::is_tunnel;
+use super::tunnels;
 use std::collections::BTreeMap;
 
 /// The number in OpenFlow of the port that has its bridge's name.
@@ -38,9 +40,9 @@ impl Switch {
         Some(PortView {
             name: name.to_owned(),
             openflow,
-            number: port.number,
+            number: if is_tunnel(&port.options) { self.shared_port(port).1 } else { port.number },
             kind: kind.to_owned(),
-            details: peer.map_or_else(String::new, |peer| format!(": peer={peer}")),
+            details: peer.map_or_else(|| tunnels::details(&port.options), |peer| format!(": peer={peer}")),
             is_bond: kind == "bond",
         })
     }

@@ -103,6 +103,8 @@ impl Switch {
             self.untold = true;
             return;
         }
+        self.watch_links();
+        let watched = self.watch_columns();
         let ports = self.port_list(None);
         let Some(joint) = &self.joint else { return };
         let Some(interfaces) = Reader::of(joint, "Interface") else { return };
@@ -121,6 +123,7 @@ impl Switch {
                 columns.push(("error", optional(error.map(Json::string))));
             }
             columns.extend(status.map(|port| interface::states(port, is_open)).into_iter().flatten());
+            columns.extend(watched(name));
             let columns = joint.differing("Interface", uuid, columns);
             if !columns.is_empty() {
                 operations.push(update("Interface", uuid, columns));

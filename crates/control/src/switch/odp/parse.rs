@@ -112,6 +112,57 @@ fn ports(key: &mut Key, name: &str, value: &str) -> Option<()> {
     Some(())
 }
 
+/// A tunnel's headers.
+fn tunnel(key: &mut Key, inside: &str) -> Option<()> {
+    const FLAGS: [&str; 4] = ["oam", "df", "csum", "key"];
+    let mut rest = inside.trim();
+    while !rest.is_empty() {
+        let end = rest.find(',').unwrap_or(rest.len());
+        // A word with parentheses has commas of its own.
+        if rest.find('(').is_some_and(|open| open < end) {
+            let (name, inside, after) = word(rest)?;
+            match name {
+                "flags" => {
+                    for flag in inside.split(['|', ',']).filter(|flag| !flag.trim().is_empty()) {
+                        let bit = FLAGS.iter().position(|known| *known == flag.trim())?;
+                        key.set(Field::TUN_FLAGS, key.get(Field::TUN_FLAGS) | 1 << bit);
+                    }
+                }
+                "erspan" => set(key, inside, |key, name, value| {
+                    let field = match name {
+                        "ver" => Field::TUN_ERSPAN_VER,
+                        "idx" => Field::TUN_ERSPAN_IDX,
+                        "dir" => Field::TUN_ERSPAN_DIR,
+                        "hwid" => Field::TUN_ERSPAN_HWID,
+                        _ => return None,
+                    };
+                    key.set(field, number(value)?);
+                    Some(())
+                })?,
+                _ => return None,
+            }
+            rest = after.trim_start_matches(',').trim();
+            continue;
+        }
+        let (pair, after) = (rest.get(..end)?, rest.get(end..)?.trim_start_matches(','));
+        let (name, value) = pair.split_once('=')?;
+        match name.trim() {
+            "tun_id" => key.set(Field::TUN_ID, number(value)?),
+            "src" => key.set(Field::TUN_SRC, ipv4(value)?),
+            "dst" => key.set(Field::TUN_DST, ipv4(value)?),
+            "ipv6_src" => address(key, (Field::TUN6_SRC_HIGH, Field::TUN6_SRC_LOW), value)?,
+            "ipv6_dst" => address(key, (Field::TUN6_DST_HIGH, Field::TUN6_DST_LOW), value)?,
+            "tos" => key.set(Field::TUN_TOS, number(value)?),
+            "ttl" => key.set(Field::TUN_TTL, number(value)?),
+            // Ports of the outer header, which nobody looks at.
+            "tp_src" | "tp_dst" => drop(number(value)?),
+            _ => return None,
+        }
+        rest = after.trim();
+    }
+    Some(())
+}
+
 fn one(
     key: &mut Key,
     name: &str,
@@ -135,6 +186,7 @@ fn one(
         "tcp_flags" => put(key, Field::TCP_FLAGS, flags(&TCP_FLAGS, inside)),
         // Nobody looks at these, or they say what is so anyway.
         "skb_priority" | "packet_type" | "ct_label" | "ct_tuple4" | "ct_tuple6" | "ufid" => Some(()),
+        "tunnel" => tunnel(key, inside),
         "eth" => set(key, inside, |key, name, value| match name {
             "src" => put(key, Field::ETH_SRC, mac(value)),
             "dst" => put(key, Field::ETH_DST, mac(value)),
@@ -224,14 +276,6 @@ fn one(
                 Some(())
             })
         }
-        "tunnel" => set(key, inside, |key, name, value| match name {
-            "tun_id" => put(key, Field::TUN_ID, number(value)),
-            "src" => put(key, Field::TUN_SRC, ipv4(value)),
-            "dst" => put(key, Field::TUN_DST, ipv4(value)),
-            "tos" => put(key, Field::TUN_TOS, number(value)),
-            "ttl" => put(key, Field::TUN_TTL, number(value)),
-            _ => Some(()),
-        }),
         _ => None,
     }
 }

@@ -44,6 +44,10 @@ const fn other(option: &'static str, key: &'static str, kind: Kind) -> Native {
     Native { option, column: "other_config", key: Some(key), kind }
 }
 
+const fn bfd(option: &'static str, key: &'static str) -> Native {
+    Native { option, column: "bfd", key: Some(key), kind: Kind::Text }
+}
+
 pub(super) const BRIDGE: &[Native] = &[
     column("datapath-type", "datapath_type", Kind::Text),
     other("stations", "mac-table-size", Kind::Number),
@@ -80,6 +84,27 @@ pub(super) const INTERFACE: &[Native] = &[
     column("mac-address", "mac", Kind::Text),
     column("rate", "ingress_policing_rate", Kind::Kilobits),
     column("burst", "ingress_policing_burst", Kind::KilobitSize),
+    bfd("bfd", "enable"),
+    bfd("bfd-min-tx", "min_tx"),
+    bfd("bfd-min-rx", "min_rx"),
+    bfd("bfd-decay-min-rx", "decay_min_rx"),
+    bfd("bfd-forwarding-if-rx", "forwarding_if_rx"),
+    bfd("bfd-path-down", "cpath_down"),
+    bfd("bfd-check-key", "check_tnl_key"),
+    bfd("bfd-mult", "mult"),
+    bfd("bfd-oam", "oam"),
+    bfd("bfd-local-src-mac", "bfd_local_src_mac"),
+    bfd("bfd-local-dst-mac", "bfd_local_dst_mac"),
+    bfd("bfd-remote-dst-mac", "bfd_remote_dst_mac"),
+    bfd("bfd-src-ip", "bfd_src_ip"),
+    bfd("bfd-dst-ip", "bfd_dst_ip"),
+    column("cfm", "cfm_mpid", Kind::Number),
+    other("cfm-interval", "cfm_interval", Kind::Text),
+    other("cfm-extended", "cfm_extended", Kind::Text),
+    other("cfm-demand", "cfm_demand", Kind::Text),
+    other("cfm-opstate", "cfm_opstate", Kind::Text),
+    other("cfm-vlan", "cfm_ccm_vlan", Kind::Text),
+    other("cfm-pcp", "cfm_ccm_pcp", Kind::Text),
 ];
 
 pub(super) const MIRROR: &[Native] = &[

@@ -20,6 +20,9 @@ pub const PUNT_CONTROLLER: u8 = 0;
 pub const PUNT_SAMPLE: u8 = 1;
 /// [`netloom_nf::Punt::kind`] of a packet that waits for a controller, which gives it back.
 pub const PUNT_PAUSED: u8 = 2;
+/// [`netloom_nf::Punt::kind`] of a packet of a protocol that came over a cable between two bridges: `state` is the number of
+/// the port at its end.
+pub const PUNT_PROTOCOL: u8 = 3;
 
 /// [`Punt::reason`] of a packet that a table-miss flow sends (OpenFlow 1.3, 5.4): from version 1.3 on no flow matched it, to
 /// those before it is an action's.
@@ -167,7 +170,18 @@ impl Context<'_> {
             && !entry.is(OfPortEntry::NO_RECEIVE | OfPortEntry::DOWN)
         {
             self.credit.cables.push((through, entry.port));
-            if entry.forwards {
+            let key = self.data_path_key();
+            let mut mask = self.mask.clone();
+            let special = self.world.special(self.bridge, &key, &mut mask);
+            self.mask = mask;
+            if let Some(actions) = special {
+                // The packet is for a protocol of the port at the other end.
+                self.commit();
+                let punt = self.punt(PUNT_PROTOCOL, 0, 0, u16::MAX, &[], entry.port);
+                let limits = actions.into_iter().filter(|step| matches!(step, Step::Meter(_)));
+                let steps = limits.chain([punt]).collect();
+                self.out.push(Step::Clone(Arc::new(Program::new(steps, Reason::Reserved))));
+            } else if entry.forwards {
                 self.mirror(Gate::In(entry.port));
                 self.table(port, 0, true, true, false);
                 self.end();

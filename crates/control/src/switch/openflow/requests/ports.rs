@@ -15,12 +15,11 @@ use std::time::Duration;
 /// A port in the words of messages.
 pub(in super::super) fn describe(entry: &OfPortEntry) -> PortDescription {
     let down = entry.is(OfPortEntry::DOWN);
-    let works = entry.live && !down;
-    let mut state = PortState::LINK_DOWN.when(!works);
+    let mut state = PortState::LINK_DOWN.when(!entry.live || down);
     if !entry.forwards {
         state = state.or(PortState::BLOCKED);
     }
-    if works && entry.forwards {
+    if entry.works() && entry.forwards {
         state = state.or(PortState::LIVE);
     }
     PortDescription {
