@@ -14,6 +14,7 @@ pub mod apply;
 pub mod check;
 pub mod doctor;
 pub mod heal;
+pub mod import;
 pub mod journal;
 pub mod keep;
 mod linux;

@@ -132,7 +132,8 @@ impl Machine {
         Ok(states.filter_map(|port| Some((place(&port.options)?, port.state))).collect())
     }
 
-    fn socket(&self) -> SwitchSocket {
+    /// Where the switch daemon is asked.
+    pub(crate) fn socket(&self) -> SwitchSocket {
         SwitchSocket::within(&self.directory)
     }
 

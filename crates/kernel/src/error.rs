@@ -62,6 +62,14 @@ pub enum KernelError {
         /// The failure.
         source: Box<NftError>,
     },
+    /// Packets can't be traced through the packet filters of a namespace.
+    #[error("packets can't be traced through the packet filters of {space}: {source}")]
+    Trace {
+        /// The namespace.
+        space: String,
+        /// The failure.
+        source: Box<NftError>,
+    },
     /// The queueing of an interface could not be read or changed.
     #[error("cannot {verb} {} {key}: {source}", key.kind())]
     Queueing {

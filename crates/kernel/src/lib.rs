@@ -32,6 +32,7 @@ mod route;
 mod rule;
 mod sys;
 mod sysctl;
+pub mod tap;
 pub mod tc;
 mod way;
 pub mod wireguard;

@@ -119,6 +119,12 @@ pub struct TopologyOption {
 pub enum Command {
     /// Check a file and print every mistake with its place.
     Validate(FileArgs),
+    /// Make a file of what another program has configured.
+    Import {
+        /// Of which program.
+        #[command(subcommand)]
+        command: ImportCommand,
+    },
     /// Show what `apply` would change, and why.
     Plan {
         /// The file.
@@ -400,16 +406,16 @@ pub struct TraceArgs {
 /// What `why` explains.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Exit status: 0 it gets through, 1 the question can't be answered, 4 it does not get through, 5 it can't be told.\n\nExamples:\n  netloom why web db tcp/5432\n  netloom why client-1 8.8.8.8 icmp --one-way\n  netloom why --flow tcp,nw_src=10.0.0.1,nw_dst=10.0.0.2,tp_dst=80\n  netloom why --file shop.yaml web db tcp/5432     before anything is applied"
+    after_help = "Exit status: 0 it gets through, 1 the question can't be answered, 4 it does not get through, 5 it can't be told.\n\nExamples:\n  netloom why web db tcp/5432\n  netloom why client-1 8.8.8.8 icmp --one-way\n  netloom why --flow tcp,nw_src=10.0.0.1,nw_dst=10.0.0.2,tp_dst=80\n  netloom why --file shop.yaml web db tcp/5432     before anything is applied\n  netloom why --live web db tcp/5432 --for 30s     real packets, as they pass\n  netloom why --drops                              whatever dies anywhere"
 )]
 pub struct WhyArgs {
     /// The sender: a node, an address of one, or NODE:PORT.
-    #[arg(required_unless_present_any = ["hex", "flow", "pcap"])]
+    #[arg(required_unless_present_any = ["hex", "flow", "pcap", "live", "drops"])]
     pub from: Option<String>,
     /// The receiver: a node or an address.
-    #[arg(required_unless_present_any = ["hex", "flow", "pcap"])]
+    #[arg(required_unless_present_any = ["hex", "flow", "pcap", "live", "drops"])]
     pub to: Option<String>,
-    /// What is sent: icmp, tcp/5432, udp/53, http, sctp/5060 ...
+    /// What is sent: icmp, tcp/5432, udp/53, http, sctp/5060 ...; with --live and --drops also any.
     #[arg(default_value = "icmp")]
     pub protocol: String,
     /// Which topology.
@@ -418,6 +424,18 @@ pub struct WhyArgs {
     /// A file instead: as it would be once it is applied.
     #[arg(long, value_name = "FILE", conflicts_with = "topology", env = "NETLOOM_WHY_FILE")]
     pub file: Option<PathBuf>,
+    /// Follow real packets as they pass, there and back, instead of one that is thought up; without ends all packets.
+    #[arg(long, conflicts_with_all = ["file", "hex", "flow", "pcap", "size"], env = "NETLOOM_WHY_LIVE")]
+    pub live: bool,
+    /// The same, but only those that die, and why.
+    #[arg(long, conflicts_with_all = ["file", "hex", "flow", "pcap", "size"], env = "NETLOOM_WHY_DROPS")]
+    pub drops: bool,
+    /// With --live or --drops: end after so many packets.
+    #[arg(long, value_name = "NUMBER", env = "NETLOOM_WHY_COUNT")]
+    pub count: Option<u64>,
+    /// With --live or --drops: end after this time (like 30s; a number alone is seconds).
+    #[arg(long = "for", value_name = "TIME", env = "NETLOOM_WHY_FOR")]
+    pub within: Option<String>,
     /// Only the way there, not that of the answer.
     #[arg(long, env = "NETLOOM_WHY_ONE_WAY")]
     pub one_way: bool,
@@ -439,6 +457,36 @@ pub struct WhyArgs {
     /// This packet of a capture file (pcap) instead: FILE:NUMBER, from 1.
     #[arg(long, value_name = "FILE[:NUMBER]", conflicts_with = "from")]
     pub pcap: Option<String>,
+}
+
+/// What can be imported.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ImportCommand {
+    /// An Open vSwitch: its database, and the flows of its bridges.
+    #[command(
+        after_help = "Examples:\n  netloom import ovs > host.yaml                       the one that runs here\n  netloom import ovs --db /etc/openvswitch/conf.db --to host.yaml\n  netloom import ovs --db conf.db --flows br0=br0.dump --flows-dir flows --to host.yaml"
+    )]
+    Ovs(ImportOvsArgs),
+}
+
+/// Which Open vSwitch, and where to.
+#[derive(Debug, Clone, Args)]
+pub struct ImportOvsArgs {
+    /// The database: unix:SOCKET, tcp:ADDRESS:PORT, or a file; without it the socket of Open vSwitch's packages.
+    #[arg(long, value_name = "DATABASE", env = "NETLOOM_IMPORT_DB")]
+    pub db: Option<String>,
+    /// The name of the topology.
+    #[arg(long, default_value = "imported", env = "NETLOOM_IMPORT_NAME")]
+    pub name: String,
+    /// Flows of a bridge, as ovs-ofctl dump-flows writes them; without it its socket beside that of the database is asked.
+    #[arg(long, value_name = "BRIDGE=FILE", env = "NETLOOM_IMPORT_FLOWS")]
+    pub flows: Vec<String>,
+    /// Write the flows of each bridge into a file of this directory instead of comments.
+    #[arg(long, value_name = "DIRECTORY", env = "NETLOOM_IMPORT_FLOWS_DIR")]
+    pub flows_dir: Option<PathBuf>,
+    /// Write the topology into this file instead of standard output.
+    #[arg(long, value_name = "FILE", env = "NETLOOM_IMPORT_TO")]
+    pub to: Option<PathBuf>,
 }
 
 /// How the switch daemon runs.

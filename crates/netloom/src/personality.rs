@@ -25,7 +25,7 @@ pub mod ofctl;
 mod ovsdb_client;
 mod ovsdb_server;
 mod paths;
-mod vsctl;
+pub mod vsctl;
 mod vswitchd;
 
 use arguments::Called;

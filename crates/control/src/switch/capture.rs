@@ -61,8 +61,23 @@ pub struct CapturedPacket {
     pub captured: usize,
     /// What became of it, and which rule decided; empty for packets that go out.
     pub verdict: String,
+    /// What is known of its loss, if it was dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<CapturedLoss>,
     /// Packets that were missed up to here.
     pub missed: u64,
+}
+
+/// Why a captured packet was dropped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapturedLoss {
+    /// The reason's name ([`netloom_nf::Reason`]).
+    pub reason: String,
+    /// The same as a sentence without its subject, with the rule that decided.
+    pub sentence: String,
+    /// Where the user's file asked for the port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
 }
 
 /// A capture that runs.
@@ -141,6 +156,16 @@ impl Switch {
             }
             Some(Fate::Done(actions)) => self.way(seen, &port.switch, actions),
         }
+    }
+
+    /// What is known of a packet's loss.
+    fn loss(&self, seen: &Seen) -> Option<CapturedLoss> {
+        let Some(Fate::Dropped(reason)) = &seen.fate else { return None };
+        let (name, port) = self.name(seen.port)?;
+        let mut options = port.options.clone();
+        let origin = options.remove("origin");
+        let sentence = format!("{}{}", reason.sentence(), rule(*reason, name, &port.switch, &options));
+        Some(CapturedLoss { reason: reason.name().to_owned(), sentence, origin })
     }
 
     /// Where a packet went, and why there.
@@ -259,6 +284,7 @@ pub(super) fn stream(
                 length: seen.length,
                 captured: seen.octets.len(),
                 verdict: switch.verdict(&seen),
+                dropped: switch.loss(&seen),
                 missed: capture.missed.load(Ordering::Relaxed),
             }
         };

@@ -49,7 +49,7 @@ pub(crate) mod why;
 mod words;
 
 pub use appctl::ControlSocket;
-pub use capture::{CaptureRequest, CapturedPacket};
+pub use capture::{CaptureRequest, CapturedLoss, CapturedPacket};
 pub use configuration::{Options, PortConfiguration, SwitchConfiguration};
 pub(crate) use database::{FILE, left};
 pub use doors::{Doors, DummyPort, OpenPort};

@@ -21,6 +21,7 @@
 mod bridge;
 mod change;
 mod filter;
+mod follow;
 mod hooks;
 mod link;
 mod live;
@@ -36,6 +37,7 @@ mod tunnel;
 mod walk;
 mod wanted;
 
+pub use follow::{Fate, Follow, Followed, Pattern, Stretch, patterns};
 pub use live::look;
 pub use octets::{NoPacket, hexadecimal, packet_of_flow, packet_of_frame};
 pub use packet::{Packet, Tracked};

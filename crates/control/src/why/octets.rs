@@ -44,8 +44,13 @@ pub fn hexadecimal(text: &str) -> Result<Vec<u8>, NoPacket> {
 /// # Errors
 /// When it carries none.
 pub fn packet_of_frame(octets: &[u8]) -> Result<Packet, NoPacket> {
+    packet_of_head(octets, octets.len())
+}
+
+/// The packet in the first octets of an Ethernet frame of so many.
+pub(super) fn packet_of_head(octets: &[u8], length: usize) -> Result<Packet, NoPacket> {
     let mut key = Key::default();
-    let _ = extract(octets.get(..256).unwrap_or(octets), octets.len(), 0, &mut key);
+    let _ = extract(octets.get(..256).unwrap_or(octets), length, 0, &mut key);
     let v6 = |high, low| Ipv6Addr::from_bits(u128::from(key.get(high)) << 64 | u128::from(key.get(low)));
     let (source, destination): (IpAddr, IpAddr) = match key.get(Field::ETH_TYPE) as u16 {
         0x0800 => (
@@ -67,7 +72,7 @@ pub fn packet_of_frame(octets: &[u8]) -> Result<Packet, NoPacket> {
         packet.icmp = Some((one as u8, other as u8));
     }
     packet.hops = key.get(Field::IP_TTL) as u8;
-    packet.length = u32::try_from(octets.len().saturating_sub(14)).unwrap_or(u32::MAX).max(20);
+    packet.length = u32::try_from(length.saturating_sub(14)).unwrap_or(u32::MAX).max(20);
     Ok(packet)
 }
 

@@ -6,6 +6,9 @@ use serde::Serialize;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+/// The source port of a packet whose sender chooses one.
+pub(super) const EPHEMERAL: u16 = 40_000;
+
 /// What connection tracking says of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -89,7 +92,7 @@ impl Packet {
             source,
             destination,
             protocol,
-            source_port: protocol.has_ports().then_some(40_000),
+            source_port: protocol.has_ports().then_some(EPHEMERAL),
             destination_port: None,
             icmp: echo,
             hops: 64,

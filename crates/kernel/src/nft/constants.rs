@@ -36,6 +36,7 @@ pub(super) mod table {
     pub(in super::super) const NAME: u16 = 1;
     pub(in super::super) const FLAGS: u16 = 2;
     pub(in super::super) const DORMANT: u32 = 1;
+    pub(in super::super) const OWNER: u32 = 2;
 }
 
 /// `NFTA_CHAIN_*`, `NFTA_HOOK_*`.
@@ -57,6 +58,7 @@ pub(super) mod chain {
 pub(super) mod rule {
     pub(in super::super) const TABLE: u16 = 1;
     pub(in super::super) const CHAIN: u16 = 2;
+    pub(in super::super) const HANDLE: u16 = 3;
     pub(in super::super) const EXPRESSIONS: u16 = 4;
     pub(in super::super) const USERDATA: u16 = 7;
     /// `NFTNL_UDATA_RULE_COMMENT`: text with a terminating zero, shown by `nft list`.
@@ -124,6 +126,7 @@ pub(super) mod meta {
     pub(in super::super) const MARK: u32 = 3;
     pub(in super::super) const INPUT_NAME: u32 = 6;
     pub(in super::super) const OUTPUT_NAME: u32 = 7;
+    pub(in super::super) const TRACE: u32 = 12;
     pub(in super::super) const NFPROTO: u32 = 15;
     pub(in super::super) const L4PROTO: u32 = 16;
 }

@@ -47,7 +47,7 @@ pub fn foreign(socket: &mut Socket) -> Result<Vec<ForeignTable>, NftError> {
     };
     let mut list: Vec<(u8, ForeignTable)> = all
         .into_iter()
-        .filter(|table| !is_ours(&table.name))
+        .filter(|table| !is_ours(&table.name) && !super::is_tracer(&table.name))
         .map(|table| {
             let family = family_name(table.family);
             (

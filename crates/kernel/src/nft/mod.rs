@@ -35,9 +35,11 @@ mod script;
 mod set;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 pub use error::NftError;
 pub use foreign::{ForeignChain, ForeignTable, foreign};
+pub use trace::{TracePattern, Traced, TracedRule, Tracer, is_tracer};
 
 use crate::netlink::{Attribute, Messages, NetlinkError, Refusal, Replies, Socket};
 use crate::picture::FilterPicture;
@@ -199,7 +201,7 @@ pub fn everything(socket: &mut Socket, table: &str) -> Result<(Vec<FilterPicture
         for name in tables(socket)? {
             let family = dump::family_name(name.family);
             let ours = name.name == table || name.name == next_name(table);
-            if name.dormant || ours && !live.contains(&name) {
+            if name.dormant || ours && !live.contains(&name) || is_tracer(&name.name) {
                 continue;
             }
             if !matches!(name.family, INET | NETDEV | constants::IP | constants::IP6) {

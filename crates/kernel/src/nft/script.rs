@@ -99,6 +99,36 @@ impl Piece {
         });
     }
 
+    /// A table that ends with the socket by which it is made.
+    pub(super) fn own_table(&mut self, family: u8, name: &str) {
+        self.put(message::NEW_TABLE, CREATE | ACKNOWLEDGE, family, Label::Table, |m| {
+            m.text(table::NAME, name).u32_be(table::FLAGS, table::OWNER);
+        });
+    }
+
+    /// A chain of type `filter` that accepts.
+    pub(super) fn filter_chain(&mut self, family: u8, table: &str, name: &str, hook: u32, priority: i32) {
+        self.put(message::NEW_CHAIN, CREATE, family, Label::Chain(0), |m| {
+            m.text(chain::TABLE, table).text(chain::NAME, name);
+            m.nest(chain::HOOK, |m| {
+                m.u32_be(chain::HOOK_NUMBER, hook).u32_be(chain::HOOK_PRIORITY, priority as u32);
+            });
+            m.u32_be(chain::POLICY, chain::ACCEPT).text(chain::TYPE, kind_name(ChainKind::Filter));
+        });
+    }
+
+    /// A rule without anonymous sets and without a name.
+    pub(super) fn plain_rule(&mut self, family: u8, table: &str, chain: &str, expressions: &[Expression]) {
+        self.put(message::NEW_RULE, CREATE | APPEND, family, Label::Rule(0, 0), |m| {
+            m.text(rule::TABLE, table).text(rule::CHAIN, chain);
+            m.nest(rule::EXPRESSIONS, |m| {
+                for expression in expressions {
+                    expression.write(m, &mut |_| 0);
+                }
+            });
+        });
+    }
+
     /// Appends another piece.
     pub(super) fn append(&mut self, other: &Self) {
         self.messages.append(&other.messages);

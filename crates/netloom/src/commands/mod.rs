@@ -11,8 +11,10 @@ mod doctor;
 mod events;
 mod exec;
 mod flow;
+mod follow;
 mod graph;
 mod history;
+mod import;
 mod inspect;
 mod link;
 mod load;
@@ -62,6 +64,9 @@ pub fn run(cli: &Cli, printer: &Printer) -> Result<u8, Failure> {
                 put(&format!("{} is right: topology `{}`\n", loaded.source.name(), loaded.name()))?;
             }
             return Ok(0);
+        }
+        Command::Import { command: crate::cli::ImportCommand::Ovs(arguments) } => {
+            return import::ovs(printer, arguments);
         }
         Command::Schema => {
             put(&format!("{:#}\n", netloom_model::load::schema()))?;
@@ -116,6 +121,7 @@ fn in_realm(cli: &Cli, printer: &Printer, realm: &Realm) -> Result<u8, Failure> 
         | Command::Schema
         | Command::Completion { .. }
         | Command::Daemon
+        | Command::Import { .. }
         | Command::Switchd(_)
         | Command::Switch { .. }
         | Command::Port { .. }

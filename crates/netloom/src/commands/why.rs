@@ -24,6 +24,9 @@ const UNSURE: u8 = 5;
 /// # Errors
 /// When nothing is up, or the question means nothing here.
 pub fn run(realm: &Realm, printer: &Printer, arguments: &WhyArgs) -> Result<u8, Failure> {
+    if arguments.live || arguments.drops {
+        return super::follow::run(realm, printer, arguments);
+    }
     let (scene, compiled) = match &arguments.file {
         Some(file) => {
             let loaded = load::read(file, &[])?;
@@ -62,7 +65,7 @@ fn look(realm: &Realm, arguments: &WhyArgs) -> Result<(Scene, Compiled), Failure
     Ok((scene, running.compiled))
 }
 
-fn ask(scene: &Scene, compiled: &Compiled, arguments: &WhyArgs) -> Result<Question, Failure> {
+pub(super) fn ask(scene: &Scene, compiled: &Compiled, arguments: &WhyArgs) -> Result<Question, Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
     let packet = if let Some(hex) = &arguments.hex {
         let octets = hexadecimal(hex).map_err(|error| failed(&error))?;
