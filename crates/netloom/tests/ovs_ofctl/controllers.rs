@@ -5,25 +5,49 @@ use super::places::{has, until};
 use netloom_testkit::rig::{self, Rig};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 
-/// Starts the framework with the application whose file is beside it.
+/// Starts the framework with applications of `applications/`, as its own `osken-manager` does. The first argument is the port.
+/// Times of the spanning tree are shorter than its own, so that nobody waits for minutes.
 const PROGRAM: &str = "
-import logging, sys
+import importlib, logging, sys
 from os_ken.lib import hub
-hub.patch(thread=False)
+hub.patch()
+import eventlet.wsgi
+# For the applications' web server; newer versions have no such value.
+eventlet.wsgi.ALREADY_HANDLED = object()
+import os_ken.app
+os_ken.app.__path__.append('applications/os_ken/app')
+from os_ken.lib.packet import bpdu
+bpdu.DEFAULT_HELLO_TIME, bpdu.DEFAULT_FORWARD_DELAY, bpdu.DEFAULT_MAX_AGE = 1, 2, 6
 from os_ken import cfg
 from os_ken.base.app_manager import AppManager
+for application in sys.argv[2:]:
+    importlib.import_module(application)
 cfg.CONF(args=['--ofp-listen-host', '127.0.0.1', '--ofp-tcp-listen-port', sys.argv[1]], project='os_ken')
 logging.basicConfig(level=logging.INFO)
-AppManager.run_apps(['simple_switch_13', 'os_ken.controller.ofp_handler'])
+manager = AppManager.get_instance()
+manager.load_apps(sys.argv[2:] + ['os_ken.controller.ofp_handler'])
+services = manager.instantiate_apps(**manager.create_contexts())
+wsgi = sys.modules.get('os_ken.app.wsgi')
+web = wsgi and wsgi.start_service(manager)
+if web:
+    services.append(hub.spawn(web))
+hub.joinall(services)
 ";
 
 /// The last version of os-ken that has its applications in its package.
 const WITH_APPLICATIONS: &str = "os-ken==1.4.0";
 
-/// A Python environment with os-ken, and its application; made once, and kept beside what is built.
-fn environment() -> Result<PathBuf, String> {
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("os-ken");
+/// A Python environment with packages; made once, and kept beside what is built. `more` makes what else is wanted.
+pub fn environment(
+    name: &str,
+    packages: &[&str],
+    more: impl FnOnce(&Path, &dyn Fn(&Path, &[&str]) -> Result<(), String>) -> Result<(), String>,
+) -> Result<PathBuf, String> {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock();
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     if place.join("ready").exists() {
         return Ok(place);
     }
@@ -40,21 +64,31 @@ fn environment() -> Result<PathBuf, String> {
         }
     };
     run(Path::new("python3"), &["-m", "venv", "."])?;
-    let pip = place.join("bin/pip");
-    let quiet = ["--quiet", "--timeout", "20", "--retries", "1", "--disable-pip-version-check"];
-    run(&pip, &[&["install"], &quiet[..], &["os-ken"]].concat())?;
-    run(&pip, &[&["download"], &quiet[..], &["--no-deps", "--dest", "wheel", WITH_APPLICATIONS]].concat())?;
-    let wheel = std::fs::read_dir(place.join("wheel")).map_err(|error| error.to_string())?;
-    let wheel = wheel.flatten().next().ok_or("no package was loaded")?.path();
-    run(Path::new("python3"), &["-m", "zipfile", "-e", &wheel.display().to_string(), "applications"])?;
-    let application = place.join("applications/os_ken/app/simple_switch_13.py");
-    std::fs::copy(application, place.join("simple_switch_13.py")).map_err(|error| error.to_string())?;
-    std::fs::write(place.join("program.py"), PROGRAM).map_err(|error| error.to_string())?;
+    run(&place.join("bin/pip"), &[&["install"], &QUIET[..], packages].concat())?;
+    more(&place, &run)?;
     std::fs::write(place.join("ready"), "").map_err(|error| error.to_string())?;
     Ok(place)
 }
 
-struct Controller(Child);
+const QUIET: [&str; 6] = ["--quiet", "--timeout", "20", "--retries", "1", "--disable-pip-version-check"];
+
+/// os-ken, and the applications that its newer versions lack.
+pub fn os_ken() -> Result<PathBuf, String> {
+    environment("os-ken-applications", &["os-ken", "eventlet", "tinyrpc"], |place, run| {
+        let pip = place.join("bin/pip");
+        run(
+            &pip,
+            &[&["download"], &QUIET[..], &["--no-deps", "--dest", "wheel", WITH_APPLICATIONS]].concat(),
+        )?;
+        let wheel = std::fs::read_dir(place.join("wheel")).map_err(|error| error.to_string())?;
+        let wheel = wheel.flatten().next().ok_or("no package was loaded")?.path();
+        run(Path::new("python3"), &["-m", "zipfile", "-e", &wheel.display().to_string(), "applications"])?;
+        std::fs::write(place.join("program.py"), PROGRAM).map_err(|error| error.to_string())
+    })
+}
+
+/// A controller, which ends with this.
+pub struct Controller(pub Child);
 
 impl Drop for Controller {
     fn drop(&mut self) {
@@ -63,11 +97,13 @@ impl Drop for Controller {
     }
 }
 
-fn controller(place: &Path, port: &str) -> Controller {
+/// os-ken with applications.
+pub fn controller(place: &Path, words: &[&str]) -> Controller {
     let child = Command::new(place.join("bin/python"))
-        .args(["program.py", port])
+        .arg("program.py")
+        .args(words)
         .current_dir(place)
-        .env("PYTHONPATH", ".")
+        .env("OSKEN_HUB_TYPE", "eventlet")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -76,7 +112,7 @@ fn controller(place: &Path, port: &str) -> Controller {
     Controller(child)
 }
 
-fn vsctl(directory: &Path, words: &[&str]) -> String {
+pub fn vsctl(directory: &Path, words: &[&str]) -> String {
     let output = Command::new("ovs-vsctl")
         .arg("--timeout=20")
         .arg(format!("--db=unix:{}", directory.join("db.sock").display()))
@@ -87,7 +123,7 @@ fn vsctl(directory: &Path, words: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-fn ping(rig: &Rig, from: &str, to: &str) -> bool {
+pub fn ping(rig: &Rig, from: &str, to: &str) -> bool {
     let done = rig.run_in(from, "ping", &["-c", "3", "-i", "0.2", "-W", "1", to]);
     done.is_some_and(|done| done.status.success())
 }
@@ -97,7 +133,7 @@ fn a_controller_makes_a_network_of_three_switches() {
     if !has("ovs-vsctl") || !has("ovs-ofctl") || !has("python3") {
         return;
     }
-    let place = match environment() {
+    let place = match os_ken() {
         Ok(place) => place,
         Err(reason) => {
             netloom_testkit::skip!("os-ken can't be installed: {reason}");
@@ -130,7 +166,7 @@ fn a_controller_makes_a_network_of_three_switches() {
             vsctl(&directory, &["set-controller", bridge, "tcp:127.0.0.1:16633"]);
         }
         assert!(!ping(rig, "a", "10.0.0.2"));
-        let _controller = controller(&place, "16633");
+        let _controller = controller(&place, &["16633", "os_ken.app.simple_switch_13"]);
         let connected = || {
             vsctl(
                 &directory,

@@ -9,6 +9,7 @@ mod daemon;
 mod controllers;
 mod monitor;
 mod places;
+mod ring;
 mod speed;
 mod transcript;
 mod tutorials;

@@ -193,13 +193,42 @@ fn tutorial(file: &str) {
     assert!(report.is_empty(), "{report}");
 }
 
-macro_rules! tutorials {
-    ($($name:ident)*) => { $(
-        #[test]
-        fn $name() {
-            tutorial(include_str!(concat!("tutorials/", stringify!($name), ".txt")));
-        }
-    )* };
+#[test]
+fn basics() {
+    tutorial(include_str!("tutorials/basics.txt"));
 }
 
-tutorials! { basics vlans tunnels qos conntrack advanced tracing sflow }
+#[test]
+fn vlans() {
+    tutorial(include_str!("tutorials/vlans.txt"));
+}
+
+#[test]
+fn tunnels() {
+    tutorial(include_str!("tutorials/tunnels.txt"));
+}
+
+#[test]
+fn qos() {
+    tutorial(include_str!("tutorials/qos.txt"));
+}
+
+#[test]
+fn conntrack() {
+    tutorial(include_str!("tutorials/conntrack.txt"));
+}
+
+#[test]
+fn advanced() {
+    tutorial(include_str!("tutorials/advanced.txt"));
+}
+
+#[test]
+fn tracing() {
+    tutorial(include_str!("tutorials/tracing.txt"));
+}
+
+#[test]
+fn sflow() {
+    tutorial(include_str!("tutorials/sflow.txt"));
+}

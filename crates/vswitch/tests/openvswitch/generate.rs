@@ -41,6 +41,41 @@ const IP6_MASKED: [&str; 4] = ["fd00::1", "fd00::/16", "fd00::2", "fe80::/10"];
 const MAC: [&str; 4] = ["00:00:00:00:00:01", "00:00:00:00:00:02", "02:00:00:00:00:03", "ff:ff:ff:ff:ff:ff"];
 const PORT: [&str; 4] = ["80", "53", "443", "8080"];
 const TABLES: u64 = 5;
+const GROUPS: u64 = 4;
+
+/// A group: its number, its kind, and the actions of each bucket.
+pub(crate) struct Group {
+    pub(crate) number: u32,
+    pub(crate) kind: &'static str,
+    pub(crate) buckets: Vec<String>,
+}
+
+impl Group {
+    /// As `ovs-ofctl` writes it. Buckets of a fast failover watch a port that works.
+    pub(crate) fn text(&self) -> String {
+        let watch = if self.kind == "ff" { "watch_port:1," } else { "" };
+        let buckets: Vec<String> =
+            self.buckets.iter().map(|actions| format!("bucket={watch}actions={actions}")).collect();
+        format!("group_id={},type={},{}", self.number, self.kind, buckets.join(","))
+    }
+}
+
+/// All groups that flows may name; none for OpenFlow 1.0. Whichever bucket is chosen does not depend on a hash.
+pub(crate) fn groups(random: &mut Random) -> Vec<Group> {
+    if !random.instructions {
+        return Vec::new();
+    }
+    let mut group = |number| {
+        let kind = ["all", "indirect", "ff"][random.below(3) as usize];
+        let count = if matches!(kind, "all" | "ff") { random.below(3) + 1 } else { 1 };
+        let mut bucket = || {
+            let list: Vec<String> = (0..random.below(3) + 1).map(|_| action(random, Kind::Any, 1)).collect();
+            list.join(",")
+        };
+        Group { number, kind, buckets: (0..count).map(|_| bucket()).collect() }
+    };
+    (1..=GROUPS as u32).map(&mut group).collect()
+}
 
 /// What kind of packet a flow is for.
 #[derive(Clone, Copy, PartialEq)]
@@ -227,6 +262,7 @@ fn action(random: &mut Random, kind: Kind, depth: u32) -> String {
             format!("clone({})", inner.join(","))
         }
         15 if random.chance(20) => "exit".into(),
+        15 if random.instructions && depth == 0 => format!("group:{}", random.below(GROUPS) + 1),
         16 => format!("output(port={port},max_len={})", 64 + random.below(3) * 100),
         _ => set(random, kind),
     }

@@ -139,6 +139,35 @@ impl Rig {
             .map(drop)
     }
 
+    /// Gives the bridge these groups and no other. Flows that use others go.
+    pub(crate) fn groups(&mut self, lines: &[String]) -> Result<(), String> {
+        let bridge = format!("unix:{}", self.directory.join("br0.mgmt").to_string_lossy());
+        run(&self.directory, "ovs-ofctl", &["-O", "OpenFlow13", "del-groups", &bridge])?;
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let file = self.directory.join("groups");
+        std::fs::write(&file, lines.join("\n") + "\n").unwrap();
+        let words = ["-O", "OpenFlow13", "add-groups", &bridge, &file.to_string_lossy()];
+        run(&self.directory, "ovs-ofctl", &words).map(drop)
+    }
+
+    /// A frame comes in by a port.
+    pub(crate) fn receive(&mut self, port: u64, frame: &[u8]) {
+        let digits: String = frame.iter().map(|octet| format!("{octet:02x}")).collect();
+        self.call("netdev-dummy/receive", &[&format!("p{port}"), &digits]);
+    }
+
+    /// What flows and groups say that they counted by now.
+    pub(crate) fn counted(&mut self, version: &str) -> (String, String) {
+        self.call("revalidator/purge", &[]);
+        let bridge = format!("unix:{}", self.directory.join("br0.mgmt").to_string_lossy());
+        let mut ask = |what| run(&self.directory, "ovs-ofctl", &["-O", version, what, &bridge]).unwrap();
+        let flows = ask("dump-flows");
+        let groups = if version == "OpenFlow10" { String::new() } else { ask("dump-group-stats") };
+        (flows, groups)
+    }
+
     pub(crate) fn trace(&mut self, packet: &str) -> Trace {
         let whole = self.call("ofproto/trace", &["br0", packet]);
         let line = |name: &str| {

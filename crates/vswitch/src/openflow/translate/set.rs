@@ -3,7 +3,8 @@
 use super::context::Context;
 use netloom_proto::openflow::Action;
 
-/// The actions of a set in the order in which they are carried out.
+/// The actions of a set in the order in which they are carried out. What can't be in a set (outputs that cut, that name a
+/// field, that tell more to a controller) is left out, as in Open vSwitch: a bucket may have it.
 pub(super) fn order(set: &[Action]) -> Vec<Action> {
     let last = |is: fn(&Action) -> bool| set.iter().rev().find(|action| is(action)).cloned();
     let mut ordered = Vec::new();
@@ -23,15 +24,7 @@ pub(super) fn order(set: &[Action]) -> Vec<Action> {
     ordered.extend(last(|action| matches!(action, Action::SetQueue(_))));
     let ends: [fn(&Action) -> bool; 4] = [
         |action| matches!(action, Action::Group(_)),
-        |action| {
-            matches!(
-                action,
-                Action::Output { .. }
-                    | Action::OutputField { .. }
-                    | Action::OutputTruncated { .. }
-                    | Action::Controller(_)
-            )
-        },
+        |action| matches!(action, Action::Output { .. }),
         |action| matches!(action, Action::Resubmit { .. }),
         |action| matches!(action, Action::Ct(_)),
     ];
@@ -103,5 +96,8 @@ mod tests {
         assert_eq!(order(&set), wanted);
         assert_eq!(order(&[output(1), Action::Group(7)]), [Action::Group(7)]);
         assert_eq!(order(&[Action::DecTtl]), []);
+        let cut = Action::OutputTruncated { port: OfPort(3), max_len: 64 };
+        assert_eq!(order(&[output(1), cut.clone()]), [output(1)]);
+        assert_eq!(order(&[cut]), []);
     }
 }
