@@ -289,6 +289,27 @@ fn groups_of_all_kinds() {
 }
 
 #[test]
+fn what_a_bucket_resubmits_to_writes_the_action_set() {
+    let mut room = Room::new();
+    let actions = parse_actions("resubmit(,1)", &Names::default()).unwrap().0;
+    let group = GroupMod {
+        command: GroupCommand::Add,
+        number: 1,
+        kind: GroupKind::All,
+        selection: Selection::default(),
+        buckets: vec![Bucket::new(0, actions.into())],
+        bucket: group::ALL_BUCKETS,
+    };
+    room.tables().group_mod(&group, 0).unwrap();
+    room.flows(
+        "table=0 actions=group:1,output:2
+         table=1 actions=mod_dl_dst:00:00:00:00:00:09,write_actions(output:3)",
+    );
+    // The packet is as it was, the set is not.
+    assert_eq!(room.way("in_port=1"), "2,3");
+}
+
+#[test]
 fn a_bundle_is_whole_or_not_at_all() {
     let mut room = Room::new();
     room.flows("priority=5,in_port=1 actions=output:2\npriority=5,in_port=2 actions=output:1");

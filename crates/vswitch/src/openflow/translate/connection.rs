@@ -71,7 +71,8 @@ impl Context<'_> {
         self.base = saved.base.clone();
     }
 
-    /// Carries actions out that change nothing for what follows.
+    /// Carries actions out that change nothing for what follows. Without a set of their own (those of a bucket) what tables
+    /// that they resubmit to do to the action set and the stack stays, as in Open vSwitch.
     pub(super) fn clone_run(&mut self, actions: &[Action], with_set: bool) {
         let last = self.last && self.action_set.is_empty();
         let copies = !last && !reversible(actions);
@@ -88,6 +89,7 @@ impl Context<'_> {
         let exits = self.exit && with_set;
         self.end_copy(with_set);
         let steps = std::mem::replace(&mut self.out, before);
+        let saved = self.kept(saved, with_set);
         if copies && steps.iter().any(|step| step.changes() || matches!(step, Step::Disconnect)) {
             self.restore_all(&saved);
             self.out.push(Step::Clone(Arc::new(Program::new(steps, Reason::Rule))));
@@ -107,6 +109,14 @@ impl Context<'_> {
             self.restore_all(saved);
             self.out.push(Step::Clone(Arc::new(Program::new(steps, Reason::Rule))));
         }
+    }
+
+    fn kept(&mut self, saved: Saved, with_set: bool) -> Saved {
+        if with_set {
+            return saved;
+        }
+        let (stack, action_set) = (std::mem::take(&mut self.stack), std::mem::take(&mut self.action_set));
+        Saved { stack, action_set, ..saved }
     }
 
     fn end_copy(&mut self, with_set: bool) {

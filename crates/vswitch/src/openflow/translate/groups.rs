@@ -142,9 +142,7 @@ impl Context<'_> {
         self.credit.groups.push((self.bridge, group.number, bucket.id));
         self.trace.begin(|| Note::Bucket(bucket.id));
         let actions = super::set::order(&bucket.actions);
-        let set = std::mem::take(&mut self.action_set);
         self.deeper(true, |context| context.clone_run(&actions, false));
-        self.action_set = set;
         self.trace.end();
     }
 }
