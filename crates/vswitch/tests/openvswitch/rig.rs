@@ -162,7 +162,7 @@ impl Rig {
     pub(crate) fn counted(&mut self, version: &str) -> (String, String) {
         self.call("revalidator/purge", &[]);
         let bridge = format!("unix:{}", self.directory.join("br0.mgmt").to_string_lossy());
-        let mut ask = |what| run(&self.directory, "ovs-ofctl", &["-O", version, what, &bridge]).unwrap();
+        let ask = |what| run(&self.directory, "ovs-ofctl", &["-O", version, what, &bridge]).unwrap();
         let flows = ask("dump-flows");
         let groups = if version == "OpenFlow10" { String::new() } else { ask("dump-group-stats") };
         (flows, groups)
