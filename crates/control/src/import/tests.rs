@@ -201,9 +201,12 @@ fn unique(mut bridges: Vec<Bridge>) -> Vec<Bridge> {
     bridges
 }
 
+/// Whether tagged frames of a VLAN are carried.
+type Carries<'a> = Box<dyn Fn(i64) -> bool + 'a>;
+
 /// Whether a port of Open vSwitch carries tagged frames of a VLAN, and the VLAN of its untagged frames (0 for none), as
 /// ovs-vswitchd.conf.db(5) has it; none if it has words that the language has not.
-fn carries(port: &Port) -> Option<(Box<dyn Fn(i64) -> bool + '_>, i64)> {
+fn carries(port: &Port) -> Option<(Carries<'_>, i64)> {
     let all = port.trunks.is_empty();
     let listed = move |vlan| all || port.trunks.contains(&vlan);
     let mode = port.mode.unwrap_or(match (port.tag, all) {
