@@ -27,7 +27,6 @@ impl Context<'_> {
         let copies = self.world.copies(self.bridge, &key, gate, &mut done, &mut mask);
         (self.mirrored, self.mask) = (done, mask);
         for copy in copies {
-            self.detail(|| format!("mirror {} copies the packet", copy.name));
             self.carry(&copy.steps);
         }
     }

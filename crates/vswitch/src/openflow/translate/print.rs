@@ -403,5 +403,14 @@ pub fn megaflow(key: &Key, looked: &Mask, port: OfPort, map: &TlvMap) -> Match {
     if bits.get(Field::VLAN_TCI) != 0 {
         bits.add_bits(Field::VLAN_TCI, 0x1000);
     }
+    if !matches!(key.get(Field::ETH_TYPE), 0x0800 | 0x86dd) {
+        // Only IP has fragments.
+        let mut others = Mask::default();
+        for (word, of) in bits.words().iter().enumerate() {
+            let fragment = if word == Field::IP_FRAG.word() { Field::IP_FRAG.ones() } else { 0 };
+            others.add_word(word, of & !(fragment << Field::IP_FRAG.shift()));
+        }
+        bits = others;
+    }
     field::to_match(&values.masked(&bits), &bits, map)
 }
