@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How fast a switch is configured: Netloom beside Open vSwitch, by the same real tools, alternating in one run.
+"""How fast a switch is configured: Netloom beside Open vSwitch, alternating in one run, by the same real tools and by its own.
 
     python3 bench/openflow.py                      # all cases
     python3 bench/openflow.py bundle flows dump ports --pairs 5 --json FILE
@@ -9,8 +9,12 @@
     dump     all of them again (`ovs-ofctl dump-flows`)
     ports    50 calls of `ovs-vsctl add-port` where 600 ports are
 
-Needs Debian's `openvswitch-switch`, and root for `ports` (TAP interfaces; everything is in a network namespace of its own). Times
-include those of the tools, which are the same for both; `tool` is what `ovs-ofctl` needs to read the file alone.
+Three programs take turns: `ovs` (Open vSwitch, its own tools), `netloom` (Netloom's switch, Open vSwitch's tools) and `own`
+(Netloom's switch, Netloom's tools of the same names). Times include those of the tools: `tool` is what Open vSwitch's `ovs-ofctl`
+needs to read the file alone, which no switch can make shorter. Netloom's own `ovs-ofctl add-flows` sends many flows before it waits,
+Open vSwitch's waits for each.
+
+Needs Debian's `openvswitch-switch`, and root for `ports` (TAP interfaces; everything is in a network namespace of its own).
 """
 
 import argparse
@@ -29,6 +33,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 NETLOOM = os.environ.get("NETLOOM", str(ROOT / "target/release/netloom"))
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 CASES = ["bundle", "flows", "dump", "ports"]
+PROGRAMS = ["ovs", "netloom", "own"]
 
 
 def run(*words, **more):
@@ -78,11 +83,20 @@ class Switch:
         log = open(self.at / "log", "a")
         self.processes.append(subprocess.Popen([str(word) for word in words], stdout=log, stderr=log, env=self.environment))
 
-    def vsctl(self, *words):
-        return run("ovs-vsctl", f"--db={self.database}", "--timeout=60", *words, env=self.environment)
+    def tool(self, name):
+        """A tool: that of Open vSwitch, or Netloom's of the same name."""
+        return [NETLOOM, name] if self.program == "own" else [name]
 
-    def ofctl(self, *words):
-        return timed("ovs-ofctl", *words[:-1], f"unix:{self.at}/br0.mgmt", words[-1], env=self.environment)
+    def vsctl(self, *words):
+        return run(*self.tool("ovs-vsctl"), f"--db={self.database}", "--timeout=60", *words, env=self.environment)
+
+    def ofctl(self, command, *words):
+        """What a command says, and the seconds that it took; words before the switch begin with a dash."""
+        options = [word for word in words if str(word).startswith("-")]
+        rest = [word for word in words if word not in options]
+        began = time.monotonic()
+        said = run(*self.tool("ovs-ofctl"), *options, command, f"unix:{self.at}/br0.mgmt", *rest, env=self.environment)
+        return said, time.monotonic() - began
 
     def memory(self):
         for line in pathlib.Path(f"/proc/{self.daemon.pid}/status").read_text().splitlines():
@@ -117,18 +131,18 @@ def measure(program, cases, at):
     result = {}
     with Switch(program) as switch:
         if "bundle" in cases:
-            result["bundle"] = switch.ofctl("--bundle", "add-flows", at / "10000")
-            run("ovs-ofctl", "del-flows", f"unix:{switch.at}/br0.mgmt")
+            result["bundle"] = switch.ofctl("add-flows", "--bundle", at / "10000")[1]
+            switch.ofctl("del-flows")
         if "flows" in cases or "dump" in cases:
             before = switch.memory()
-            result["flows"] = switch.ofctl("add-flows", at / "100000")
+            result["flows"] = switch.ofctl("add-flows", at / "100000")[1]
             result["memory"] = switch.memory() - before
             if "dump" in cases:
-                out = run("ovs-ofctl", "dump-flows", f"unix:{switch.at}/br0.mgmt")
-                found = out.count("nw_src=")
+                said, _ = switch.ofctl("dump-flows")
+                found = said.count("nw_src=")
                 if found != 100_000:
                     sys.exit(f"{program}: {found} flows came back of 100000")
-                result["dump"] = timed("ovs-ofctl", "dump-flows", f"unix:{switch.at}/br0.mgmt")
+                result["dump"] = switch.ofctl("dump-flows")[1]
     if "ports" in cases:
         with Switch(program) as switch:
             words = []
@@ -146,7 +160,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", help=", ".join(CASES))
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--programs", nargs="+", default=["ovs", "netloom"], choices=["ovs", "netloom"])
+    parser.add_argument("--programs", nargs="+", default=PROGRAMS, choices=PROGRAMS)
     parser.add_argument("--json", help="write the figures here")
     options = parser.parse_args()
     cases = options.cases or CASES
@@ -170,9 +184,10 @@ def main():
     for case in results[options.programs[0]][0]:
         lines = {program: [result[case] for result in results[program]] for program in options.programs}
         print(f"{case}: " + ", ".join(f"{program} {min(values):.2f} / {statistics.median(values):.2f} / {max(values):.2f}" for program, values in lines.items()))
-        if len(lines) == 2:
-            ratios = [a / b for a, b in zip(lines["ovs"], lines["netloom"]) if b]
-            print(f"{case}: ovs / netloom = {statistics.median(ratios):.2f} ({min(ratios):.2f} - {max(ratios):.2f})")
+        for program in options.programs[1:]:
+            ratios = [a / b for a, b in zip(lines[options.programs[0]], lines[program]) if b]
+            names = f"{options.programs[0]} / {program}"
+            print(f"{case}: {names} = {statistics.median(ratios):.2f} ({min(ratios):.2f} - {max(ratios):.2f})")
     if options.json:
         pathlib.Path(options.json).write_text(json.dumps(results, indent=1))
 

@@ -35,6 +35,8 @@ enum Change {
 pub struct Drivers {
     /// Ports that have more to tell than their state, by number.
     told: BTreeMap<u32, Told>,
+    /// When there are so many, those that are closed are let go.
+    told_limit: usize,
     /// How many threads send.
     workers: usize,
     /// Ports whose interface can be changed, by number.
@@ -95,7 +97,11 @@ impl Drivers {
 
     /// Has a port tell about itself as long as it is open.
     fn tell(&mut self, number: u32, told: impl Fn() -> Option<BTreeMap<String, String>> + Send + 'static) {
-        self.told.retain(|_, told| told().is_some());
+        // Each is asked, which costs system calls: not for every port that is opened.
+        if self.told.len() > self.told_limit {
+            self.told.retain(|_, told| told().is_some());
+            self.told_limit = 2 * self.told.len() + 16;
+        }
         self.told.insert(number, Box::new(told));
     }
 

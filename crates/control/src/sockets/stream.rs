@@ -6,6 +6,7 @@
 
 use super::tls::{Keyring, TlsError};
 use super::{Heard, READ, Remote};
+use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 use rustls::pki_types::ServerName;
@@ -62,11 +63,12 @@ impl Stream {
     pub(crate) fn read(&mut self, take: impl FnOnce(&[u8])) -> io::Result<Heard> {
         match self {
             Self::Plain(socket) => {
-                let mut octets = [0; READ];
-                match rustix::io::read(&*socket, &mut octets) {
+                // Room that is not cleared first: most messages are short.
+                let mut octets = Vec::with_capacity(READ);
+                match rustix::io::read(&*socket, spare_capacity(&mut octets)) {
                     Ok(0) => Ok(Heard::End),
                     Ok(count) => {
-                        take(octets.get(..count).unwrap_or_default());
+                        take(&octets);
                         Ok(if count == READ { Heard::Some } else { Heard::Enough })
                     }
                     Err(Errno::AGAIN | Errno::INTR) => Ok(Heard::Enough),

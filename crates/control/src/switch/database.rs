@@ -14,7 +14,8 @@
 //! out as far as possible; what can't be is said in the row (`error`, `status`), and `cur_cfg` follows `next_cfg` once
 //! everything was tried. Rows, columns and keys that mean nothing to us stay as they are.
 //!
-//! Costs: a change by others reads all rows of bridges, ports, interfaces and mirrors again: about a microsecond each.
+//! Costs: a change by others costs a look at each port, about a microsecond, and what it takes to carry it out where
+//! something changed. What the switch itself says is no change ([`news`]).
 
 mod bridge;
 mod controllers;
@@ -22,6 +23,7 @@ mod flow_tables;
 mod foreign;
 mod interface;
 mod keep;
+mod news;
 mod own;
 mod read;
 mod report;
@@ -31,13 +33,14 @@ mod watches;
 mod write;
 
 use super::configuration::SwitchConfiguration;
-use super::records::{Records, wanted};
+use super::records::{Asked, Records, wanted_with};
 use super::state::SwitchError;
 use crate::ovsdb::{DatabaseFile, DatabaseHandle, KeyFiles, Remote};
 pub(super) use foreign::Standing;
 use foreign::{Foreign, Heard};
 use netloom_proto::ovsdb::{Json, OvsdbError, Row, RowChange, Schema, TableSchema, Uuid, UuidSource};
 use own::Own;
+use read::Readings;
 use rustix::event::EventfdFlags;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -79,6 +82,8 @@ pub(super) struct Joint {
     fresh: bool,
     /// What was written about ports last.
     told: Told,
+    /// What was read of ports.
+    readings: Readings,
 }
 
 impl std::fmt::Debug for Joint {
@@ -100,7 +105,7 @@ pub(crate) fn left(directory: &Path) -> std::io::Result<Option<SwitchConfigurati
     let database =
         DatabaseFile::peek(&path, &mut UuidSource::new([1, 2, 3, 4])).map_err(std::io::Error::other)?;
     let records = read::records(&database);
-    Ok(Some(wanted(&records, &SwitchConfiguration::default()).0))
+    Ok(Some(wanted_with(&mut Asked::default(), &records, &SwitchConfiguration::default()).0))
 }
 
 fn failed(path: &Path, error: impl std::fmt::Display) -> SwitchError {
@@ -121,6 +126,7 @@ impl Joint {
             tables,
             fresh: false,
             told: Told::default(),
+            readings: Readings::default(),
         };
         joint.prepare().map_err(|error| joint.failed(error))?;
         if let Store::Own(own) = &joint.store {
@@ -142,7 +148,15 @@ impl Joint {
         let (foreign, schema) = Foreign::follow(remotes, keys, bell)?;
         let tables = schema.tables.iter().map(|_| Rows::new()).collect();
         let store = Store::Foreign(foreign);
-        Ok(Self { store, place, schema, tables, fresh: false, told: Told::default() })
+        Ok(Self {
+            store,
+            place,
+            schema,
+            tables,
+            fresh: false,
+            told: Told::default(),
+            readings: Readings::default(),
+        })
     }
 
     /// An eventfd for [`Joint::open`] and [`Joint::follow`].
@@ -283,22 +297,26 @@ impl Joint {
 
     fn change(&mut self, changes: &[RowChange]) {
         for change in changes {
+            self.fresh |= news::is_news(&self.schema, change);
             let Some(rows) = self.tables.get_mut(change.table) else { continue };
             match &change.new {
                 Some(row) => rows.insert(change.uuid, row.clone()),
                 None => rows.remove(&change.uuid),
             };
-            self.fresh = true;
         }
     }
 
-    /// Carries out operations, and has the copy of the rows be what they made.
+    /// Carries out operations, and has the copy of the rows be what they made. They last when this returns.
     fn transact(&mut self, operations: Vec<Json>) -> Result<(), OvsdbError> {
         if operations.is_empty() {
             return Ok(());
         }
         match &mut self.store {
-            Store::Own(own) => own.transact(operations)?,
+            Store::Own(own) => {
+                let changes = own.transact(operations, true)?;
+                self.change(&changes);
+                return Ok(());
+            }
             Store::Foreign(foreign) => {
                 let mut all = Vec::new();
                 // What is said of itself ends first.
@@ -316,7 +334,13 @@ impl Joint {
     /// Carries out operations of which nobody waits for the outcome.
     fn say(&mut self, operations: Vec<Json>) -> Result<(), OvsdbError> {
         match &mut self.store {
-            Store::Own(_) => self.transact(operations),
+            Store::Own(_) if operations.is_empty() => Ok(()),
+            // A switch that starts again says it anew: it need not be on the disk.
+            Store::Own(own) => {
+                let changes = own.transact(operations, false)?;
+                self.change(&changes);
+                Ok(())
+            }
             Store::Foreign(foreign) => {
                 match (operations.is_empty(), foreign.is_busy()) {
                     (true, _) => foreign.settle(),
@@ -345,3 +369,6 @@ impl Joint {
         done.map_err(|error| self.failed(error))
     }
 }
+
+#[cfg(test)]
+mod tests;

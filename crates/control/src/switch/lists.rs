@@ -1,6 +1,6 @@
 //! What the switch knows, as replies.
 
-use super::configuration::Options;
+use super::configuration::{Options, PortConfiguration};
 use super::flow_words;
 use super::links;
 use super::protocol::{
@@ -53,7 +53,8 @@ impl Switch {
         self.configuration.switches.iter().map(status).collect()
     }
 
-    pub(super) fn port_list(&self, switch: Option<&str>) -> Vec<PortStatus> {
+    /// How ports are: those that are wanted, by their names. Each is asked, which costs system calls.
+    pub(super) fn port_list(&self, wanted: &dyn Fn(&str, &PortConfiguration) -> bool) -> Vec<PortStatus> {
         let mut all = Vec::new();
         let mut queues: BTreeMap<u32, Vec<QueueStatus>> = BTreeMap::new();
         for queue in self.crew.queues() {
@@ -81,7 +82,7 @@ impl Switch {
             }
         }
         for (name, port) in &self.configuration.ports {
-            if switch.is_some_and(|switch| switch != port.switch) {
+            if !wanted(name, port) {
                 continue;
             }
             let carried = self.ports.get(name);

@@ -41,6 +41,7 @@ mod state;
 mod succession;
 mod tables;
 mod tick;
+mod touched;
 mod tunnels;
 mod underlay;
 mod warp;

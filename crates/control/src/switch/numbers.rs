@@ -22,18 +22,22 @@ pub(super) struct Wish {
 
 /// The numbers of a bridge's ports. `last` is the number that was given last of our own accord, 0 before the first: flows for
 /// a port that went are not to be those of the next one that comes.
-pub(super) fn numbers(bridge: &str, ports: &BTreeMap<String, Wish>, last: &mut u16) -> BTreeMap<String, u16> {
+pub(super) fn numbers<'a>(
+    bridge: &'a str,
+    ports: &BTreeMap<&'a str, Wish>,
+    last: &mut u16,
+) -> BTreeMap<&'a str, u16> {
     let legal = |number: Option<u16>| number.filter(|number| (1..MOST_PORTS).contains(number));
     let (mut numbers, mut taken) = (BTreeMap::new(), BTreeSet::new());
     if ports.contains_key(bridge) {
-        numbers.insert(bridge.to_owned(), LOCAL);
+        numbers.insert(bridge, LOCAL);
     }
     for wish in [|wish: &Wish| wish.asked, |wish: &Wish| wish.known] {
         for (name, own) in ports {
             if let Some(number) = legal(wish(own)).filter(|_| !numbers.contains_key(name))
                 && taken.insert(number)
             {
-                numbers.insert(name.clone(), number);
+                numbers.insert(*name, number);
             }
         }
     }
@@ -48,7 +52,7 @@ pub(super) fn numbers(bridge: &str, ports: &BTreeMap<String, Wish>, last: &mut u
                 break;
             }
         }
-        numbers.insert(name.clone(), *last);
+        numbers.insert(*name, *last);
     }
     numbers
 }
@@ -62,12 +66,12 @@ mod tests {
     fn wishes_are_granted_in_order() {
         let wish = |asked, known| Wish { asked, known };
         let ports = BTreeMap::from([
-            ("br0".to_owned(), wish(Some(3), None)),
-            ("a".to_owned(), wish(None, Some(7))),
-            ("b".to_owned(), wish(Some(7), None)),
-            ("c".to_owned(), wish(None, None)),
-            ("d".to_owned(), wish(Some(0), Some(1))),
-            ("e".to_owned(), wish(Some(0xff00), None)),
+            ("br0", wish(Some(3), None)),
+            ("a", wish(None, Some(7))),
+            ("b", wish(Some(7), None)),
+            ("c", wish(None, None)),
+            ("d", wish(Some(0), Some(1))),
+            ("e", wish(Some(0xff00), None)),
         ]);
         let mut last = 0;
         let numbers = numbers("br0", &ports, &mut last);
@@ -75,7 +79,7 @@ mod tests {
         assert_eq!((of("br0"), of("b"), of("d")), (LOCAL, 7, 1));
         assert_eq!((of("a"), of("c"), of("e")), (2, 3, 4));
         // Who comes next gets none of those that went.
-        let later = BTreeMap::from([("f".to_owned(), wish(None, None))]);
+        let later = BTreeMap::from([("f", wish(None, None))]);
         assert_eq!(super::numbers("br0", &later, &mut last)["f"], 5);
         assert_eq!(super::numbers("br0", &later, &mut (MOST_PORTS - 1))["f"], 1);
     }
@@ -84,16 +88,16 @@ mod tests {
         #[test]
         fn numbers_differ(wishes in proptest::collection::btree_map("[a-e]{1,2}",
             (proptest::option::of(0_u16..9), proptest::option::of(0_u16..9)), 0..20)) {
-            let ports: BTreeMap<String, Wish> =
-                wishes.into_iter().map(|(name, (asked, known))| (name, Wish { asked, known })).collect();
+            let ports: BTreeMap<&str, Wish> =
+                wishes.iter().map(|(name, (asked, known))| (name.as_str(), Wish { asked: *asked, known: *known })).collect();
             let mut last = 0;
             let given = numbers("a", &ports, &mut last);
             prop_assert!(given.keys().eq(ports.keys()));
             let different: BTreeSet<u16> = given.values().copied().collect();
             prop_assert_eq!(different.len(), given.len());
             // Once given, they stay.
-            let again: BTreeMap<String, Wish> = ports.iter().map(|(name, wish)| {
-                (name.clone(), Wish { known: Some(given[name]), ..*wish })
+            let again: BTreeMap<&str, Wish> = ports.iter().map(|(name, wish)| {
+                (*name, Wish { known: Some(given[name]), ..*wish })
             }).collect();
             prop_assert_eq!(numbers("a", &again, &mut last), given);
         }

@@ -14,11 +14,18 @@ use super::news::{News, PortChange};
 use super::numbers::{Wish, numbers};
 use super::state::Switch;
 use super::tables::{Desk, tree_of};
+use super::touched::Touched;
 use super::tunnels::{is_tunnel, tunnel};
+use netloom_mem::PortNumber;
 use netloom_proto::openflow::OfPort;
 use netloom_vswitch::openflow::{BridgeNumber, OfPortEntry, PortForm};
 use netloom_wire::MacAddr;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Whether a port leads to another switch: how it does depends on that one, too.
+fn is_patch(port: &PortConfiguration) -> bool {
+    port.options.get("type").is_some_and(|kind| kind == "patch")
+}
 
 impl Bridges {
     /// Adds a port to the tables of a bridge, or changes it.
@@ -65,10 +72,22 @@ impl Switch {
         pipeline.port_of(port.number).map(|number| number.0)
     }
 
-    /// Has the tables of a bridge have the ports that it has, and those of its neighbours lead to them.
-    pub(super) fn apply_tables(&mut self, switch: &str) {
+    /// OpenFlow's numbers of all open ports that have one.
+    pub(super) fn ofports(&self) -> BTreeMap<&str, u16> {
+        let bridges = self.bridges.lock();
+        let number = |port: &PortConfiguration| {
+            let pipeline = bridges.pipelines.get(&bridges.number_of(&port.switch)?)?;
+            pipeline.port_of(port.number).map(|number| number.0)
+        };
+        let open = self.configuration.ports.iter().filter(|(name, _)| self.ports.contains_key(*name));
+        open.filter_map(|(name, port)| Some((name.as_str(), number(port)?))).collect()
+    }
+
+    /// Has the tables of a bridge have the ports that it has, and those of its neighbours lead to them. Ports that they have
+    /// already are asked how they are only if they are touched.
+    pub(super) fn apply_tables(&mut self, switch: &str, touched: &Touched) {
         self.apply_tunnels();
-        self.apply_ports(switch);
+        self.apply_ports(switch, touched);
         let mut others: Vec<String> = Vec::new();
         for (_, port) in self.ports_of(switch) {
             if let Some((_, peer)) = self.peer(port)
@@ -79,18 +98,28 @@ impl Switch {
             }
         }
         // Numbers may have changed, and others lead to them.
-        others.into_iter().for_each(|other| self.apply_ports(&other));
+        others.into_iter().for_each(|other| self.apply_ports(&other, touched));
         self.desk().publish();
     }
 
-    fn apply_ports(&self, switch: &str) {
-        let wanted = self.wanted_ports(switch);
+    /// Takes a port that is closed out of the tables of its bridge.
+    pub(super) fn leave_tables(&self, port: &PortConfiguration) {
+        let mut bridges = self.bridges.lock();
+        let Some(bridge) = bridges.number_of(&port.switch) else { return };
+        let number = bridges.pipelines.get(&bridge).and_then(|pipeline| pipeline.port_of(port.number));
+        if let Some(number) = number {
+            bridges.remove_port(bridge, number);
+        }
+    }
+
+    fn apply_ports(&self, switch: &str, touched: &Touched) {
+        let wanted = self.wanted_ports(switch, touched);
         let mut bridges = self.bridges.lock();
         let Some(number) = bridges.number_of(switch) else { return };
         let Some(pipeline) = bridges.pipelines.get(&number) else { return };
-        let gone = pipeline.ports().filter(|known| {
-            !wanted.iter().any(|entry| (entry.number, entry.port) == (known.number, known.port))
-        });
+        let there: BTreeSet<(OfPort, PortNumber)> =
+            wanted.iter().map(|entry| (entry.number, entry.port)).collect();
+        let gone = pipeline.ports().filter(|known| !there.contains(&(known.number, known.port)));
         let gone: Vec<OfPort> = gone.map(|known| known.number).collect();
         gone.into_iter().for_each(|port| bridges.remove_port(number, port));
         for entry in wanted {
@@ -99,12 +128,12 @@ impl Switch {
     }
 
     /// The ports of a bridge's tables as they should be.
-    fn wanted_ports(&self, switch: &str) -> Vec<OfPortEntry> {
+    fn wanted_ports(&self, switch: &str, touched: &Touched) -> Vec<OfPortEntry> {
         let open = self
             .ports_of(switch)
             .filter(|(name, port)| !is_bond(&port.options) && self.ports.contains_key(name.as_str()));
-        let open: BTreeMap<&String, &PortConfiguration> = open.collect();
-        let known: BTreeMap<u32, OfPortEntry> = {
+        let open: Vec<(&String, &PortConfiguration)> = open.collect();
+        let known: HashMap<PortNumber, OfPortEntry> = {
             let bridges = self.bridges.lock();
             let pipeline = bridges.number_of(switch).and_then(|number| bridges.pipelines.get(&number));
             pipeline
@@ -118,25 +147,31 @@ impl Switch {
                 Some(number) => Wish { asked: None, known: Some(*number) },
                 None => Wish { asked: u16::try_from(port.number).ok(), known: None },
             };
-            let mut wish = rows.get(*name).copied().unwrap_or_else(own);
+            let mut wish = rows.get(name.as_str()).copied().unwrap_or_else(own);
             wish.known = known.get(&port.number).map(|entry| entry.number.0).or(wish.known);
-            ((*name).clone(), wish)
+            (name.as_str(), wish)
         });
         let mut last = self.bridges.lock().last_numbers.get(switch).copied().unwrap_or(0);
         let numbers = numbers(switch, &wishes.collect(), &mut last);
         self.bridges.lock().last_numbers.insert(switch.to_owned(), last);
-        let entry = |(name, port): (&&String, &&PortConfiguration)| {
-            let number = OfPort(*numbers.get(*name)?);
-            let known = known.get(&port.number);
+        let mut known = known;
+        let mut entry = |(name, port): &(&String, &PortConfiguration)| {
+            let number = OfPort(*numbers.get(name.as_str())?);
+            let known = match known.remove(&port.number) {
+                Some(known) if known.name == **name && !touched.has(name) && !is_patch(port) => {
+                    return Some(OfPortEntry { number, ..known });
+                }
+                known => known,
+            };
             Some(OfPortEntry {
-                address: known.map_or_else(|| self.address_of(name, port), |entry| entry.address),
+                address: known.as_ref().map_or_else(|| self.address_of(name, port), |entry| entry.address),
                 form: self.form(switch, name, port),
                 config: known.map_or(0, |entry| entry.config),
                 live: self.ports.get(*name).is_some_and(|carried| (carried.state)() == "up"),
                 ..OfPortEntry::new(number, port.number, (*name).clone())
             })
         };
-        let mut entries: Vec<OfPortEntry> = open.iter().filter_map(entry).collect();
+        let mut entries: Vec<OfPortEntry> = open.iter().filter_map(&mut entry).collect();
         let bridges = self.bridges.lock();
         if let Some(bridge) = bridges.by_name.get(switch) {
             for entry in &mut entries {
@@ -149,11 +184,10 @@ impl Switch {
 
     /// The port at the other end of a cable between two switches, if that leads back.
     fn peer(&self, port: &PortConfiguration) -> Option<(&String, &PortConfiguration)> {
-        let option = |port: &PortConfiguration, name| port.options.get(name).cloned();
-        if option(port, "type").as_deref() != Some("patch") {
+        if !is_patch(port) {
             return None;
         }
-        self.configuration.ports.get_key_value(&option(port, "peer")?)
+        self.configuration.ports.get_key_value(port.options.get("peer")?)
     }
 
     fn form(&self, switch: &str, name: &str, port: &PortConfiguration) -> PortForm {

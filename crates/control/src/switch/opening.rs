@@ -23,7 +23,12 @@ impl Switch {
     pub(super) fn open(&mut self, name: &str, port: &PortConfiguration) -> Result<(), SwitchError> {
         let open = self.open_door(name, port, None)?;
         self.join_bridge(name, port)?;
-        self.carry(name, port, open, None)
+        let carried = self.carry(name, port, open, None);
+        if carried.is_err() {
+            // Or the next try would find it there.
+            self.leave_bridge(port);
+        }
+        carried
     }
 
     fn open_door(
@@ -161,6 +166,7 @@ impl Switch {
         self.apply_rates(&Port::new(number, name))?;
         self.apply_link(number, Cable::default(), &Options::new())?;
         self.ports.remove(name);
+        self.lengths.remove(&number);
         Ok(())
     }
 }

@@ -19,14 +19,18 @@
 
 mod native;
 mod numbers;
+mod wanted;
 
 use super::bonds::is_bond;
 use super::configuration::{Options, PortConfiguration, SwitchConfiguration, is_drivers};
 use super::links::is_link;
 use super::words::{list, truth, vlans};
 use native::{Native, OWN, Written};
-use numbers::Numbered;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+#[cfg(test)]
+pub(super) use wanted::wanted;
+pub(super) use wanted::{Asked, wanted_with};
 
 /// What a column holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +58,8 @@ pub(super) type Columns = BTreeMap<String, Value>;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Bridge {
     pub(super) columns: Columns,
-    pub(super) ports: BTreeMap<String, Port>,
+    /// Shared with whoever read them: as long as its rows stay, a port is the same one.
+    pub(super) ports: BTreeMap<String, Arc<Port>>,
     pub(super) mirrors: BTreeMap<String, Mirror>,
 }
 
@@ -377,7 +382,7 @@ pub(super) fn records(configuration: &SwitchConfiguration) -> Records {
                 });
                 write(&mut record.columns, &options, native::PORT, "other_config");
             }
-            bridge.ports.insert(name.clone(), record);
+            bridge.ports.insert(name.clone(), Arc::new(record));
         }
         for (mirror, options) in configuration.mirrors.get(name).into_iter().flatten() {
             bridge.mirrors.insert(mirror.clone(), mirror_record(options));
@@ -430,80 +435,6 @@ fn mirror_options(mirror: &Mirror) -> Options {
     }
     options.retain(|_, value| !value.is_empty());
     options
-}
-
-/// The configuration that rows ask for.
-pub(super) fn wanted(records: &Records, before: &SwitchConfiguration) -> (SwitchConfiguration, Vec<Refusal>) {
-    let mut wanted = SwitchConfiguration::default();
-    let mut refusals = Vec::new();
-    let mut ports: Vec<Numbered> = Vec::new();
-    let mut seen = BTreeSet::new();
-    let mut refuse = |table, name: &str, message: String| {
-        refusals.push(Refusal { table, name: name.to_owned(), message });
-    };
-    for (switch, bridge) in records {
-        let options = read(&bridge.columns, native::BRIDGE, "other_config");
-        let dummy = options.get("datapath-type").is_some_and(|kind| kind == "dummy");
-        wanted.switches.insert(switch.clone(), options);
-        for (name, port) in &bridge.ports {
-            let many = port.interfaces.len() > 1 || key(&port.columns, "other_config", NUMBER).is_some();
-            let mut names = port.interfaces.keys().chain(many.then_some(name));
-            if let Some(taken) = names.find(|name| !seen.insert((*name).clone())) {
-                refuse("Port", name, format!("the name `{taken}` is taken twice"));
-                continue;
-            }
-            for (interface, columns) in &port.interfaces {
-                let mut options = read(columns, native::INTERFACE, "other_config");
-                for (option, value) in map(columns, "options") {
-                    options.insert(option.to_owned(), value.to_owned());
-                }
-                options.insert("type".to_owned(), kind(columns, interface == switch, dummy).to_owned());
-                if !many {
-                    let mut own = read(&port.columns, native::PORT, "other_config");
-                    read_vlans(&port.columns, &mut own);
-                    options.extend(own);
-                }
-                let asked = numbers(columns, "ofport_request").first().and_then(|it| u32::try_from(*it).ok());
-                let (name, switch) = (interface.clone(), switch.clone());
-                ports.push(Numbered { name, switch, options, asked, dummy });
-            }
-            if many {
-                let natives = [native::PORT, native::BOND].concat();
-                let mut options = read(&port.columns, &natives, "other_config");
-                read_vlans(&port.columns, &mut options);
-                read_mode(&port.columns, &mut options);
-                options.insert("type".to_owned(), "bond".to_owned());
-                let known: BTreeSet<&str> = port.interfaces.keys().map(String::as_str).collect();
-                let kept = options.remove("members").unwrap_or_default();
-                let members = if list(&kept).collect::<BTreeSet<_>>() == known {
-                    kept
-                } else {
-                    known.into_iter().collect::<Vec<_>>().join(",")
-                };
-                options.insert("members".to_owned(), members);
-                let asked = key(&port.columns, "other_config", NUMBER).and_then(|text| text.parse().ok());
-                let (name, switch) = (name.clone(), switch.clone());
-                ports.push(Numbered { name, switch, options, asked, dummy });
-            }
-        }
-        let mirrors: BTreeMap<String, Options> =
-            bridge.mirrors.iter().map(|(name, mirror)| (name.clone(), mirror_options(mirror))).collect();
-        if !mirrors.is_empty() {
-            wanted.mirrors.insert(switch.clone(), mirrors);
-        }
-    }
-    numbers::number(ports, before, &mut wanted);
-    (wanted, refusals)
-}
-
-/// The type of an interface: a bridge's own port is `internal`, and in a data path for tests that has nothing behind it.
-fn kind(columns: &Columns, is_local: bool, dummy: bool) -> &str {
-    match first_text(columns, "type").unwrap_or_default() {
-        "" | "internal" if is_local && !dummy => "internal",
-        "" if !is_local => "system",
-        "" | "internal" if dummy => "dummy-internal",
-        kind => kind,
-    }
 }
 
 #[cfg(test)]

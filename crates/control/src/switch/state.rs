@@ -12,9 +12,10 @@ use super::openflow::{BridgeSettings, OpenFlow};
 use super::opening::is_metered;
 use super::protocol::WorkerStatus;
 use super::protocol::{Reply, Request};
-use super::records::{Records, records};
+use super::records::{Asked, Records, records};
 use super::routes::Routes;
 use super::start::{self, Clock, Keeping, Start};
+use super::touched::Touched;
 use super::tunnels::Known;
 use super::underlay::Underlay;
 use super::warp::Warping;
@@ -113,8 +114,14 @@ pub struct Switch {
     pub(super) following: bool,
     /// Something changed that the database has not been told the outcome of.
     pub(super) untold: bool,
-    /// What is kept, as of the last time.
-    pub(super) kept: Records,
+    /// The ports of which that is so.
+    pub(super) unreported: Touched,
+    /// What is kept, as of the last time; none while that is what the configuration says.
+    pub(super) kept: Option<Records>,
+    /// What rows of ports ask for, as of the last time.
+    pub(super) asked: Asked,
+    /// The lengths that interfaces had when they were looked at last, by number; nothing for those without.
+    pub(super) lengths: BTreeMap<u32, Option<u32>>,
     pub(super) database_bell: Arc<OwnedFd>,
     /// What the workers had counted when somebody cleared that.
     pub(super) cleared: Vec<WorkerStatus>,
@@ -220,15 +227,14 @@ impl Switch {
         for name in names {
             switch.apply_bonds(&name);
             switch.apply_mirrors(&name);
-            switch.apply_tables(&name);
-            switch.apply_interfaces(&name);
+            switch.apply_tables(&name, &Touched::All);
+            switch.apply_interfaces(&name, &Touched::All);
         }
-        switch.kept = records(&switch.configuration);
-        switch.apply_wishes();
+        switch.apply_wishes(&Touched::default());
         switch.apply_connections();
         switch.followed = !matches!(start.keeping, Keeping::Foreign(_));
         if switch.followed {
-            switch.report();
+            switch.report(&Touched::All);
         }
         switch.crew.resume()?;
         Ok(switch)
@@ -261,7 +267,10 @@ impl Switch {
             joint: None,
             following: false,
             untold: false,
-            kept: Records::new(),
+            unreported: Touched::All,
+            kept: None,
+            asked: Asked::default(),
+            lengths: BTreeMap::new(),
             database_bell: Joint::bell()?,
             cleared: Vec::new(),
             warping: None,
@@ -293,6 +302,9 @@ impl Switch {
     /// # Errors
     /// Why it was not carried out; then nothing changed.
     pub fn carry_out(&mut self, request: Request) -> Result<Reply, SwitchError> {
+        if self.kept.is_none() && announcement(&request).is_some() {
+            self.kept = Some(records(&self.configuration));
+        }
         if self.watchers.is_empty() {
             return self.perform(request);
         }
@@ -333,7 +345,9 @@ impl Switch {
                 if let Some(switch) = &switch {
                     self.known_switch(switch)?;
                 }
-                Ok(Reply::Ports(self.port_list(switch.as_deref())))
+                Ok(Reply::Ports(
+                    self.port_list(&|_, port| switch.as_ref().is_none_or(|switch| *switch == port.switch)),
+                ))
             }
             Request::FdbList { switch } => self.stations(&switch),
             Request::GroupList { switch } => self.groups(&switch),
@@ -419,7 +433,7 @@ impl Switch {
         if let Some(bridge) = self.bridges.lock().by_name.get_mut(&name) {
             bridge.set_options(options);
         }
-        self.apply_tables(&name);
+        self.show_ports(&name, Touched::All);
         self.crew.changed_all();
         self.configuration.switches.insert(name, whole);
         self.keep()?;
@@ -464,22 +478,33 @@ impl Switch {
         }
         self.open(&name, &port)?;
         let switch = port.switch.clone();
+        let touched = Touched::one(&name);
         self.configuration.ports.insert(name, port);
         self.apply_bonds(&switch);
         self.apply_mirrors(&switch);
-        self.apply_tables(&switch);
-        self.apply_interfaces(&switch);
+        self.show_ports(&switch, touched);
         self.keep()?;
         Ok(Reply::Done)
+    }
+
+    /// Has tables and interfaces follow ports of a switch that changed, and the database be told of them. What the database
+    /// asks for is followed when all of it is done.
+    fn show_ports(&mut self, switch: &str, touched: Touched) {
+        if !self.following {
+            self.apply_tables(switch, &touched);
+            self.apply_interfaces(switch, &touched);
+        }
+        self.unreported.join(touched);
     }
 
     pub(super) fn delete_port(&mut self, name: &str) -> Result<Reply, SwitchError> {
         self.configured(name)?;
         self.close(name)?;
         if let Some(port) = self.configuration.ports.remove(name) {
+            self.leave_tables(&port);
             self.apply_bonds(&port.switch);
             self.apply_mirrors(&port.switch);
-            self.apply_tables(&port.switch);
+            self.show_ports(&port.switch, Touched::one(name));
         }
         self.keep()?;
         Ok(Reply::Done)
@@ -508,12 +533,12 @@ impl Switch {
         }
         self.crew.changed_all();
         let switch = port.switch.clone();
+        let touched = Touched::one(&name);
         self.configuration.ports.insert(name, port);
         if is_bond {
             self.apply_bonds(&switch);
         }
-        self.apply_tables(&switch);
-        self.apply_interfaces(&switch);
+        self.show_ports(&switch, touched);
         self.keep()?;
         Ok(Reply::Done)
     }

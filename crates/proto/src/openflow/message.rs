@@ -56,7 +56,7 @@ mod wire;
 pub use asynchronous::{AsyncConfig, AsyncFormat, AsyncMasks, AsyncMessage};
 pub use bundle::{
     BundleAdd, BundleCommand, BundleControl, BundleFeatures, BundleFeaturesRequest, BundleFlags,
-    BundleTimeFeatures, OfTime,
+    BundleTimeFeatures, OfTime, encode_bundled,
 };
 pub use conntrack::{ConntrackFlush, ConntrackTuple};
 pub use controller_status::ControllerStatus;

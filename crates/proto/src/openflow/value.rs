@@ -73,11 +73,16 @@ impl Value {
     /// The low `octets` octets of a number.
     #[must_use]
     pub fn from_number(number: u128, octets: usize) -> Self {
+        if octets <= SHORT {
+            // Shifted to the front, with zeros behind: no octet is copied by itself.
+            let empty = (SHORT - octets) as u32 * 8;
+            let octets_in_order = number.checked_shl(empty).unwrap_or(0).to_be_bytes();
+            return Self(Form::Short { octets: octets_in_order, len: octets as u8 });
+        }
         let mut value = Self::zero(octets);
-        let count = octets.min(SHORT);
-        let source = &number.to_be_bytes()[SHORT - count..];
-        let at = value.len() - count;
-        value.octets_mut()[at..].copy_from_slice(source);
+        if let Some(last) = value.octets_mut().last_chunk_mut::<SHORT>() {
+            *last = number.to_be_bytes();
+        }
         value
     }
 
@@ -142,7 +147,10 @@ impl Value {
     /// Whether every bit is zero.
     #[must_use]
     pub fn is_zero(&self) -> bool {
-        self.octets().iter().all(|octet| *octet == 0)
+        match &self.0 {
+            Form::Short { octets, .. } => u128::from_ne_bytes(*octets) == 0,
+            Form::Long(octets) => octets.iter().all(|octet| *octet == 0),
+        }
     }
 
     /// Whether every bit is one.
@@ -151,7 +159,11 @@ impl Value {
         self.octets().iter().all(|octet| *octet == 0xff)
     }
 
-    fn combine(&self, other: &Self, with: impl Fn(u8, u8) -> u8) -> Self {
+    fn combine(&self, other: &Self, with: impl Fn(u128, u128) -> u128) -> Self {
+        if self.len() <= SHORT && other.len() <= SHORT {
+            return Self::from_number(with(self.to_u128(), other.to_u128()), self.len());
+        }
+        let with = |a: u8, b: u8| with(a.into(), b.into()) as u8;
         let mut combined = self.clone();
         let octets = combined.octets_mut();
         let from = octets.len().saturating_sub(other.len());

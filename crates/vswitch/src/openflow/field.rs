@@ -6,6 +6,10 @@
 //!
 //! Deliberately absent: `tun_erspan_*`, `tun_gtpu_*`, `skb_priority` and `nd_options_type`, which the key has no room for.
 
+mod back;
+
+pub use back::to_match;
+
 use netloom_proto::openflow::field::flags::VLAN_PRESENT;
 use netloom_proto::openflow::{FieldId, Match, OfPort, Value};
 use netloom_table::{Field, Key, Mask};
@@ -434,61 +438,6 @@ pub fn to_key(matching: &Match, map: &TlvMap) -> Result<(Key, Mask), FieldId> {
         }
     }
     Ok((key, mask))
-}
-
-/// The match of a key and mask that [`to_key`] made.
-#[must_use]
-pub fn to_match(key: &Key, mask: &Mask, map: &TlvMap) -> Match {
-    let mut matching = Match::any();
-    // Ethernet is not added by itself to what says nothing about the packet type: that field comes early.
-    for field in FieldId::all().filter(|field| is_home(*field)) {
-        if let Some(number) = field.as_tun_metadata() {
-            let bits = gather(mask.words(), field, map);
-            let is_there = mask.get(Field::TUN_OPTIONS) & presence(number) != 0 || !bits.is_zero();
-            if is_there && map.get(number).is_some() {
-                matching.set_masked(field, &gather(key.words(), field, map), &bits);
-            }
-            continue;
-        }
-        let bits = gather(mask.words(), field, map);
-        if bits.is_zero() {
-            continue;
-        }
-        match field {
-            FieldId::ACTSET_OUTPUT => matching.set(field, &read(key, field, map)),
-            FieldId::IP_DSCP => matching.set(field, &gather(key.words(), field, map)),
-            _ => matching.set_masked(field, &gather(key.words(), field, map), &bits),
-        }
-    }
-    matching
-}
-
-/// Whether a match keeps entries under this field ([`netloom_proto::openflow::matching`]).
-fn is_home(field: FieldId) -> bool {
-    field.as_xreg().is_none()
-        && field.as_xxreg().is_none()
-        && !matches!(
-            field,
-            FieldId::IN_PORT_OXM
-                | FieldId::DL_VLAN
-                | FieldId::VLAN_VID
-                | FieldId::DL_VLAN_PCP
-                | FieldId::VLAN_PCP
-                | FieldId::IP_DSCP_SHIFTED
-                | FieldId::ARP_OP
-                | FieldId::ARP_SPA
-                | FieldId::ARP_TPA
-                | FieldId::ND_SLL
-                | FieldId::ND_TLL
-                | FieldId::UDP_SRC
-                | FieldId::SCTP_SRC
-                | FieldId::ICMPV4_TYPE
-                | FieldId::ICMPV6_TYPE
-                | FieldId::UDP_DST
-                | FieldId::SCTP_DST
-                | FieldId::ICMPV4_CODE
-                | FieldId::ICMPV6_CODE
-        )
 }
 
 const PRESENT: u64 = VLAN_PRESENT as u64;

@@ -1,9 +1,10 @@
 //! The switch's side of keeping: when the database is opened, written and left.
 
 use super::super::configuration::SwitchConfiguration;
-use super::super::records::{records, wanted};
+use super::super::records::{Asked, records, wanted_with};
 use super::super::start::Keeping;
 use super::super::state::{Switch, SwitchError};
+use super::super::touched::Touched;
 use super::{FILE, Joint};
 use crate::ovsdb::{KeyFiles, Remote};
 use std::time::{Duration, Instant};
@@ -14,8 +15,8 @@ const INHERITANCE: Duration = Duration::from_secs(5);
 impl Switch {
     /// Opens the database, and gives the configuration that it asks for.
     pub(in super::super) fn open_database(&mut self) -> Result<SwitchConfiguration, SwitchError> {
-        let joint = Joint::open(&self.directory, self.database_bell.clone())?;
-        let (configuration, _) = wanted(&joint.records(), &self.configuration);
+        let mut joint = Joint::open(&self.directory, self.database_bell.clone())?;
+        let (configuration, ..) = wanted_with(&mut self.asked, &joint.records(), &self.configuration);
         self.joint = Some(joint);
         Ok(configuration)
     }
@@ -49,9 +50,9 @@ impl Switch {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        self.kept = records(&self.configuration);
+        self.kept = None;
         self.apply_connections();
-        self.report();
+        self.report(&Touched::All);
         Ok(())
     }
 
@@ -71,26 +72,29 @@ impl Switch {
 
     /// Writes into the database what a request changed.
     pub(in super::super) fn keep(&mut self) -> Result<(), SwitchError> {
-        let now = records(&self.configuration);
-        if !self.following && self.keeping != Keeping::Nothing {
+        if self.following {
+            // The database says what is kept.
+            self.kept = None;
+            return Ok(());
+        }
+        if self.keeping != Keeping::Nothing {
             if self.joint.is_none() && self.keeping == Keeping::Own {
                 self.open_database()?;
             }
-            let kept = self.joint.as_mut().map_or(Ok(()), |joint| joint.keep(&self.kept, &now));
+            let (before, now) = (self.kept.take().unwrap_or_default(), records(&self.configuration));
+            let kept = self.joint.as_mut().map_or(Ok(()), |joint| joint.keep(&before, &now));
             if let Err(error) = kept {
                 // What is not kept is not so.
-                let (before, _) = wanted(&self.kept, &self.configuration);
+                let (before, ..) = wanted_with(&mut Asked::default(), &before, &self.configuration);
                 self.become_again(&before);
                 return Err(error);
             }
+            self.kept = Some(now);
             // Numbers and states are said there soon, for many changes at once.
             self.untold = true;
             let _ = rustix::io::write(&*self.database_bell, &1_u64.to_ne_bytes());
         }
-        self.kept = now;
-        if !self.following {
-            self.apply_connections();
-        }
+        self.apply_connections();
         Ok(())
     }
 }

@@ -99,12 +99,37 @@ impl Own {
         let follower = self.follower.clone();
         // A server that has ended commits nothing.
         let commits = self.handle.with(move |server, _| server.take_commits(&follower)).unwrap_or_default();
-        commits.iter().flat_map(|commit| commit.changes.iter().cloned()).collect()
+        rows_of(commits)
     }
 
-    /// Carries out operations; what they changed is among the [`Own::changes`] then.
-    pub(super) fn transact(&self, mut operations: Vec<Json>) -> Result<(), OvsdbError> {
-        operations.push(Json::object([("op", Json::string("commit")), ("durable", Json::Bool(true))]));
+    /// Carries out operations, and gives what was committed until then, by whomever. What is `durable` is on the disk
+    /// when this returns.
+    pub(super) fn transact(
+        &self,
+        mut operations: Vec<Json>,
+        durable: bool,
+    ) -> Result<Vec<RowChange>, OvsdbError> {
+        if durable {
+            operations.push(Json::object([("op", Json::string("commit")), ("durable", Json::Bool(true))]));
+        }
+        let follower = self.follower.clone();
+        let commits = self.handle.with(move |server, now| {
+            server.transact_here(NAME, &operations, now)?;
+            server.sync()?;
+            Ok::<_, OvsdbError>(server.take_commits(&follower))
+        })??;
+        Ok(rows_of(commits))
+    }
+}
+
+#[cfg(test)]
+impl Own {
+    /// Carries out operations as somebody else would, who does not take what comes of it.
+    pub(super) fn write(&self, operations: Vec<Json>) -> Result<(), OvsdbError> {
         self.handle.transact(NAME, operations).map(drop)
     }
+}
+
+fn rows_of(commits: impl IntoIterator<Item = Arc<Commit>>) -> Vec<RowChange> {
+    commits.into_iter().flat_map(|commit| commit.changes.clone()).collect()
 }

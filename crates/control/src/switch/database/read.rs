@@ -1,9 +1,13 @@
 //! Rows of the database as records.
+//!
+//! Costs: a port is read again when its row or one of its interfaces' is another one ([`Readings`]); all others cost a
+//! few look-ups each.
 
 use super::super::records::{Atom, Bridge, Columns, Mirror, Port, Records, Value};
 use super::{Joint, Rows};
 use netloom_proto::ovsdb::{Atom as Stored, Database, Datum, Row, Schema, TableSchema, Uuid};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 fn atom(stored: &Stored) -> Option<Atom> {
     match stored {
@@ -90,10 +94,93 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// What was read of ports, by their rows.
+#[derive(Debug, Default)]
+pub(super) struct Readings {
+    ports: BTreeMap<Uuid, Reading>,
+    /// How often all were looked at.
+    round: u64,
+}
+
+#[derive(Debug)]
+struct Reading {
+    row: Arc<Row>,
+    interfaces: Vec<Arc<Row>>,
+    name: String,
+    port: Arc<Port>,
+    round: u64,
+}
+
+impl Readings {
+    /// A port, with its name. References to interfaces are in the port's row: while that is the same, so is their number.
+    fn port(
+        &mut self,
+        (ports, interfaces): (&Reader<'_>, &Reader<'_>),
+        uuid: Uuid,
+    ) -> Option<(String, Arc<Port>)> {
+        let row = ports.rows.get(&uuid)?;
+        let own = || ports.references(row, "interfaces").filter_map(|uuid| interfaces.rows.get(&uuid));
+        if let Some(known) = self.ports.get_mut(&uuid)
+            && Arc::ptr_eq(&known.row, row)
+            && own().map(Arc::as_ptr).eq(known.interfaces.iter().map(Arc::as_ptr))
+        {
+            known.round = self.round;
+            return Some((known.name.clone(), known.port.clone()));
+        }
+        let mut port = Port { columns: columns(ports.table, row), ..Port::default() };
+        for interface in own() {
+            let name = interfaces.text(interface, "name").to_owned();
+            port.interfaces.insert(name, columns(interfaces.table, interface));
+        }
+        let (name, port) = (ports.text(row, "name").to_owned(), Arc::new(port));
+        let reading = Reading {
+            row: row.clone(),
+            interfaces: own().cloned().collect(),
+            name: name.clone(),
+            port: port.clone(),
+            round: self.round,
+        };
+        self.ports.insert(uuid, reading);
+        Some((name, port))
+    }
+
+    /// What the rows of some tables say. Those that no bridge has are not there.
+    fn read(&mut self, schema: &Schema, tables: &[Rows]) -> Option<Records> {
+        self.round += 1;
+        let [bridges, ports, interfaces, mirrors] =
+            ["Bridge", "Port", "Interface", "Mirror"].map(|table| Reader::within(schema, tables, table));
+        let (bridges, ports, interfaces, mirrors) = (bridges?, ports?, interfaces?, mirrors?);
+        let mut records = Records::new();
+        for (_, row) in bridges.all() {
+            let mut bridge = Bridge { columns: columns(bridges.table, row), ..Bridge::default() };
+            for uuid in bridges.references(row, "ports") {
+                bridge.ports.extend(self.port((&ports, &interfaces), uuid));
+            }
+            let name_of = |uuid| ports.row(uuid).map(|row| ports.text(row, "name").to_owned());
+            for mirror_row in bridges.references(row, "mirrors").filter_map(|uuid| mirrors.row(uuid)) {
+                let names = |column| -> BTreeSet<String> {
+                    mirrors.references(mirror_row, column).filter_map(name_of).collect()
+                };
+                let mirror = Mirror {
+                    columns: columns(mirrors.table, mirror_row),
+                    from: names("select_src_port"),
+                    to: names("select_dst_port"),
+                    output: names("output_port").into_iter().next(),
+                };
+                bridge.mirrors.insert(mirrors.text(mirror_row, "name").to_owned(), mirror);
+            }
+            records.insert(bridges.text(row, "name").to_owned(), bridge);
+        }
+        let round = self.round;
+        self.ports.retain(|_, reading| reading.round == round);
+        Some(records)
+    }
+}
+
 impl Joint {
     /// What the rows say. Those that no bridge has are not there.
-    pub(in super::super) fn records(&self) -> Records {
-        within(&self.schema, &self.tables).unwrap_or_default()
+    pub(in super::super) fn records(&mut self) -> Records {
+        self.readings.read(&self.schema, &self.tables).unwrap_or_default()
     }
 }
 
@@ -103,39 +190,5 @@ pub(super) fn records(database: &Database) -> Records {
     let tables: Vec<Rows> = (0..database.schema().tables.len())
         .map(|at| rows(at).map(|row| (row.uuid(), row.clone())).collect())
         .collect();
-    within(database.schema(), &tables).unwrap_or_default()
-}
-
-fn within(schema: &Schema, tables: &[Rows]) -> Option<Records> {
-    let [bridges, ports, interfaces, mirrors] =
-        ["Bridge", "Port", "Interface", "Mirror"].map(|table| Reader::within(schema, tables, table));
-    let (bridges, ports, interfaces, mirrors) = (bridges?, ports?, interfaces?, mirrors?);
-    let mut records = Records::new();
-    for (_, row) in bridges.all() {
-        let mut bridge = Bridge { columns: columns(bridges.table, row), ..Bridge::default() };
-        for port_row in bridges.references(row, "ports").filter_map(|uuid| ports.row(uuid)) {
-            let mut port = Port { columns: columns(ports.table, port_row), ..Port::default() };
-            for interface in ports.references(port_row, "interfaces").filter_map(|uuid| interfaces.row(uuid))
-            {
-                let name = interfaces.text(interface, "name").to_owned();
-                port.interfaces.insert(name, columns(interfaces.table, interface));
-            }
-            bridge.ports.insert(ports.text(port_row, "name").to_owned(), port);
-        }
-        let name_of = |uuid| ports.row(uuid).map(|row| ports.text(row, "name").to_owned());
-        for mirror_row in bridges.references(row, "mirrors").filter_map(|uuid| mirrors.row(uuid)) {
-            let names = |column| -> BTreeSet<String> {
-                mirrors.references(mirror_row, column).filter_map(name_of).collect()
-            };
-            let mirror = Mirror {
-                columns: columns(mirrors.table, mirror_row),
-                from: names("select_src_port"),
-                to: names("select_dst_port"),
-                output: names("output_port").into_iter().next(),
-            };
-            bridge.mirrors.insert(mirrors.text(mirror_row, "name").to_owned(), mirror);
-        }
-        records.insert(bridges.text(row, "name").to_owned(), bridge);
-    }
-    Some(records)
+    Readings::default().read(database.schema(), &tables).unwrap_or_default()
 }

@@ -1,12 +1,13 @@
 //! What the switch says in the database: numbers, errors, states, statistics, and that it is done.
 
 use super::super::state::{Switch, SwitchError};
+use super::super::touched::Touched;
 use super::interface::{self, optional};
 use super::read::Reader;
 use super::write::update;
 use super::{Joint, NAME};
 use crate::switch::protocol::PortStatus;
-use netloom_proto::ovsdb::{Json, Uuid};
+use netloom_proto::ovsdb::{Atom, Json, Uuid};
 use std::collections::BTreeMap;
 
 /// The version that clients compare with what they know.
@@ -95,28 +96,43 @@ impl Joint {
 }
 
 impl Switch {
-    /// Says what came of what was asked for, and that it was tried.
-    pub(in super::super) fn report(&mut self) {
-        let Some(joint) = &self.joint else { return };
-        if joint.is_busy() {
+    /// Says what came of what was asked for, as far as that was not said yet, and that it was tried.
+    pub(in super::super) fn report_unreported(&mut self) {
+        if self.joint.as_ref().is_some_and(Joint::is_busy) {
             // It is made from the rows as they will be.
             self.untold = true;
             return;
         }
+        let touched = std::mem::take(&mut self.unreported);
+        self.report(&touched);
+    }
+
+    /// Says numbers and errors of all ports, how those that are touched are, and that everything was tried.
+    pub(in super::super) fn report(&mut self, touched: &Touched) {
         self.watch_links();
+        let before = self.watches_told.0.clone();
         let watched = self.watch_columns();
-        let ports = self.port_list(None);
+        let is_same = |told: &BTreeMap<_, _>, name: &str| told.get(name) == before.get(name);
+        let ports = self.port_list(&|name, _| touched.has(name));
         let Some(joint) = &self.joint else { return };
         let Some(interfaces) = Reader::of(joint, "Interface") else { return };
         let mut operations = Vec::new();
         let by_name: BTreeMap<&str, &PortStatus> =
             ports.iter().map(|port| (port.name.as_str(), port)).collect();
+        let numbers = self.ofports();
+        let (name_at, number_at) = (interfaces.table.column("name"), interfaces.table.column("ofport"));
         for (uuid, row) in interfaces.all() {
-            let name = interfaces.text(row, "name");
+            let name = name_at.and_then(|at| row.text(at)).unwrap_or_default();
             let error = self.problems.get("Interface", name).or_else(|| self.problems.get("Port", name));
+            let number =
+                numbers.get(name).filter(|_| error.is_none()).map_or(-1, |number| i64::from(*number));
+            let said = number_at.map(|at| row.field(at).atoms());
+            let is_said = said == Some(&[Atom::Integer(number)]) && is_same(&self.watches_told.0, name);
+            if error.is_none() && !touched.has(name) && is_said {
+                continue;
+            }
             let status = by_name.get(name).filter(|_| error.is_none());
             let is_open = self.ports.contains_key(name);
-            let number = status.filter(|_| is_open).and_then(|_| self.ofport(name)).map_or(-1, i64::from);
             let mut columns = vec![("ofport", Json::Integer(number))];
             // An error stays until the interface is there.
             if error.is_some() || is_open {
@@ -185,7 +201,10 @@ impl Switch {
 
     fn report_statistics(&mut self) {
         self.report_controllers();
-        let ports = self.port_list(None);
+        let ports = self.port_list(&|_, _| true);
+        let lengths =
+            ports.iter().map(|port| (port.number, super::super::interfaces::length_of(&port.details)));
+        self.lengths = lengths.collect();
         let Some(joint) = &mut self.joint else { return };
         let by_name: BTreeMap<&str, &PortStatus> =
             ports.iter().map(|port| (port.name.as_str(), port)).collect();
@@ -219,6 +238,7 @@ impl Switch {
             && let Err(error) = joint.say(operations)
         {
             tracing::error!(%error, "the state can't be written into the database");
+            self.unreported = Touched::All;
         }
     }
 }

@@ -2,14 +2,15 @@
 
 use super::super::numbers::Wish;
 use super::super::state::Switch;
+use super::super::touched::Touched;
 use super::Joint;
 use super::read::Reader;
-use netloom_proto::ovsdb::{Atom, Datum, Row};
+use netloom_proto::ovsdb::{Atom, Row};
 use netloom_vswitch::openflow::FailMode;
 use std::collections::BTreeMap;
 
-fn number<'a>(reader: &Reader<'a>, row: &'a Row, column: &str) -> Option<u16> {
-    match reader.field(row, column).map(Datum::atoms) {
+fn number(row: &Row, column: Option<usize>) -> Option<u16> {
+    match column.map(|at| row.field(at).atoms()) {
         Some([Atom::Integer(number)]) => u16::try_from(*number).ok(),
         _ => None,
     }
@@ -17,17 +18,25 @@ fn number<'a>(reader: &Reader<'a>, row: &'a Row, column: &str) -> Option<u16> {
 
 impl Joint {
     /// The OpenFlow numbers that a bridge's interfaces ask for, and those that they have.
-    pub(in super::super) fn number_wishes(&self, bridge: &str) -> BTreeMap<String, Wish> {
+    pub(in super::super) fn number_wishes(&self, bridge: &str) -> BTreeMap<&str, Wish> {
         let mut wishes = BTreeMap::new();
         let tables = (Reader::of(self, "Bridge"), Reader::of(self, "Port"), Reader::of(self, "Interface"));
         let (Some(bridges), Some(ports), Some(interfaces)) = tables else { return wishes };
         let Some((_, row)) = bridges.named(bridge) else { return wishes };
+        // Looked for once: there may be thousands of rows.
+        let [of, name, asked, known] = [
+            ports.table.column("interfaces"),
+            interfaces.table.column("name"),
+            interfaces.table.column("ofport_request"),
+            interfaces.table.column("ofport"),
+        ];
+        let (Some(of), Some(name)) = (of, name) else { return wishes };
         for port in bridges.references(row, "ports").filter_map(|uuid| ports.row(uuid)) {
-            for row in ports.references(port, "interfaces").filter_map(|uuid| interfaces.row(uuid)) {
-                let (asked, known) =
-                    (number(&interfaces, row, "ofport_request"), number(&interfaces, row, "ofport"));
-                wishes.insert(interfaces.text(row, "name").to_owned(), Wish { asked, known });
-            }
+            let interfaces = port.field(of).atoms().iter().filter_map(|atom| interfaces.row(atom.as_uuid()?));
+            wishes.extend(interfaces.map(|row| {
+                let wish = Wish { asked: number(row, asked), known: number(row, known) };
+                (row.text(name).unwrap_or_default(), wish)
+            }));
         }
         wishes
     }
@@ -45,8 +54,9 @@ impl Joint {
 }
 
 impl Switch {
-    /// Has tables be as the rows of their bridges say.
-    pub(in super::super) fn apply_wishes(&mut self) {
+    /// Has tables be as the rows of their bridges say, and have the ports that these have. Of the ports only those that are
+    /// touched are looked at again.
+    pub(in super::super) fn apply_wishes(&mut self, touched: &Touched) {
         let Some(joint) = &self.joint else { return };
         let now = self.now();
         let names: Vec<String> = self.configuration.switches.keys().cloned().collect();
@@ -59,7 +69,7 @@ impl Switch {
         }
         for name in &names {
             self.apply_flow_tables(name);
-            self.apply_tables(name);
+            self.apply_tables(name, touched);
         }
         self.apply_connections();
     }

@@ -1,8 +1,9 @@
 //! What others wrote into the database is carried out.
 
 use super::super::configuration::{Options, PortConfiguration, SwitchConfiguration, is_drivers};
-use super::super::records::{records, wanted};
+use super::super::records::wanted_with;
 use super::super::state::{Switch, SwitchError};
+use super::super::touched::Touched;
 use super::Standing;
 use super::report::Problems;
 
@@ -16,6 +17,9 @@ fn change(before: &Options, after: &Options) -> Options {
 
 /// Whether a port has to be opened anew to become another.
 fn is_another(before: &PortConfiguration, after: &PortConfiguration) -> bool {
+    if before == after {
+        return false;
+    }
     let drivers = |options: &Options| -> Options {
         let own = options.iter().filter(|(name, _)| is_drivers(name) && *name != "members");
         own.map(|(name, value)| (name.clone(), value.clone())).collect()
@@ -38,15 +42,20 @@ impl Switch {
             // What is carried stays as it is.
             Standing::Unknown => return,
         }
-        let unsaid = std::mem::take(&mut self.untold) | joint.take_unsaid();
+        if joint.take_unsaid() {
+            // What was not said is not known.
+            (self.untold, self.unreported) = (true, Touched::All);
+        }
+        let untold = std::mem::take(&mut self.untold);
         if !joint.take_fresh() {
-            if unsaid {
-                self.report();
+            if untold {
+                self.report_unreported();
             }
             return;
         }
         let records = joint.records();
-        let (mut wanted, refusals) = wanted(&records, &self.configuration);
+        let (mut wanted, refusals, fresh) = wanted_with(&mut self.asked, &records, &self.configuration);
+        self.unreported.join(Touched::Ports(fresh));
         let mut problems = Problems::default();
         for refusal in refusals {
             problems.add(refusal.table, &refusal.name, refusal.message);
@@ -62,11 +71,11 @@ impl Switch {
         self.following = true;
         self.become_wanted(&wanted, &mut problems);
         self.following = false;
-        self.apply_wishes();
+        self.apply_connections();
         self.followed = true;
         problems.complain(&self.problems);
         self.problems = problems;
-        self.report();
+        self.report_unreported();
     }
 
     /// Carries nothing as long as another process does.
@@ -92,36 +101,10 @@ impl Switch {
         problems.complain(&Problems::default());
     }
 
+    /// Is what is wanted, as far as that goes. Tables and interfaces follow at the end, once for all.
     fn become_wanted(&mut self, wanted: &SwitchConfiguration, problems: &mut Problems) {
-        let old = self.configuration.clone();
-        for (switch, mirrors) in &old.mirrors {
-            let kept = wanted.mirrors.get(switch);
-            for name in mirrors.keys().filter(|name| kept.is_none_or(|kept| !kept.contains_key(*name))) {
-                problems.note("Mirror", name, self.delete_mirror(switch, name));
-            }
-        }
-        // Bonds end before their members do.
-        let bonds_first =
-            |name: &&String| old.ports.get(*name).is_none_or(|port| !port.options.contains_key("members"));
-        let mut gone: Vec<&String> = old
-            .ports
-            .iter()
-            .filter(|(name, port)| wanted.ports.get(*name).is_none_or(|after| is_another(port, after)))
-            .map(|(name, _)| name)
-            .collect();
-        gone.sort_by_key(bonds_first);
-        for name in gone {
-            let open = old.ports.get(name).filter(|_| self.ports.contains_key(name));
-            let number = self.ofport(name);
-            problems.note("Interface", name, self.delete_port(name));
-            if let Some(port) = open {
-                let (switch, number) = (&port.switch, number.map_or(-1, i64::from));
-                tracing::info!(target: "bridge", "bridge {switch}: deleted interface {name} on port {number}");
-            }
-        }
-        for name in old.switches.keys().filter(|name| !wanted.switches.contains_key(*name)) {
-            problems.note("Bridge", name, self.delete_switch(name));
-        }
+        let mut touched = Touched::default();
+        self.end_unwanted(wanted, problems, &mut touched);
         for (name, options) in &wanted.switches {
             let done = match self.configuration.switches.get(name) {
                 None if name.contains(['/', '\\']) => {
@@ -130,38 +113,25 @@ impl Switch {
                     continue;
                 }
                 None => self.add_switch(name.clone(), options.clone()),
-                Some(before) if before != options => self.set_switch(name.clone(), change(before, options)),
+                Some(before) if before != options => {
+                    touched = Touched::All;
+                    self.set_switch(name.clone(), change(before, options))
+                }
                 Some(_) => continue,
             };
             problems.note("Bridge", name, done);
         }
-        let mut ports: Vec<(&String, &PortConfiguration)> = wanted.ports.iter().collect();
-        // Members are there before their bonds.
-        ports.sort_by_key(|(_, port)| port.options.contains_key("members"));
-        for (name, port) in ports {
-            // That of a bridge that is not there is not, either.
-            if !self.configuration.switches.contains_key(&port.switch) {
-                continue;
-            }
-            let done = match self.configuration.ports.get(name) {
-                Some(before) if before.options != port.options => {
-                    self.set_port(name.clone(), change(&before.options, &port.options)).map(drop)
-                }
-                // What could not be opened is tried again.
-                Some(_) if self.ports.contains_key(name) || port.options.contains_key("members") => continue,
-                _ => self.take_port(name, port),
-            };
-            match done {
-                Err(SwitchError::Open(_, why)) => {
-                    problems.add("Interface", name, format!("could not open network device {name} ({why})"));
-                }
-                done => problems.note("Interface", name, done),
+        let opened = self.begin_wanted(wanted, problems, &mut touched);
+        self.apply_wishes(&touched);
+        if !touched.is_empty() {
+            for name in wanted.switches.keys() {
+                self.apply_interfaces(name, &touched);
             }
         }
-        if old != self.configuration {
-            for name in wanted.switches.keys() {
-                self.apply_interfaces(name);
-            }
+        for name in opened {
+            let switch = self.configuration.ports.get(name).map_or("", |port| &port.switch);
+            let number = self.ofport(name).map_or(-1, i64::from);
+            tracing::info!(target: "bridge", "bridge {switch}: added interface {name} on port {number}");
         }
         for (switch, mirrors) in &wanted.mirrors {
             for (name, options) in mirrors {
@@ -173,7 +143,83 @@ impl Switch {
                 }
             }
         }
-        self.kept = records(&self.configuration);
+        self.unreported.join(touched);
+        self.kept = None;
+    }
+
+    /// Ends mirrors, ports and switches that are not wanted any more, or are to be others.
+    fn end_unwanted(&mut self, wanted: &SwitchConfiguration, problems: &mut Problems, touched: &mut Touched) {
+        let mut mirrors = Vec::new();
+        for (switch, known) in &self.configuration.mirrors {
+            let kept = wanted.mirrors.get(switch);
+            let gone = known.keys().filter(|name| kept.is_none_or(|kept| !kept.contains_key(*name)));
+            mirrors.extend(gone.map(|name| (switch.clone(), name.clone())));
+        }
+        for (switch, name) in mirrors {
+            problems.note("Mirror", &name, self.delete_mirror(&switch, &name));
+        }
+        let old = self.configuration.ports.iter();
+        let mut gone: Vec<(bool, String, String)> = old
+            .filter(|(name, port)| wanted.ports.get(*name).is_none_or(|after| is_another(port, after)))
+            .map(|(name, port)| (!port.options.contains_key("members"), name.clone(), port.switch.clone()))
+            .collect();
+        // Bonds end before their members do.
+        gone.sort();
+        for (_, name, switch) in &gone {
+            let is_open = self.ports.contains_key(name);
+            let number = self.ofport(name).map_or(-1, i64::from);
+            touched.add(name);
+            problems.note("Interface", name, self.delete_port(name));
+            if is_open {
+                tracing::info!(target: "bridge", "bridge {switch}: deleted interface {name} on port {number}");
+            }
+        }
+        let old = self.configuration.switches.keys();
+        let gone: Vec<String> = old.filter(|name| !wanted.switches.contains_key(*name)).cloned().collect();
+        for name in gone {
+            problems.note("Bridge", &name, self.delete_switch(&name));
+        }
+    }
+
+    /// Opens and changes ports as they are wanted, and gives the names of those that were opened.
+    fn begin_wanted<'a>(
+        &mut self,
+        wanted: &'a SwitchConfiguration,
+        problems: &mut Problems,
+        touched: &mut Touched,
+    ) -> Vec<&'a String> {
+        let mut opened = Vec::new();
+        let known = &self.configuration.ports;
+        // What could not be opened is tried again.
+        let is_new = |(name, port): &(&String, &PortConfiguration)| {
+            let is_carried = || self.ports.contains_key(*name) || port.options.contains_key("members");
+            known.get(*name).is_none_or(|before| before.options != port.options || !is_carried())
+        };
+        let mut ports: Vec<(&String, &PortConfiguration)> = wanted.ports.iter().filter(is_new).collect();
+        // Members are there before their bonds.
+        ports.sort_by_key(|(_, port)| port.options.contains_key("members"));
+        for (name, port) in ports {
+            // That of a bridge that is not there is not, either.
+            if !self.configuration.switches.contains_key(&port.switch) {
+                continue;
+            }
+            touched.add(name);
+            let done = match self.configuration.ports.get(name) {
+                Some(before) if before.options != port.options => {
+                    self.set_port(name.clone(), change(&before.options, &port.options)).map(drop)
+                }
+                _ => self.take_port(name, port).inspect(|()| {
+                    opened.extend(self.ports.contains_key(name).then_some(name));
+                }),
+            };
+            match done {
+                Err(SwitchError::Open(_, why)) => {
+                    problems.add("Interface", name, format!("could not open network device {name} ({why})"));
+                }
+                done => problems.note("Interface", name, done),
+            }
+        }
+        opened
     }
 
     /// Configures a port, and opens it if that goes.
@@ -184,14 +230,8 @@ impl Switch {
             self.open(name, port)
         };
         self.configuration.ports.insert(name.to_owned(), port.clone());
-        let switch = port.switch.clone();
-        self.apply_bonds(&switch);
-        self.apply_mirrors(&switch);
-        self.apply_tables(&switch);
-        if opened.is_ok() && self.ports.contains_key(name) {
-            let number = self.ofport(name).map_or(-1, i64::from);
-            tracing::info!(target: "bridge", "bridge {switch}: added interface {name} on port {number}");
-        }
+        self.apply_bonds(&port.switch);
+        self.apply_mirrors(&port.switch);
         opened
     }
 }

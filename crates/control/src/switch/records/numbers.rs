@@ -14,6 +14,7 @@ const OTHERS: u32 = 40_000;
 const BRIDGES: u32 = 100;
 
 /// A port that needs numbers.
+#[derive(Debug)]
 pub(super) struct Numbered {
     pub(super) name: String,
     pub(super) switch: String,
@@ -44,14 +45,14 @@ fn family(kind: &str) -> &str {
 }
 
 /// Gives every port its number.
-pub(super) fn number(ports: Vec<Numbered>, before: &SwitchConfiguration, wanted: &mut SwitchConfiguration) {
+pub(super) fn number(ports: &[&Numbered], before: &SwitchConfiguration, wanted: &mut SwitchConfiguration) {
     let known = |port: &Numbered| before.ports.get(&port.name).filter(|known| known.switch == port.switch);
     let mut taken = BTreeSet::new();
     let mut numbers: Vec<Option<u32>> = ports
         .iter()
         .map(|port| known(port).map(|known| known.number).filter(|it| taken.insert(*it)))
         .collect();
-    for (number, port) in numbers.iter_mut().zip(&ports).filter(|(number, _)| number.is_none()) {
+    for (number, port) in numbers.iter_mut().zip(ports).filter(|(number, _)| number.is_none()) {
         let wish = match port.kind() {
             // Tunnels share numbers that tests expect to be free for others: the first of GRE's has the least free one, and
             // all others are beyond those of the data path.
@@ -67,7 +68,7 @@ pub(super) fn number(ports: Vec<Numbered>, before: &SwitchConfiguration, wanted:
         .filter(|(_, number)| number.is_some_and(|number| number < OTHERS))
         .map(|(port, _)| family(port.kind()))
         .collect();
-    for (number, port) in numbers.iter_mut().zip(&ports).filter(|(number, _)| number.is_none()) {
+    for (number, port) in numbers.iter_mut().zip(ports).filter(|(number, _)| number.is_none()) {
         let beyond = match family(port.kind()) {
             "patch" | "bond" | "vxlan" | "geneve" => true,
             family @ ("gre" | "erspan") => !first.insert(family),
@@ -80,8 +81,8 @@ pub(super) fn number(ports: Vec<Numbered>, before: &SwitchConfiguration, wanted:
         *number = Some(next);
     }
     for (number, port) in numbers.into_iter().zip(ports) {
-        let Numbered { name, switch, options, .. } = port;
         let number = number.unwrap_or_default();
-        wanted.ports.insert(name, PortConfiguration { switch, number, options });
+        let (switch, options) = (port.switch.clone(), port.options.clone());
+        wanted.ports.insert(port.name.clone(), PortConfiguration { switch, number, options });
     }
 }

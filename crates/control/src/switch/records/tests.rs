@@ -86,15 +86,16 @@ fn who_changes_a_column_is_heard() {
     let mut rows = records(&before);
     let br0 = rows.get_mut("br0").unwrap();
     put(&mut br0.columns, "other_config", "mac-aging-time", "60");
-    let a = br0.ports.get_mut("a").unwrap();
+    let a = Arc::make_mut(br0.ports.get_mut("a").unwrap());
     a.columns.insert("protected".to_owned(), Value::Atom(Atom::Truth(false)));
     a.columns.insert("tag".to_owned(), Value::Set([Atom::Integer(20)].into()));
     a.interfaces.get_mut("a").unwrap().insert("ingress_policing_rate".to_owned(), integer(64));
-    let b = br0.ports.get_mut("b").unwrap();
+    let b = Arc::make_mut(br0.ports.get_mut("b").unwrap());
     b.columns.insert("trunks".to_owned(), Value::Set([Atom::Integer(3), Atom::Integer(4)].into()));
-    br0.ports.get_mut("bond0").unwrap().columns.insert("lacp".to_owned(), text("off"));
+    let bond = Arc::make_mut(br0.ports.get_mut("bond0").unwrap());
+    bond.columns.insert("lacp".to_owned(), text("off"));
     let plain = Port { interfaces: [("new".to_owned(), Columns::new())].into(), ..Port::default() };
-    br0.ports.insert("new".to_owned(), plain);
+    br0.ports.insert("new".to_owned(), Arc::new(plain));
     let (after, refusals) = wanted(&rows, &before);
     assert!(refusals.is_empty());
     assert_eq!(after.switches["br0"]["ageing"], "60s");
@@ -111,7 +112,7 @@ fn who_changes_a_column_is_heard() {
 fn a_name_stands_for_one_port() {
     let mut rows = records(&some());
     let plain = Port { interfaces: [("c".to_owned(), Columns::new())].into(), ..Port::default() };
-    rows.get_mut("br0").unwrap().ports.insert("c".to_owned(), plain);
+    rows.get_mut("br0").unwrap().ports.insert("c".to_owned(), Arc::new(plain));
     let (after, refusals) = wanted(&rows, &SwitchConfiguration::default());
     assert_eq!(refusals.len(), 1);
     assert_eq!(after.ports["c"].switch, "br0");

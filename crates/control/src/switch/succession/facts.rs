@@ -5,6 +5,7 @@ use super::super::doors::Doors;
 use super::super::protocol::WorkerStatus;
 use super::super::start::{Clock, Start};
 use super::super::state::{GONE, Switch, SwitchError};
+use super::super::touched::Touched;
 use super::VERSION;
 use super::flows;
 use netloom_datapath::{FlowReport, LinkTotals, PortTotals};
@@ -304,7 +305,7 @@ impl Switch {
         for name in names {
             switch.apply_bonds(&name);
             switch.apply_mirrors(&name);
-            switch.apply_tables(&name);
+            switch.apply_tables(&name, &Touched::All);
             if let Some(tables) = tables.remove(&name) {
                 switch.adopt_tables(&name, tables)?;
             }

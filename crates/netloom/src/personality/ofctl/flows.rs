@@ -4,13 +4,13 @@ use super::super::client::{Done, Stop, say, words};
 use super::compare::read_text;
 use super::options::Criterion;
 use super::show::port_of;
-use super::tool::{Tool, dialect_of, dump as octets_shown};
+use super::tool::{Stream, Tool, dialect_of, dump as octets_shown};
 use netloom_control::unixctl::vlog::Level;
 use netloom_proto::openflow::message::{
     FlowCommand, FlowMod, FlowSelection, FlowStatistics, Message, PacketOut, Reply, Request, decode_with,
 };
 use netloom_proto::openflow::text::{
-    DEFAULT_PRIORITY, Names, Parsed, Protocols, lines, parse_actions, parse_flow, parse_flow_selection,
+    DEFAULT_PRIORITY, Line, Names, Parsed, Protocols, lines, parse_actions, parse_flow, parse_flow_selection,
     parse_packet_out, print_flow, print_match, print_message,
 };
 use std::cmp::Ordering;
@@ -27,23 +27,52 @@ pub(super) fn read<T>(parsed: Parsed<T>) -> Done<T> {
 /// Reads a file in which each line is one thing; what is wrong is said with its line.
 pub(super) fn read_file<T>(
     file: &str,
-    one: impl Fn(&str) -> Parsed<(T, Protocols)>,
-) -> Done<(Vec<T>, Protocols)> {
+    one: impl Fn(&str) -> Parsed<(T, Protocols)> + Sync,
+) -> Done<(Vec<T>, Protocols)>
+where
+    T: Send,
+{
     let text = read_text(file)?;
-    let (mut all, mut usable) = (Vec::new(), Protocols::ANY);
-    for line in lines(&text) {
-        let (thing, forms) =
-            one(line.text).map_err(|error| format!("{file}:{}: {}", line.number, error.ovs()))?;
+    let lines: Vec<Line<'_>> = lines(&text).collect();
+    let read = |lines: &[Line<'_>]| -> Result<(Vec<T>, Protocols), String> {
+        let (mut all, mut usable) = (Vec::with_capacity(lines.len()), Protocols::ANY);
+        for line in lines {
+            let (thing, forms) =
+                one(line.text).map_err(|error| format!("{file}:{}: {}", line.number, error.ovs()))?;
+            usable &= forms;
+            all.push(thing);
+        }
+        Ok((all, usable))
+    };
+    let workers = std::thread::available_parallelism().map_or(1, |count| count.get().min(READERS));
+    if workers == 1 || lines.len() < MANY {
+        return Ok(read(&lines)?);
+    }
+    let (mut all, mut usable) = (Vec::with_capacity(lines.len()), Protocols::ANY);
+    let parts = std::thread::scope(|scope| {
+        let parts = lines.chunks(lines.len().div_ceil(workers));
+        let readers: Vec<_> = parts.map(|part| scope.spawn(|| read(part))).collect();
+        readers.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
+    });
+    // The first line that is wrong is the one that is told.
+    for part in parts {
+        let (part, forms) = part.map_err(|_| "a thread that reads the file has failed")??;
         usable &= forms;
-        all.push(thing);
+        all.extend(part);
     }
     Ok((all, usable))
 }
 
+/// Threads that read a file at most.
+const READERS: usize = 8;
+/// A file of so many lines is read by several.
+const MANY: usize = 4096;
+
 /// Takes out of a match what no packet can have together, and says so.
 pub(super) fn normalise(tool: &Tool, flow: &mut FlowMod) {
-    let before = print_match(&flow.matching, DEFAULT_PRIORITY, &Names::new());
+    let before = flow.matching.clone();
     if flow.matching.normalise() {
+        let before = print_match(&before, DEFAULT_PRIORITY, &Names::new());
         let after = print_match(&flow.matching, DEFAULT_PRIORITY, &Names::new());
         for text in [
             "normalization changed ofp_match, details:".to_owned(),
@@ -83,7 +112,7 @@ fn send(tool: &mut Tool, name: &str, mut flows: Vec<FlowMod>, usable: Protocols)
         return tool.send_bundle(name, &mut connection, &requests?);
     }
     let (mut connection, form) = tool.open_for_flows(name, usable)?;
-    let mut dumped = String::new();
+    let (mut dumped, mut stream) = (String::new(), Stream::default());
     for flow in flows {
         let request = tool.write_flow(&connection, form, flow)?;
         match tool.options.detail {
@@ -94,8 +123,9 @@ fn send(tool: &mut Tool, name: &str, mut flows: Vec<FlowMod>, usable: Protocols)
                 dumped.push('\n');
             }
         }
-        tool.send_quietly(name, &mut connection, &[request])?;
+        tool.stream(name, &mut connection, &mut stream, &request)?;
     }
+    tool.end_stream(name, &mut connection, stream)?;
     say(&dumped);
     Ok(())
 }

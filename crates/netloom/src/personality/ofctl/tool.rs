@@ -6,8 +6,8 @@ use super::fit::fit;
 use super::options::{Options, versions_of};
 use netloom_control::unixctl::vlog::Log;
 use netloom_proto::openflow::message::{
-    BundleAdd, BundleCommand, BundleControl, BundleFlags, Dialect, EncodeError, ErrorCode, FlowFormat,
-    FlowMod, Kind, Message, MultipartReply, MultipartRequest, PortDescription, Reply, Request, decode_with,
+    BundleCommand, BundleControl, BundleFlags, Dialect, EncodeError, ErrorCode, FlowFormat, FlowMod, Kind,
+    Message, MultipartReply, MultipartRequest, PortDescription, Reply, Request, decode_with, encode_bundled,
 };
 use netloom_proto::openflow::text::{Names, Protocols, hex_dump, print_message};
 use netloom_proto::openflow::{OfPort, Version};
@@ -27,8 +27,18 @@ pub struct Tool {
 pub struct Written {
     pub number: u32,
     pub octets: Vec<u8>,
-    pub message: Message,
 }
+
+/// Requests that are on their way: one part is gathered while the switch is at the part before.
+#[derive(Debug, Default)]
+pub struct Stream {
+    octets: Vec<u8>,
+    /// The barrier behind what was sent last.
+    barrier: Option<u32>,
+}
+
+/// Octets of a part: two of them, and the errors that they bring about, fit into the buffers of a socket.
+const WINDOW: usize = 32 << 10;
 
 fn unsayable(error: EncodeError) -> Stop {
     error.to_string().into()
@@ -141,7 +151,7 @@ impl Tool {
         fit(connection.version, &mut message)?;
         let number = self.numbers.take();
         let octets = connection.encode(number, &message).map_err(unsayable)?;
-        Ok(Written { number, octets, message })
+        Ok(Written { number, octets })
     }
 
     /// Asks, and gives the octets of the answer.
@@ -233,16 +243,61 @@ impl Tool {
         Ok(answer)
     }
 
-    /// Sends requests that are answered only if they fail, each when the one before is done. The first that fails is shown.
+    /// Sends requests that are answered only if they fail. The first that fails is shown; those that were sent with it are
+    /// done all the same.
     pub fn send_quietly(&mut self, target: &str, connection: &mut Connection, requests: &[Written]) -> Done {
+        let mut stream = Stream::default();
         for request in requests {
-            if let Some(octets) = self.try_quietly(connection, request)? {
+            self.stream(target, connection, &mut stream, request)?;
+        }
+        self.end_stream(target, connection, stream)
+    }
+
+    /// Sends one more of many requests: not each alone, but as many as the way to the switch holds.
+    pub fn stream(
+        &mut self,
+        target: &str,
+        connection: &mut Connection,
+        stream: &mut Stream,
+        request: &Written,
+    ) -> Done {
+        stream.octets.extend_from_slice(&request.octets);
+        if stream.octets.len() < WINDOW { Ok(()) } else { self.push_stream(target, connection, stream) }
+    }
+
+    /// Sends what was gathered, and waits until what was sent before it is done.
+    fn push_stream(&mut self, target: &str, connection: &mut Connection, stream: &mut Stream) -> Done {
+        let barrier = self.write(connection, Message::BarrierRequest)?;
+        stream.octets.extend_from_slice(&barrier.octets);
+        connection.send(&stream.octets).map_err(|error| talking(connection, &error))?;
+        stream.octets.clear();
+        match stream.barrier.replace(barrier.number) {
+            Some(before) => self.await_barrier(target, connection, before),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends the rest, and waits until everything is done.
+    pub fn end_stream(&mut self, target: &str, connection: &mut Connection, mut stream: Stream) -> Done {
+        if !stream.octets.is_empty() {
+            self.push_stream(target, connection, &mut stream)?;
+        }
+        stream.barrier.map_or(Ok(()), |barrier| self.await_barrier(target, connection, barrier))
+    }
+
+    /// Waits for the answer to a barrier. An error that comes before it is that of a request.
+    fn await_barrier(&mut self, target: &str, connection: &mut Connection, barrier: u32) -> Done {
+        loop {
+            let octets = connection.receive().map_err(|error| talking(connection, &error))?;
+            if is_error(&octets) {
                 let names = self.shown(target)?;
                 complain(&print_message(&octets, &names, self.options.detail + 2));
                 return Err(Stop::silent(1));
             }
+            if number_of(&octets) == barrier {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Sends one such request.
@@ -288,10 +343,14 @@ impl Tool {
             return Ok(false);
         }
         let flags = BundleFlags::ORDERED.or(BundleFlags::ATOMIC);
+        let mut gathered = Vec::new();
         for request in requests {
-            let add = BundleAdd { bundle: 0, flags, message: Box::new(request.message.clone()) };
-            let octets = connection.encode(request.number, &Message::BundleAdd(add)).map_err(unsayable)?;
-            connection.send(&octets).map_err(|error| talking(connection, &error))?;
+            gathered.extend(encode_bundled(0, flags, &request.octets).map_err(unsayable)?);
+            if gathered.len() < WINDOW {
+                continue;
+            }
+            connection.send(&gathered).map_err(|error| talking(connection, &error))?;
+            gathered.clear();
             // What has failed so far must not fill the way back.
             while let Some(octets) = connection.try_receive().map_err(|error| talking(connection, &error))? {
                 if is_error(&octets) {
@@ -299,6 +358,7 @@ impl Tool {
                 }
             }
         }
+        connection.send(&gathered).map_err(|error| talking(connection, &error))?;
         let barrier = self.write(connection, Message::BarrierRequest)?;
         self.wait_for(connection, &barrier, errors)?;
         if errors.is_empty() {

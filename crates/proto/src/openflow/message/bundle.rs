@@ -3,6 +3,7 @@
 use super::numbers::{flags, numbers};
 use super::octets::{Decoded, ReadMore};
 use super::property::{self, PropertyKind};
+use super::wire::{finish, put_header};
 use super::{Context, EncodeError, Encoded, Header, Kind, Message, lengths};
 use crate::openflow::codec::{Reader, Writer};
 use crate::openflow::{OfError, Version};
@@ -166,12 +167,36 @@ impl BundleAdd {
         if !Self::is_bundlable(self.message.kind()) {
             return Err(EncodeError::Unsayable { version, what: "such a message in a bundle" });
         }
-        writer.u32(self.bundle);
-        writer.u16(0);
-        writer.u16(self.flags.bits());
+        head(self.bundle, self.flags, writer);
         writer.bytes(&super::encode_with(context, xid, &self.message)?);
         Ok(())
     }
+}
+
+fn head(bundle: u32, flags: BundleFlags, writer: &mut Writer) {
+    writer.u32(bundle);
+    writer.u16(0);
+    writer.u16(flags.bits());
+}
+
+/// Writes [`BundleAdd`] around a message that is written already, with its number.
+///
+/// # Errors
+/// If the version has no bundles, the message can't be in one, or both together are too long.
+pub fn encode_bundled(bundle: u32, flags: BundleFlags, message: &[u8]) -> Result<Vec<u8>, EncodeError> {
+    let header = Header::parse(message);
+    let version = header.and_then(|header| Version::from_wire(header.version)).unwrap_or(Version::V10);
+    let what = "such a message in a bundle";
+    let unsayable = EncodeError::Unsayable { version, what };
+    if !Kind::of(message).is_ok_and(BundleAdd::is_bundlable) {
+        return Err(unsayable);
+    }
+    let (owner, number) = Kind::BundleAdd.place(version, None).ok_or(unsayable)?;
+    let mut writer = Writer::new();
+    put_header(&mut writer, version.wire(), owner, number, header.map_or(0, |header| header.xid));
+    head(bundle, flags, &mut writer);
+    writer.bytes(message);
+    finish(writer)
 }
 
 /// What is asked of bundles; version 1.5.
@@ -258,5 +283,28 @@ impl BundleFeatures {
         writer.u16(self.capabilities.bits());
         writer.zeros(6);
         encode_features(self.time, writer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::openflow::Match;
+    use crate::openflow::message::{FlowCommand, FlowMod, encode};
+
+    #[test]
+    fn around_what_is_written_is_as_from_the_beginning() {
+        let flags = BundleFlags::ATOMIC.or(BundleFlags::ORDERED);
+        for version in [Version::V13, Version::V14, Version::V15] {
+            let message = Message::FlowMod(FlowMod::new(FlowCommand::Add, Match::any()));
+            let inner = encode(version, 7, &message).unwrap();
+            let add = BundleAdd { bundle: 3, flags, message: Box::new(message) };
+            let whole = encode(version, 7, &Message::BundleAdd(add)).unwrap();
+            assert_eq!(encode_bundled(3, flags, &inner), Ok(whole), "{version}");
+        }
+        let message = Message::FlowMod(FlowMod::new(FlowCommand::Add, Match::any()));
+        assert!(encode_bundled(3, flags, &encode(Version::V10, 7, &message).unwrap()).is_err());
+        let barrier = encode(Version::V14, 7, &Message::BarrierRequest).unwrap();
+        assert!(encode_bundled(3, flags, &barrier).is_err() && encode_bundled(3, flags, &[]).is_err());
     }
 }

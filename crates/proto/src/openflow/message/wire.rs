@@ -243,7 +243,7 @@ pub(super) fn put_header(writer: &mut Writer, version: u8, owner: Owner, number:
 }
 
 /// Fills in the length of a message that stands alone.
-fn finish(mut writer: Writer) -> Result<Vec<u8>, EncodeError> {
+pub(super) fn finish(mut writer: Writer) -> Result<Vec<u8>, EncodeError> {
     let length = writer.len();
     if length > GREATEST_LENGTH {
         return Err(EncodeError::TooLong { length });
