@@ -110,9 +110,8 @@ impl Switch {
     /// Says numbers and errors of all ports, how those that are touched are, and that everything was tried.
     pub(in super::super) fn report(&mut self, touched: &Touched) {
         self.watch_links();
-        let before = self.watches_told.0.clone();
+        let before = self.watches_told.clone();
         let watched = self.watch_columns();
-        let is_same = |told: &BTreeMap<_, _>, name: &str| told.get(name) == before.get(name);
         let ports = self.port_list(&|name, _| touched.has(name));
         let Some(joint) = &self.joint else { return };
         let Some(interfaces) = Reader::of(joint, "Interface") else { return };
@@ -127,7 +126,7 @@ impl Switch {
             let number =
                 numbers.get(name).filter(|_| error.is_none()).map_or(-1, |number| i64::from(*number));
             let said = number_at.map(|at| row.field(at).atoms());
-            let is_said = said == Some(&[Atom::Integer(number)]) && is_same(&self.watches_told.0, name);
+            let is_said = said == Some(&[Atom::Integer(number)]) && self.watches_told.says_as(&before, name);
             if error.is_none() && !touched.has(name) && is_said {
                 continue;
             }

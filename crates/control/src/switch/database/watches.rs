@@ -15,8 +15,15 @@ use std::collections::BTreeMap;
 type Columns = Vec<(&'static str, Json)>;
 
 /// What was told last, by interface.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in super::super) struct WatchesTold(BTreeMap<String, Columns>);
+
+impl WatchesTold {
+    /// Whether the same is told of an interface as by another.
+    pub(super) fn says_as(&self, other: &Self, name: &str) -> bool {
+        self.0.get(name) == other.0.get(name)
+    }
+}
 
 fn set(members: impl Iterator<Item = Json>) -> Json {
     Json::Array(vec![Json::string("set"), Json::Array(members.collect())])
