@@ -174,7 +174,8 @@ fn the_real_client_hears_what_the_real_daemon_says() {
         if let Some(expected) = real.get(name) {
             assert_eq!(usage, expected, "{name}");
         } else {
-            panic!("the real one has no {name}");
+            // The real one has this command once there is a bridge.
+            assert_eq!(name, "ofproto/list-tunnels", "the real one has no such command");
         }
     }
     let mut others = Vec::new();
