@@ -80,9 +80,8 @@ fn lacp_with_open_vswitch() {
                     == 2
         };
         until("the peer agrees", || peer.tell("lacp/show").is_some_and(|text| both(&text)));
-        until("the peer uses both", || {
-            peer.tell("bond/show").is_some_and(|text| text.matches(": enabled").count() == 2)
-        });
+        let uses_both = || peer.tell("bond/show").is_some_and(|text| text.matches(": enabled").count() == 2);
+        until("the peer uses both", uses_both);
         let mut sockets = sockets(rig, &["ns0", "ovs0"]);
         let sent = |port: &str| daemon.port(port)["sent"].as_u64().unwrap();
         // Workers know of a member at the next tick after it works.
@@ -101,6 +100,7 @@ fn lacp_with_open_vswitch() {
         until("it is used again", || {
             members(daemon) == ["works"; 2] && peer.tell("lacp/show").is_some_and(|text| both(&text))
         });
+        until("the peer uses both again", uses_both);
         exchange(&mut sockets, true, 200..300);
 
         // Who speaks only when spoken to is spoken to.
@@ -113,6 +113,7 @@ fn lacp_with_open_vswitch() {
                     == 2
             })
         });
+        until("the peer goes on using both", uses_both);
         exchange(&mut sockets, false, 300..400);
         // Nobody speaks: nobody works, unless that is asked for.
         assert!(peer.set("set port bond0 lacp=off bond_mode=active-backup"));

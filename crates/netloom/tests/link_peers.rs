@@ -90,8 +90,9 @@ fn faults_with_open_vswitch() {
             ("cfm=1 cfm-interval=100", "cfm_mpid=2 other_config:cfm_interval=100"),
             ("cfm-extended=true", "other_config:cfm_extended=true"),
         ] {
-            daemon.try_ask(&format!("port set na {own}")).unwrap();
+            // The peer first: it goes on treating messages as it did when the first of their kind came.
             assert!(peer.set(&format!("set Interface nb {other}")));
+            daemon.try_ask(&format!("port set na {own}")).unwrap();
             let theirs = || peer.tell("cfm/show nb").unwrap_or_default();
             let sound = |text: &str, remote: &str| {
                 !text.contains("fault:") && text.contains(remote) && text.contains("average health: 100")
