@@ -144,7 +144,7 @@ class Bench:
         there = tool("ovs-vsctl", "--timeout=30", "get", "interface", "vh1", "type", "options").stdout.split("\n")
         tool("ovs-vsctl", "--timeout=30", "del-port", "br0", "vh1", "--", "add-port", "br-phy", "vh1", "--", "set", "interface", "vh1",
              f"type={there[0]}", f"options={there[1]}")
-        self.run("ip", "address", "add", "10.99.0.1/24", "dev", "br-phy")
+        self.run("ip", "address", "replace", "10.99.0.1/24", "dev", "br-phy")
         self.run("ip", "link", "set", "br-phy", "up")
         self.run("ip", "neighbour", "replace", "10.99.0.2", "lladdr", "02:00:00:00:00:02", "dev", "br-phy")
         if program == "ovs":
