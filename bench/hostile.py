@@ -117,7 +117,7 @@ class Network:
         for process in self.processes:
             process.kill()
             process.wait()
-        self.switch.__exit__()
+        self.switch.stop()
 
 
 class Attack:

@@ -108,6 +108,9 @@ class Switch:
         return self
 
     def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
         for process in reversed(self.processes):
             process.send_signal(signal.SIGTERM)
             try:
