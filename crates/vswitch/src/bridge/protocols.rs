@@ -20,7 +20,8 @@ impl Bridge {
     pub fn heard(&mut self, number: PortNumber, frame: &[u8], now: u64) -> Effects {
         let to = frame.first_chunk::<6>().copied().map(MacAddr::new);
         if to == Some(SLOW_PROTOCOLS_ADDRESS) {
-            return self.heard_slow(number, frame);
+            let effects = self.heard_slow(number, frame);
+            return self.answer_later(effects);
         }
         if !self.watched.is_empty()
             && let Some(effects) = self.heard_watch(number, frame, now)
@@ -35,7 +36,7 @@ impl Bridge {
         let number = self.logical(number);
         if to == Some(GROUP_ADDRESS) {
             let effects = self.heard_unit(number, frame);
-            return self.by_members(effects);
+            return self.answer_later(effects);
         }
         let Some(port) = self.ports.get(&number) else { return effects };
         let mut key = Key::default();
@@ -90,6 +91,14 @@ impl Bridge {
         self.by_members(effects)
     }
 
+    /// Leaves frames to who calls [`Bridge::tick`]: these protocols tell how they are now, not what changed. A worker that
+    /// answered by itself could overtake what the tick has said before, and the neighbour would believe the older word
+    /// until the next period.
+    fn answer_later(&mut self, mut effects: Effects) -> Effects {
+        self.late.send.append(&mut effects.send);
+        effects
+    }
+
     /// What was put off until the caller has time, and should not wait for the next tick; none when there is nothing.
     pub fn late(&mut self) -> Option<Effects> {
         let late = &self.late;
@@ -103,7 +112,7 @@ impl Bridge {
     /// Whether there is something for [`Bridge::late`].
     #[must_use]
     pub const fn is_late(&self) -> bool {
-        !self.late.bonds.is_empty()
+        !self.late.bonds.is_empty() || !self.late.send.is_empty()
     }
 
     /// Sends questions of multicast snooping, with the tags that the ports need.

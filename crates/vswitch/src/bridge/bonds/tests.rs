@@ -57,8 +57,14 @@ impl Pair {
             self.sent.push((side, port, frame.clone()));
             if MEMBERS.contains(&port) && !self.cut[port as usize - 2] {
                 let answers = self.bridges[1 - side].heard(port, &frame, self.now);
-                assert!(answers.bonds.is_empty());
+                assert!(
+                    answers.bonds.is_empty() && answers.send.is_empty(),
+                    "one thread tells, in its order"
+                );
                 self.take(1 - side, answers);
+                if let Some(late) = self.bridges[1 - side].late() {
+                    self.take(1 - side, late);
+                }
             }
         }
     }
@@ -228,17 +234,21 @@ fn a_marker_is_answered() {
     let mut frame = vec![1, 0x80, 0xc2, 0, 0, 2, 2, 0, 0, 0, 0, 9, 0x88, 9];
     frame.resize(14 + 110, 0);
     marker.emit(&mut frame[14..]).unwrap();
-    let effects = pair.bridges[0].heard(2, &frame, 0);
+    pair.bridges[0].heard(2, &frame, 0);
+    let effects = pair.bridges[0].late().unwrap();
     let (port, answer) = &effects.send[0];
     let view = netloom_wire::header::marker::View::new_checked(&answer[14..]).unwrap();
     let said = netloom_wire::header::marker::Repr::parse(&view).unwrap();
     assert_eq!((*port, said), (2, netloom_wire::header::marker::Repr { is_response: true, ..marker }));
     // Answers are not answered, and what is no unit is nothing.
-    assert!(pair.bridges[0].heard(2, answer, 0).send.is_empty());
+    pair.bridges[0].heard(2, answer, 0);
+    assert!(!pair.bridges[0].is_late());
     for length in 0..frame.len() {
         pair.bridges[0].heard(2, &frame[..length], 0);
     }
-    assert!(pair.bridges[0].heard(1, &frame, 0).send.is_empty(), "it is no member");
+    while pair.bridges[0].late().is_some() {}
+    pair.bridges[0].heard(1, &frame, 0);
+    assert!(!pair.bridges[0].is_late(), "it is no member");
 }
 
 #[test]
