@@ -110,7 +110,8 @@ pub(crate) struct Exit {
     /// Fragments that wait for others; none yet if nobody asked.
     fragments: Option<Box<Fragments>>,
     tunnels: Arc<Tunnels>,
-    tunnel_counters: HashMap<PortNumber, Arc<PortCounters>>,
+    /// Where packets of tunnels are counted, by the tunnel's number.
+    tunnel_counters: Vec<Option<Arc<PortCounters>>>,
     templates: HashMap<PortNumber, Templates>,
     /// Where the layers of each frame of the batch begin, as it came.
     pub(crate) layers: [Layers; BATCH],
@@ -264,6 +265,7 @@ impl Exit {
                 outcome => outcome,
             },
             Shape::Drop(reason) => Outcome::Dropped(reason),
+            Shape::Tunnel(port) => self.send_encapsulated(batch, index, program, (port, key), now),
             Shape::Steps { changing } => {
                 let actions = program.map_or(&[][..], Program::actions);
                 self.steps(batch, index, (actions, usize::from(changing)), key, now)

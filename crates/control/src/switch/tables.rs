@@ -16,6 +16,7 @@ use super::brain::{Bridges, MeterAtWork, Shared};
 use super::start::Clock;
 use super::watches::Outgoing;
 use netloom_datapath::{CrewHandle, Execution, PortTotals, Stuck, Tag};
+use netloom_nf::tunnel::Encapsulation;
 use netloom_nf::{BandKind, Program, Rate, SharedMeter, Unit};
 use netloom_proto::openflow::{Action, OfPort};
 use netloom_table::key::extract_beside;
@@ -281,6 +282,10 @@ impl World for Bridges {
 
     fn arrival(&mut self, key: &Key, mask: &mut Mask) -> Option<u32> {
         self.tunnels.arrival(key, mask)
+    }
+
+    fn headers(&mut self, tunnel: u32, key: &Key, mask: &mut Mask) -> Option<(Encapsulation, u32)> {
+        self.tunnels.encapsulation(tunnel, key, mask).ok()
     }
 }
 

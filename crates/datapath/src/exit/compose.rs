@@ -99,11 +99,9 @@ impl Exit {
         key: &Key,
         now: u64,
     ) -> Outcome {
-        let changing = match program.shape() {
-            Shape::Steps { changing } | Shape::Composed { changing } => changing.into(),
-            Shape::Drop(reason) => return Outcome::Dropped(reason),
-            Shape::Output(_) => 0,
-        };
+        if let Shape::Drop(reason) = program.shape() {
+            return Outcome::Dropped(reason);
+        }
         let mut walk = Walk {
             key: self.take_key(key),
             layers: self.layers[index % BATCH],
@@ -117,7 +115,7 @@ impl Exit {
             depth: 0,
             outcome: Outcome::Dropped(program.otherwise()),
         };
-        let rest = Rest { actions: program.actions(), changing, tail: true, now };
+        let rest = Rest { actions: program.actions(), changing: program.changing(), tail: true, now };
         self.walk(batch, index, &mut walk, rest);
         self.keys.push(walk.key);
         walk.outcome

@@ -186,6 +186,8 @@ pub enum Shape {
     Drop(Reason),
     /// The packet leaves unchanged through one port.
     Output(PortNumber),
+    /// The packet leaves in the headers of a tunnel through one port: [`Action::Encapsulate`] and [`Action::Output`].
+    Tunnel(PortNumber),
     /// Any other program of [plain](Action::is_plain) actions, and of [`Action::Set`] of the packet's fields before anything
     /// moves its headers.
     Steps {
@@ -233,11 +235,20 @@ impl Program {
         if !actions.iter().any(Action::has_effect) {
             return Self::lose(otherwise);
         }
+        // Behind the last step nobody needs the packet as it was: it leaves in the tunnel itself, not a copy.
+        if let Some(Action::Clone(copy)) = actions.last()
+            && let Shape::Tunnel(_) = copy.shape
+        {
+            let copy = copy.clone();
+            actions.pop();
+            actions.extend_from_slice(&copy.actions);
+        }
         let changing = actions.iter().rposition(Action::changes).map_or(0, |last| last + 1);
         let changing = u16::try_from(changing).unwrap_or(u16::MAX);
         let shape = match actions[..] {
             [Action::Output(port)] => Shape::Output(port),
             [Action::Drop { reason, origin: 0 }] => Shape::Drop(reason),
+            [Action::Encapsulate(_), Action::Output(port)] => Shape::Tunnel(port),
             _ if are_plain(&actions) => Shape::Steps { changing },
             _ => Shape::Composed { changing },
         };
@@ -261,6 +272,16 @@ impl Program {
         self.shape
     }
 
+    /// How many steps come before the packet is changed no more.
+    #[must_use]
+    pub const fn changing(&self) -> usize {
+        match self.shape {
+            Shape::Drop(_) | Shape::Output(_) => 0,
+            Shape::Tunnel(_) => 1,
+            Shape::Steps { changing } | Shape::Composed { changing } => changing as usize,
+        }
+    }
+
     /// Why a packet is lost that the steps of a [composed](Shape::Composed) program sent nowhere.
     #[must_use]
     pub const fn otherwise(&self) -> Reason {
@@ -275,6 +296,7 @@ impl Program {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tunnel::{Outer, Shim};
 
     #[test]
     fn shapes() {
@@ -284,6 +306,28 @@ mod tests {
         assert_eq!(new(&[Action::Output(3)]).shape(), Shape::Output(3));
         let program = new(&[Action::PopVlan, Action::Output(3)]);
         assert_eq!((program.shape(), program.actions().len()), (Shape::Steps { changing: 1 }, 2));
+        let headers = Encapsulation::new(
+            Outer {
+                to_mac: [2; 6].into(),
+                from_mac: [4; 6].into(),
+                tag: None,
+                to: [192, 0, 2, 1].into(),
+                from: [192, 0, 2, 2].into(),
+                tos: 0,
+                ttl: 64,
+                dont_fragment: true,
+                label: 0,
+            },
+            Shim::Vxlan { port: 4789, vni: 7, gbp: None, checksum: false },
+        );
+        let push = Action::Encapsulate(Arc::new(headers.unwrap()));
+        let tunnel = new(&[push.clone(), Action::Output(3)]);
+        assert_eq!((tunnel.shape(), tunnel.changing()), (Shape::Tunnel(3), 1));
+        let copy = Action::Clone(Arc::new(tunnel.clone()));
+        assert_eq!(new(std::slice::from_ref(&copy)), tunnel);
+        let both = new(&[copy.clone(), Action::Output(4)]);
+        assert_eq!((both.actions().len(), both.changing()), (2, 0));
+        assert_eq!(new(&[Action::Output(4), copy]).actions(), [Action::Output(4), push, Action::Output(3)]);
         let program = new(&[Action::Output(2), Action::PopMpls { ethertype: 0x800 }, Action::Output(3)]);
         assert_eq!(program.shape(), Shape::Composed { changing: 2 });
     }

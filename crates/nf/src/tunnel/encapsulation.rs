@@ -2,7 +2,7 @@
 
 use super::{Outer, Shim};
 use crate::complete_checksum;
-use netloom_mem::Batch;
+use netloom_mem::{Batch, PortNumber};
 use netloom_wire::checksum::{self, Delta, PseudoHeader, Sum};
 use netloom_wire::{EtherType, IpProtocol};
 use std::hash::{Hash, Hasher};
@@ -64,12 +64,14 @@ pub struct Encapsulation {
     pseudo: Sum,
     /// Number of the next packet, for GRE with sequence numbers.
     sequence: Arc<AtomicU32>,
+    /// The port that packets are counted at; 0 for none.
+    tunnel: PortNumber,
 }
 
 // Two that write the same headers are equal; how far their numbers are is no part of that.
 impl PartialEq for Encapsulation {
     fn eq(&self, other: &Self) -> bool {
-        self.outer == other.outer && self.shim == other.shim
+        self.outer == other.outer && self.shim == other.shim && self.tunnel == other.tunnel
     }
 }
 
@@ -79,6 +81,7 @@ impl Hash for Encapsulation {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.outer.hash(state);
         self.shim.hash(state);
+        self.tunnel.hash(state);
     }
 }
 
@@ -136,6 +139,7 @@ impl Encapsulation {
             checksum,
             pseudo: pseudo.sum(protocol, 0),
             sequence,
+            tunnel: 0,
         })
     }
 
@@ -144,6 +148,19 @@ impl Encapsulation {
     pub fn counted_by(mut self, sequence: Arc<AtomicU32>) -> Self {
         self.sequence = sequence;
         self
+    }
+
+    /// The same, as those of a tunnel's port.
+    #[must_use]
+    pub const fn of_port(mut self, tunnel: PortNumber) -> Self {
+        self.tunnel = tunnel;
+        self
+    }
+
+    /// The tunnel's port, at which packets are counted; 0 for none.
+    #[must_use]
+    pub const fn tunnel(&self) -> PortNumber {
+        self.tunnel
     }
 
     /// The outer headers, up to IP.

@@ -335,7 +335,8 @@ impl Tunnels {
         };
         let packet_type = look(Field::PACKET_TYPE) as u32;
         let shim = port.shim((id, flags, packet_type), key, &mut look);
-        Ok((Encapsulation::new(outer, shim)?.counted_by(port.numbers.clone()), hop.port))
+        let headers = Encapsulation::new(outer, shim)?.counted_by(port.numbers.clone());
+        Ok((headers.of_port(number), hop.port))
     }
 }
 

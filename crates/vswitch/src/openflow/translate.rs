@@ -43,6 +43,7 @@ use crate::fdb::Tag;
 use crate::mirror::Gate;
 use context::Context;
 pub(in crate::openflow) use context::Hit;
+use netloom_nf::tunnel::Encapsulation;
 use netloom_nf::{Program, Reason};
 use netloom_proto::openflow::{Action, OfPort};
 use netloom_table::{Field, Key, Mask};
@@ -106,6 +107,18 @@ pub trait World {
     /// that are this switch's. The key is in the data path's form; what is looked at goes into the mask.
     fn arrival(&mut self, key: &Key, mask: &mut Mask) -> Option<netloom_mem::PortNumber> {
         let _ = (key, mask);
+        None
+    }
+
+    /// The headers with which a packet leaves through a tunnel, and the port by which it does, if there is a way. The key is in
+    /// the data path's form, with the tunnel's fields; what is looked at goes into the mask.
+    fn headers(
+        &mut self,
+        tunnel: netloom_mem::PortNumber,
+        key: &Key,
+        mask: &mut Mask,
+    ) -> Option<(Encapsulation, netloom_mem::PortNumber)> {
+        let _ = (tunnel, key, mask);
         None
     }
 }

@@ -81,7 +81,7 @@ impl Exit {
     ) {
         self.refresh(batch, index, walk);
         let Some(program) = self.template(port, &walk.key) else {
-            if let Some(counters) = self.tunnel_counters.get(&port) {
+            if let Some(counters) = self.tunnel_counters(port) {
                 counters.unsent.add(1);
             }
             if walk.outcome != Outcome::Sent {
@@ -89,10 +89,6 @@ impl Exit {
             }
             return;
         };
-        if let Some(counters) = self.tunnel_counters.get(&port) {
-            counters.sent.add(1);
-            counters.sent_octets.add(batch.length(index) as u64);
-        }
         // As if it were a program of its own.
         let actions = [Action::Clone(program)];
         let rest = Rest { actions: &actions, changing: usize::from(!last), tail: last, now };
@@ -115,8 +111,7 @@ impl Exit {
                 }
                 return;
             }
-            Shape::Output(_) => 0,
-            Shape::Steps { changing } | Shape::Composed { changing } => usize::from(changing),
+            _ => program.changing(),
         };
         if walk.depth >= NESTED {
             walk.outcome = Outcome::Dropped(Reason::Passes);

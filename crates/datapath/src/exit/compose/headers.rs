@@ -66,8 +66,10 @@ impl Exit {
         now: u64,
     ) -> bool {
         let entropy = dp_hash(Hashing::default(), &walk.key);
+        let octets = batch.length(index);
         let done = encapsulation.put(batch, index, entropy, now);
         if done {
+            self.count_out(encapsulation.tunnel(), octets);
             forget_tunnel(&mut walk.key);
             conntrack::clear(&mut walk.key, &mut walk.tracked);
         }
@@ -146,7 +148,7 @@ impl Exit {
             }
             return;
         };
-        if let Some(counters) = self.tunnel_counters.get(&port) {
+        if let Some(counters) = self.tunnel_counters(port) {
             counters.received.add(1);
             counters.received_octets.add(length);
         }

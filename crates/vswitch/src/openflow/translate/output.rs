@@ -10,7 +10,8 @@ use crate::openflow::port::{OfPortEntry, PortForm, TunnelForm};
 use netloom_mem::PortNumber;
 use netloom_nf::{Action as Step, Program, Punt, Reason, Rewrite, Shape};
 use netloom_proto::openflow::OfPort;
-use netloom_table::{Field, Key};
+use netloom_table::key::WORDS;
+use netloom_table::{Field, Key, Mask};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -218,13 +219,41 @@ impl Context<'_> {
         self.flow.set(Field::TUN_TTL, ttl);
         if has_end(&self.flow) {
             self.detail(|| "output to native tunnel".into());
-            let rewrite = self.ends(form);
-            self.commit_with(rewrite);
-            self.send(port, truncate);
+            if truncate.is_some() || !self.encapsulate(port, &before) {
+                let rewrite = self.ends(form);
+                self.commit_with(rewrite);
+                self.send(port, truncate);
+            }
         } else {
             self.warn(|| "Tunneling decided against output".into());
         }
         self.flow = before;
+    }
+
+    /// Puts the headers of a tunnel before a copy of the packet and sends it, if there is a way now: flows are taken back when
+    /// tunnels or ways change. `before` is the packet without what the tunnel writes.
+    fn encapsulate(&mut self, port: PortNumber, before: &Key) -> bool {
+        let key = self.data_path_key();
+        let mut looked = Mask::default();
+        let Some((headers, out)) = self.world.headers(port, &key, &mut looked) else { return false };
+        // All packets that come in here for the first time, and by no tunnel, have no fields of one.
+        let alike = self.flow.get(Field::RECIRCULATION) == 0 && !has_end(&self.base);
+        for (word, bits) in looked.words().iter().enumerate() {
+            if !(alike && is_of_tunnel(word)) {
+                self.mask.add_word(word, *bits);
+            }
+        }
+        // The headers say all that `tun_*` fields do: the program need not write them.
+        for word in (0..WORDS).filter(|word| is_of_tunnel(*word)) {
+            self.flow.set_word(word, self.base.word(word));
+        }
+        let options = self.base.get(Field::TUN_OPTIONS);
+        self.flow.set(Field::TUN_OPTIONS, options);
+        self.commit();
+        self.flow = before.clone();
+        let steps = vec![Step::Encapsulate(Arc::new(headers)), Step::Output(out)];
+        self.out.push(Step::Clone(Arc::new(Program::new(steps, Reason::PortGone))));
+        true
     }
 
     fn set_ends(&mut self, form: &TunnelForm) {
@@ -401,6 +430,11 @@ impl Context<'_> {
             None => self.out.push(punt),
         }
     }
+}
+
+/// Whether a word of keys has fields of tunnels and nothing else.
+const fn is_of_tunnel(word: usize) -> bool {
+    matches!(word, 13..=19 | 48..WORDS)
 }
 
 /// Whether a packet came by a tunnel or is to leave by one.
