@@ -72,6 +72,9 @@ pub(super) struct Bridges {
     pub(super) dummies: BTreeSet<u32>,
     /// Tunnels that end here.
     pub(super) tunnels: Arc<Tunnels>,
+    /// Programs name the ports of tunnels, and not the headers that are put before packets (`tnl_push_pop` of
+    /// `dpif/set-dp-features`).
+    pub(super) tunnels_told_as_ports: bool,
     /// Interfaces of the host by which tunnels leave, with their addresses.
     pub(super) underlay: HashMap<u32, MacAddr>,
     /// Rung for the thread that has the timers of watched links, and when it looks next.

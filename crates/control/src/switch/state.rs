@@ -154,8 +154,6 @@ pub struct Switch {
     pub(super) statistics: Statistics,
     /// Routes and neighbours that were set by hand.
     pub(super) routes: Routes,
-    /// Actions of tunnels are told as those of ports that put headers before packets.
-    pub(super) tunnels_told_as_ports: bool,
     /// What the database was told of watched links, by interface.
     pub(super) watches_told: WatchesTold,
 }
@@ -288,7 +286,6 @@ impl Switch {
             problems: Problems::default(),
             statistics: Statistics::default(),
             routes: Routes::default(),
-            tunnels_told_as_ports: false,
             watches_told: WatchesTold::default(),
         })
     }

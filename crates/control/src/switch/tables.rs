@@ -16,7 +16,7 @@ use super::brain::{Bridges, MeterAtWork, Shared};
 use super::start::Clock;
 use super::watches::Outgoing;
 use netloom_datapath::{CrewHandle, Execution, PortTotals, Stuck, Tag};
-use netloom_nf::tunnel::Encapsulation;
+use netloom_nf::tunnel::{Encapsulation, Hop};
 use netloom_nf::{BandKind, Program, Rate, SharedMeter, Unit};
 use netloom_proto::openflow::{Action, OfPort};
 use netloom_table::key::extract_beside;
@@ -284,8 +284,15 @@ impl World for Bridges {
         self.tunnels.arrival(key, mask)
     }
 
-    fn headers(&mut self, tunnel: u32, key: &Key, mask: &mut Mask) -> Option<(Encapsulation, u32)> {
-        self.tunnels.encapsulation(tunnel, key, mask).ok()
+    fn headers(&mut self, tunnel: u32, key: &Key, mask: &mut Mask) -> Option<(Encapsulation, Hop)> {
+        if self.tunnels_told_as_ports {
+            return None;
+        }
+        self.tunnels.headers(tunnel, key, mask).ok()
+    }
+
+    fn bridge_of(&mut self, port: u32) -> Option<BridgeNumber> {
+        self.of_port.get(&port).map(|place| place.bridge)
     }
 }
 

@@ -15,6 +15,7 @@ use netloom_kernel::netlink::{Protocol, Socket};
 use netloom_kernel::{Way, way};
 use netloom_mem::PortNumber;
 use netloom_nf::tunnel::{Chosen, Hop, OptionMap, Outward, TunnelKind, TunnelPort, Tunnels};
+use netloom_vswitch::NOBODY;
 use netloom_vswitch::openflow::port::TunnelForm;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -365,7 +366,7 @@ impl Switch {
         else {
             let port = self.underlay_port(&way.device, way.from_mac)?;
             let from = way.from.unwrap_or(remote);
-            return Some(Hop { port, to_mac, from_mac: way.from_mac, tag: None, from });
+            return Some(Hop { port, own: None, to_mac, from_mac: way.from_mac, tag: None, from });
         };
         let bridges = self.bridges.lock();
         let bridge = bridges.by_name.get(&own.switch)?;
@@ -379,10 +380,11 @@ impl Switch {
             let mut others = bridge.ports().values().filter(|port| port.number != own.number);
             others.next().filter(|_| others.next().is_none()).map(|port| (0, port.number))
         };
-        let (vlan, port) = known.or_else(only)?;
+        let (vlan, port) = known.or_else(only).unwrap_or((0, NOBODY));
         let tagged = bridge.ports().get(&port).is_some_and(|port| port.tags(vlan));
         Some(Hop {
             port,
+            own: Some(own.number),
             to_mac,
             from_mac: way.from_mac,
             tag: (tagged && vlan != 0).then_some(vlan),

@@ -237,7 +237,7 @@ impl Program {
         }
         // Behind the last step nobody needs the packet as it was: it leaves in the tunnel itself, not a copy.
         if let Some(Action::Clone(copy)) = actions.last()
-            && let Shape::Tunnel(_) = copy.shape
+            && let Some(Action::Encapsulate(_)) = copy.actions.first()
         {
             let copy = copy.clone();
             actions.pop();

@@ -64,8 +64,9 @@ pub struct Encapsulation {
     pseudo: Sum,
     /// Number of the next packet, for GRE with sequence numbers.
     sequence: Arc<AtomicU32>,
-    /// The port that packets are counted at; 0 for none.
+    /// The tunnel's port, where packets are counted, and the one that they leave by for the tunnel; 0 for none.
     tunnel: PortNumber,
+    by: PortNumber,
 }
 
 // Two that write the same headers are equal; how far their numbers are is no part of that.
@@ -140,6 +141,7 @@ impl Encapsulation {
             pseudo: pseudo.sum(protocol, 0),
             sequence,
             tunnel: 0,
+            by: 0,
         })
     }
 
@@ -150,11 +152,31 @@ impl Encapsulation {
         self
     }
 
-    /// The same, as those of a tunnel's port.
+    /// The same, as those of a tunnel's port, of packets that leave by another.
     #[must_use]
-    pub const fn of_port(mut self, tunnel: PortNumber) -> Self {
-        self.tunnel = tunnel;
+    pub const fn of_port(mut self, tunnel: PortNumber, by: PortNumber) -> Self {
+        (self.tunnel, self.by) = (tunnel, by);
         self
+    }
+
+    /// The port that packets leave by; a bridge's own, where its tables say the rest of the way.
+    #[must_use]
+    pub const fn by(&self) -> PortNumber {
+        self.by
+    }
+
+    /// The headers before a packet of so many octets, as tables see them: what each packet has of its own (source port, numbers,
+    /// time) is zero.
+    #[must_use]
+    pub fn example(&self, octets: u16) -> Vec<u8> {
+        let mut head = self.header.to_vec();
+        let total = (head.len() - self.network) as u16 + octets;
+        if self.outer.to.is_ipv6() {
+            put(&mut head, self.network + 4, total - (self.transport - self.network) as u16);
+        } else {
+            put(&mut head, self.network + 2, total);
+        }
+        head
     }
 
     /// The tunnel's port, at which packets are counted; 0 for none.

@@ -114,13 +114,16 @@ impl TunnelPort {
 /// The way to another end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Hop {
-    /// The port by which packets leave.
+    /// The port by which packets leave, where no tables say it.
     pub port: PortNumber,
+    /// The bridge's own interface whose route it is: the bridge's tables say how what comes from there goes on. None for an
+    /// interface that is in no bridge.
+    pub own: Option<PortNumber>,
     /// The next hop's MAC address.
     pub to_mac: MacAddr,
     /// Ours.
     pub from_mac: MacAddr,
-    /// Tag control information on the way; none without a tag.
+    /// Tag control information on the way, where no tables say it; none without a tag.
     pub tag: Option<u16>,
     /// The source address, if the tunnel names none.
     pub from: IpAddr,
@@ -275,6 +278,30 @@ impl Tunnels {
         key: &Key,
         mask: &mut Mask,
     ) -> Result<(Encapsulation, PortNumber), NoWay> {
+        let (headers, hop) = self.make(number, key, mask, true)?;
+        Ok((headers, hop.port))
+    }
+
+    /// The same for who asks the tables of the bridge on the way ([`Hop::own`]): those give the packet its tag.
+    ///
+    /// # Errors
+    /// [`NoWay`]: why it can't leave.
+    pub fn headers(
+        &self,
+        number: PortNumber,
+        key: &Key,
+        mask: &mut Mask,
+    ) -> Result<(Encapsulation, Hop), NoWay> {
+        self.make(number, key, mask, false)
+    }
+
+    fn make(
+        &self,
+        number: PortNumber,
+        key: &Key,
+        mask: &mut Mask,
+        tagged: bool,
+    ) -> Result<(Encapsulation, Hop), NoWay> {
         let port = self.ports.get(&number).ok_or(NoWay::NoTunnel(number))?;
         let mut look = |field: Field| {
             mask.add(field);
@@ -325,7 +352,7 @@ impl Tunnels {
         let outer = Outer {
             to_mac: hop.to_mac,
             from_mac: hop.from_mac,
-            tag: hop.tag,
+            tag: hop.tag.filter(|_| tagged || hop.own.is_none()),
             to: remote,
             from,
             tos: tos & !3 | ecn(congestion),
@@ -336,7 +363,7 @@ impl Tunnels {
         let packet_type = look(Field::PACKET_TYPE) as u32;
         let shim = port.shim((id, flags, packet_type), key, &mut look);
         let headers = Encapsulation::new(outer, shim)?.counted_by(port.numbers.clone());
-        Ok((headers.of_port(number), hop.port))
+        Ok((headers.of_port(number, hop.own.unwrap_or(hop.port)), *hop))
     }
 }
 

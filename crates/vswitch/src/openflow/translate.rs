@@ -28,8 +28,10 @@ mod learn;
 mod mirrors;
 mod output;
 mod print;
+mod push;
 mod set;
 mod trace;
+mod tunnel;
 
 pub use credit::{Credit, credit};
 pub use print::{megaflow, print_flow, print_program, print_trace};
@@ -43,7 +45,7 @@ use crate::fdb::Tag;
 use crate::mirror::Gate;
 use context::Context;
 pub(in crate::openflow) use context::Hit;
-use netloom_nf::tunnel::Encapsulation;
+use netloom_nf::tunnel::{Encapsulation, Hop};
 use netloom_nf::{Program, Reason};
 use netloom_proto::openflow::{Action, OfPort};
 use netloom_table::{Field, Key, Mask};
@@ -110,15 +112,21 @@ pub trait World {
         None
     }
 
-    /// The headers with which a packet leaves through a tunnel, and the port by which it does, if there is a way. The key is in
-    /// the data path's form, with the tunnel's fields; what is looked at goes into the mask.
+    /// The headers with which a packet leaves through a tunnel, and how it goes on, if there is a way. The key is in the data
+    /// path's form, with the tunnel's fields; what is looked at goes into the mask.
     fn headers(
         &mut self,
         tunnel: netloom_mem::PortNumber,
         key: &Key,
         mask: &mut Mask,
-    ) -> Option<(Encapsulation, netloom_mem::PortNumber)> {
+    ) -> Option<(Encapsulation, Hop)> {
         let _ = (tunnel, key, mask);
+        None
+    }
+
+    /// The bridge that a port of the data path is in.
+    fn bridge_of(&mut self, port: netloom_mem::PortNumber) -> Option<BridgeNumber> {
+        let _ = port;
         None
     }
 }

@@ -260,7 +260,7 @@ fn trace(
                 .map_or(port, |known| switch.shared_port(known).1)
                 .to_string()
         };
-        let told = match switch.tunnels_told_as_ports {
+        let told = match switch.bridges.lock().tunnels_told_as_ports {
             true => odp::tunnel_program(&translation.program, &key, &tunnels, &number),
             false => print_program(&translation.program, &key, &number),
         };

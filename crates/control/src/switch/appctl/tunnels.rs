@@ -219,15 +219,17 @@ fn features(switch: &mut Switch, arguments: &[String]) -> Result<String, String>
     }
     match (arguments.get(1).map(String::as_str), arguments.get(2).map(String::as_str)) {
         (None, _) => {
-            let now = !switch.tunnels_told_as_ports;
+            let now = !switch.bridges.lock().tunnels_told_as_ports;
             Ok(format!("tnl_push_pop (Tunnel push pop) : [run time]:{now}, [boot time]:true\n"))
         }
         (Some("tnl_push_pop"), Some(text)) => {
-            switch.tunnels_told_as_ports = match text {
+            let as_ports = match text {
                 "true" => false,
                 "false" => true,
                 _ => return Err("Boolean value expected".to_owned()),
             };
+            switch.bridges.lock().tunnels_told_as_ports = as_ports;
+            switch.crew.changed_all();
             Ok(String::new())
         }
         _ => Err("Unexpected support field".to_owned()),

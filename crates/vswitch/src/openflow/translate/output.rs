@@ -1,18 +1,19 @@
 //! Ways out: ports, other bridges, floods, the ordinary switch, controllers.
 
+use super::super::{BridgeNumber, FlowId};
+use super::connection::Saved;
 use super::context::Context;
 use super::trace::Note;
 use crate::decision::{Step as Decided, Why};
 use crate::fdb::Learned;
 use crate::mirror::Gate;
 use crate::openflow::meter::CONTROLLER_METER;
-use crate::openflow::port::{OfPortEntry, PortForm, TunnelForm};
+use crate::openflow::port::{OfPortEntry, PortForm};
 use netloom_mem::PortNumber;
-use netloom_nf::{Action as Step, Program, Punt, Reason, Rewrite, Shape};
+use netloom_nf::{Action as Step, Program, Punt, Reason, Shape};
 use netloom_proto::openflow::OfPort;
-use netloom_table::key::WORDS;
-use netloom_table::{Field, Key, Mask};
-use std::net::{IpAddr, Ipv4Addr};
+use netloom_table::Field;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// [`Punt::kind`] of packets for controllers: `state` is the number of a frozen state with registers and the rest.
@@ -30,6 +31,15 @@ pub const PUNT_PROTOCOL: u8 = 3;
 pub const REASON_MISS_FLOW: u8 = 0x80;
 /// `OFPR_ACTION`.
 const ACTION: u8 = 1;
+
+/// Where a translation was before it went on in another bridge.
+pub(super) struct Elsewhere {
+    own: BridgeNumber,
+    saved: Saved,
+    before: Vec<Step>,
+    mirrored: Option<BTreeSet<u16>>,
+    place: (u8, Option<FlowId>, u64, bool, bool),
+}
 
 impl Context<'_> {
     /// `output`, to an ordinary or a reserved port.
@@ -109,7 +119,7 @@ impl Context<'_> {
         self.mirror(Gate::Out(entry.port));
     }
 
-    fn send(&mut self, port: PortNumber, truncate: Option<u32>) {
+    pub(super) fn send(&mut self, port: PortNumber, truncate: Option<u32>) {
         self.commit();
         self.out.extend(truncate.map(Step::Truncate));
         self.out.push(Step::Output(port));
@@ -143,17 +153,8 @@ impl Context<'_> {
         if !self.may_go_on() {
             return;
         }
-        let own = self.bridge;
-        let saved = self.save();
         let last = self.last;
-        let before = std::mem::take(&mut self.out);
-        let mirrored = (own != bridge).then(|| std::mem::take(&mut self.mirrored));
-        let place = (self.table, self.rule, self.cookie, self.in_action_set, self.in_group);
-        self.trace.begin(|| Note::Bridge { number: bridge, name });
-        self.enter(bridge);
-        self.stack.clear();
-        self.action_set.clear();
-        (self.in_action_set, self.in_group, self.table) = (false, false, 0);
+        let there = self.begin_elsewhere(bridge, name);
         // Nothing but the packet itself goes to the other bridge.
         for word in 31..=39 {
             self.flow.set_word(word, 0);
@@ -190,127 +191,39 @@ impl Context<'_> {
                 self.learn_only();
             }
         }
-        self.rests.push(super::bridge_tag(bridge));
-        self.bridge = own;
-        self.trace.end();
-        (self.table, self.rule, self.cookie, self.in_action_set, self.in_group) = place;
-        if let Some(mirrored) = mirrored {
-            self.mirrored = mirrored;
-        }
         self.last = last;
-        let steps = std::mem::replace(&mut self.out, before);
+        let (steps, saved) = self.end_elsewhere(bridge, there);
         self.append(steps, &saved);
     }
 
-    /// Sends the packet through a tunnel. What the tunnel itself writes into `tun_*` is not seen later.
-    fn tunnel(&mut self, form: &TunnelForm, port: PortNumber, truncate: Option<u32>) {
-        let before = self.flow.clone();
-        if let Some(key) = form.out_key {
-            self.flow.set(Field::TUN_ID, key);
-        }
-        self.set_ends(form);
-        // Nothing of the headers that the packet came in is left but what flows can write (Open vSwitch's `tnl_port_send`).
-        let control = self.flow.get(Field::TUN_FLAGS) & netloom_nf::tunnel::FLAG_CONTROL;
-        self.flow.set(Field::TUN_FLAGS, control);
-        let ip = super::context::is_ip(&self.flow);
-        let tos = if form.inherit_tos && ip { self.look(Field::IP_TOS) } else { 0 };
-        self.flow.set(Field::TUN_TOS, tos);
-        let ttl = if form.inherit_ttl && ip { self.look(Field::IP_TTL) } else { 0 };
-        self.flow.set(Field::TUN_TTL, ttl);
-        if has_end(&self.flow) {
-            self.detail(|| "output to native tunnel".into());
-            if truncate.is_some() || !self.encapsulate(port, &before) {
-                let rewrite = self.ends(form);
-                self.commit_with(rewrite);
-                self.send(port, truncate);
-            }
-        } else {
-            self.warn(|| "Tunneling decided against output".into());
-        }
-        self.flow = before;
-    }
-
-    /// Puts the headers of a tunnel before a copy of the packet and sends it, if there is a way now: flows are taken back when
-    /// tunnels or ways change. `before` is the packet without what the tunnel writes.
-    fn encapsulate(&mut self, port: PortNumber, before: &Key) -> bool {
-        let key = self.data_path_key();
-        let mut looked = Mask::default();
-        let Some((headers, out)) = self.world.headers(port, &key, &mut looked) else { return false };
-        // All packets that come in here for the first time, and by no tunnel, have no fields of one.
-        let alike = self.flow.get(Field::RECIRCULATION) == 0 && !has_end(&self.base);
-        for (word, bits) in looked.words().iter().enumerate() {
-            if !(alike && is_of_tunnel(word)) {
-                self.mask.add_word(word, *bits);
-            }
-        }
-        // The headers say all that `tun_*` fields do: the program need not write them.
-        for word in (0..WORDS).filter(|word| is_of_tunnel(*word)) {
-            self.flow.set_word(word, self.base.word(word));
-        }
-        let options = self.base.get(Field::TUN_OPTIONS);
-        self.flow.set(Field::TUN_OPTIONS, options);
-        self.commit();
-        self.flow = before.clone();
-        let steps = vec![Step::Encapsulate(Arc::new(headers)), Step::Output(out)];
-        self.out.push(Step::Clone(Arc::new(Program::new(steps, Reason::PortGone))));
-        true
-    }
-
-    fn set_ends(&mut self, form: &TunnelForm) {
-        let any = form.local.is_none() && !form.local_by_flow;
-        let local = if any { Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)) } else { form.local };
-        let ends = [
-            (form.remote, Field::TUN_DST, Field::TUN6_DST_HIGH, Field::TUN6_DST_LOW),
-            (local, Field::TUN_SRC, Field::TUN6_SRC_HIGH, Field::TUN6_SRC_LOW),
-        ];
-        for (end, four, high, low) in ends {
-            let (short, wide) = match end {
-                Some(IpAddr::V4(address)) => (address.to_bits(), 0),
-                Some(IpAddr::V6(address)) => (0, address.to_bits()),
-                None => continue,
-            };
-            self.flow.set(four, u64::from(short));
-            for (field, part) in [(high, (wide >> 64) as u64), (low, wide as u64)] {
-                if self.flow.get(field) != part {
-                    self.flow.set(field, part);
-                }
-            }
-        }
-    }
-
-    /// What the tunnel alone decides, written whole: packets that came by a tunnel bring other values, which nobody has
-    /// looked at.
-    fn ends(&mut self, form: &TunnelForm) -> Rewrite {
-        let four = self.flow.get(Field::TUN_DST) != 0;
-        let came = has_end(&self.base);
-        let local: &[Field] = match (form.local.is_some() || !form.local_by_flow, four) {
-            (false, _) => &[],
-            (true, true) => &[Field::TUN_SRC],
-            (true, false) => &[Field::TUN6_SRC_HIGH, Field::TUN6_SRC_LOW],
+    /// Goes on in another bridge, with a program of its own; the packet is as it was.
+    pub(super) fn begin_elsewhere(&mut self, bridge: BridgeNumber, name: String) -> Elsewhere {
+        let own = self.bridge;
+        let there = Elsewhere {
+            own,
+            saved: self.save(),
+            before: std::mem::take(&mut self.out),
+            mirrored: (own != bridge).then(|| std::mem::take(&mut self.mirrored)),
+            place: (self.table, self.rule, self.cookie, self.in_action_set, self.in_group),
         };
-        let remote: &[Field] = match (form.remote.is_some(), four) {
-            (false, _) => &[],
-            (true, true) => &[Field::TUN_DST],
-            (true, false) => &[Field::TUN_DST, Field::TUN6_DST_HIGH, Field::TUN6_DST_LOW],
-        };
-        let key: &[Field] = if form.out_key.is_some() { &[Field::TUN_ID] } else { &[] };
-        let fields = [local, remote, key, &[Field::TUN_TOS, Field::TUN_TTL]];
-        let mut rewrite = Rewrite::default();
-        for field in fields.into_iter().flatten() {
-            let value = self.flow.get(*field);
-            if came || self.base.get(*field) != value {
-                // Fields of tunnels can be written.
-                let _ = rewrite.add(*field, value, field.ones());
-                self.base.set(*field, value);
-            }
+        self.trace.begin(|| Note::Bridge { number: bridge, name });
+        self.enter(bridge);
+        self.stack.clear();
+        self.action_set.clear();
+        (self.in_action_set, self.in_group, self.table) = (false, false, 0);
+        there
+    }
+
+    /// Comes back; gives what was done there, and what was saved before.
+    pub(super) fn end_elsewhere(&mut self, bridge: BridgeNumber, there: Elsewhere) -> (Vec<Step>, Saved) {
+        self.rests.push(super::bridge_tag(bridge));
+        self.bridge = there.own;
+        self.trace.end();
+        (self.table, self.rule, self.cookie, self.in_action_set, self.in_group) = there.place;
+        if let Some(mirrored) = there.mirrored {
+            self.mirrored = mirrored;
         }
-        if came {
-            let private = Field::TUN_FLAGS.ones() & !netloom_nf::tunnel::FLAG_CONTROL;
-            let _ = rewrite.add(Field::TUN_FLAGS, 0, private);
-            let control = self.base.get(Field::TUN_FLAGS) & !private;
-            self.base.set(Field::TUN_FLAGS, control);
-        }
-        rewrite
+        (std::mem::replace(&mut self.out, there.before), there.saved)
     }
 
     /// What an ordinary switch does with the packet.
@@ -430,14 +343,4 @@ impl Context<'_> {
             None => self.out.push(punt),
         }
     }
-}
-
-/// Whether a word of keys has fields of tunnels and nothing else.
-const fn is_of_tunnel(word: usize) -> bool {
-    matches!(word, 13..=19 | 48..WORDS)
-}
-
-/// Whether a packet came by a tunnel or is to leave by one.
-fn has_end(key: &Key) -> bool {
-    key.get(Field::TUN_DST) != 0 || key.word(18) != 0 || key.word(19) != 0
 }

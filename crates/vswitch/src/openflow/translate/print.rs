@@ -187,8 +187,7 @@ fn step(step: &Step, key: &Key, port: &dyn Fn(PortNumber) -> String) -> String {
         Step::Brain => "userspace(pid=0,slow_path(controller))".into(),
         Step::Remote { number, .. } => format!("userspace(pid=0,collector({number}))"),
         Step::Decapsulate(number) => format!("tnl_pop({})", port(*number)),
-        // Headers have many parts: their own words will do.
-        Step::Encapsulate(headers) => format!("tnl_push({headers:?})"),
+        Step::Encapsulate(headers) => super::push::print(headers, port),
         Step::Drop { .. } | Step::Lose(_) => "drop".into(),
     }
 }
