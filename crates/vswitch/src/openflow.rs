@@ -222,6 +222,11 @@ impl Pipeline {
         self.touch(bridge_tag(self.number));
     }
 
+    /// Whether it may, as [`Pipeline::set_terminates`] said.
+    pub(crate) const fn terminates(&self) -> bool {
+        self.terminates
+    }
+
     /// Notes that answers which rest on a tag are to be taken back.
     fn touch(&mut self, tag: Tag) {
         self.ordinary = None;

@@ -16,6 +16,7 @@ use netloom_vswitch::openflow::translate::{self, Problem, Request, Start};
 use netloom_vswitch::openflow::{BridgeNumber, FlowId, Meter, Pipeline, bridge_of_state};
 use netloom_wire::MacAddr;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -72,6 +73,8 @@ pub(super) struct Bridges {
     pub(super) dummies: BTreeSet<u32>,
     /// Tunnels that end here.
     pub(super) tunnels: Arc<Tunnels>,
+    /// Who answered the system behind a bridge's own port, since somebody asked last.
+    pub(super) neighbours: Vec<(u32, IpAddr, MacAddr)>,
     /// Programs name the ports of tunnels, and not the headers that are put before packets (`tnl_push_pop` of
     /// `dpif/set-dp-features`).
     pub(super) tunnels_told_as_ports: bool,

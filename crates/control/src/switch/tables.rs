@@ -29,9 +29,14 @@ use netloom_vswitch::openflow::{
     MeterMod, OfPortEntry, Pipeline, PipelineOptions, Selection,
 };
 use netloom_vswitch::{Bridge, Decision, Gate, MirrorCopy, NOBODY};
+use netloom_wire::MacAddr;
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, MutexGuard};
+
+/// Answers of neighbours that wait to be noted.
+const MOST_NEIGHBOURS: usize = 256;
 
 /// Numbers of bridges are below this.
 const BRIDGES: BridgeNumber = 1 << 12;
@@ -289,6 +294,16 @@ impl World for Bridges {
             return None;
         }
         self.tunnels.headers(tunnel, key, mask).ok()
+    }
+
+    fn neighbour(&mut self, own: u32, address: IpAddr, mac: MacAddr) {
+        if self.neighbours.len() < MOST_NEIGHBOURS {
+            self.neighbours.push((own, address, mac));
+            if let Some(bell) = &self.bell {
+                // A bell that can't be rung was rung often enough.
+                let _ = rustix::io::write(bell, &1_u64.to_ne_bytes());
+            }
+        }
     }
 
     fn bridge_of(&mut self, port: u32) -> Option<BridgeNumber> {

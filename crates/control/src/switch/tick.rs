@@ -105,6 +105,7 @@ impl Switch {
         for effects in late {
             self.follow(effects);
         }
+        self.hear_neighbours();
     }
 
     /// A bell that is rung when there is something to [settle](Switch::settle) at once.

@@ -250,6 +250,23 @@ impl Switch {
         self.routes.age(now, |device| ports.contains_key(device));
     }
 
+    /// Notes neighbours that answered the system, and takes the ways that there are with them.
+    pub(super) fn hear_neighbours(&mut self) {
+        let heard = std::mem::take(&mut self.bridges.lock().neighbours);
+        let now = self.now();
+        let mut news = false;
+        for (own, address, mac) in heard {
+            let port = self.configuration.ports.iter().find(|(_, port)| port.number == own);
+            if let Some((name, _)) = port {
+                news |= self.routes.neighbour(name, address) != Some(mac);
+                self.routes.set_neighbour(name, address, mac, now);
+            }
+        }
+        if news {
+            self.apply_tunnels();
+        }
+    }
+
     /// Has a port be a tunnel that is open.
     pub(super) fn carry_tunnel(&mut self, name: &str, options: &Options) -> Result<(), SwitchError> {
         tunnel(options).map_err(|text| SwitchError::Option(name.to_owned(), text))?;
@@ -278,8 +295,12 @@ impl Switch {
         };
         let remotes: BTreeSet<IpAddr> = parsed.values().filter_map(remote).collect();
         for remote in remotes {
-            // One that was known stays known while its station is silent.
-            let hop = self.hop(remote).or_else(|| self.tunnels.hops.get(&remote).copied());
+            let Some(way) = self.way_to(remote) else { continue };
+            let hop = self.hop(remote, &way).or_else(|| {
+                // One that was known stays known while its station is silent.
+                let old = self.tunnels.hops.get(&remote).copied();
+                old.filter(|old| old.from_mac == way.from_mac && way.from.is_none_or(|from| from == old.from))
+            });
             hops.extend(hop.map(|hop| (remote, hop)));
         }
         self.settle_underlay(
@@ -358,9 +379,9 @@ impl Switch {
     }
 
     /// The way to the other end of a tunnel.
-    fn hop(&mut self, remote: IpAddr) -> Option<Hop> {
-        let way = self.way_to(remote)?;
-        let to_mac = way.to_mac?;
+    fn hop(&mut self, remote: IpAddr, way: &Way) -> Option<Hop> {
+        // Who answered here is known to us, maybe before the system says so.
+        let to_mac = way.to_mac.or_else(|| self.routes.neighbour(&way.device, way.next))?;
         let device = |name: &String, options: &Options| options.get("dev").unwrap_or(name) == &way.device;
         let Some((_, own)) = self.configuration.ports.iter().find(|(name, port)| device(name, &port.options))
         else {

@@ -113,6 +113,7 @@ fn the_kernel_s_tunnels_are_the_other_end() {
             rig.crew.add(PortQueues::new(2, vec![socket.receive], vec![socket.send])).unwrap();
             let (local, remote): (IpAddr, IpAddr) = (ours.parse().unwrap(), theirs.parse().unwrap());
             let hop = Hop {
+                own: None,
                 port: 2,
                 to_mac: MacAddr::new([2, 0, 0, 0, 9, 2]),
                 from_mac: MacAddr::new(OURS),

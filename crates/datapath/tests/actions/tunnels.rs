@@ -60,7 +60,7 @@ pub(crate) fn any(chance: &mut Chance) -> Encapsulation {
     let (port, six) = &all[chance.below(all.len() as u64) as usize];
     let (local, remote) = ends(*six);
     let mac = MacAddr::new([2, 0, 0, 0, 0, 1]);
-    let hop = Hop { port: 2, to_mac: mac, from_mac: mac, tag: Some(7), from: local };
+    let hop = Hop { port: 2, own: None, to_mac: mac, from_mac: mac, tag: Some(7), from: local };
     let port = TunnelPort { remote: Chosen::Fixed(remote), ..port.clone() };
     let mut key = Key::default();
     fields(chance, port.kind, &port.options).into_iter().for_each(|(field, value)| key.set(field, value));
@@ -74,6 +74,7 @@ fn pair(port: &TunnelPort, six: bool) -> [Rig; 2] {
     [(one, other, 1), (other, one, 2)].map(|(local, remote, number)| {
         let mut rig = Rig::new(2);
         let hop = Hop {
+            own: None,
             port: 2,
             to_mac: MacAddr::new([2, 0, 0, 0, 9, 3 - number]),
             from_mac: MacAddr::new([2, 0, 0, 0, 9, number]),

@@ -49,8 +49,10 @@ use netloom_nf::tunnel::{Encapsulation, Hop};
 use netloom_nf::{Program, Reason};
 use netloom_proto::openflow::{Action, OfPort};
 use netloom_table::{Field, Key, Mask};
+use netloom_wire::MacAddr;
 pub use output::{PUNT_CONTROLLER, PUNT_PAUSED, PUNT_PROTOCOL, PUNT_SAMPLE, REASON_MISS_FLOW};
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The bridges of a switch.
@@ -122,6 +124,11 @@ pub trait World {
     ) -> Option<(Encapsulation, Hop)> {
         let _ = (tunnel, key, mask);
         None
+    }
+
+    /// A station on the way to tunnels' other ends answered the system, which is behind this port of a bridge's own.
+    fn neighbour(&mut self, own: netloom_mem::PortNumber, address: IpAddr, mac: MacAddr) {
+        let _ = (own, address, mac);
     }
 
     /// The bridge that a port of the data path is in.

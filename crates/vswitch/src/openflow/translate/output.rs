@@ -125,22 +125,6 @@ impl Context<'_> {
         self.out.push(Step::Output(port));
     }
 
-    /// Sends the packet to the bridge's own interface, or takes the headers of a tunnel off it that ends here.
-    fn arrive(&mut self, port: PortNumber, truncate: Option<u32>) {
-        let key = self.data_path_key();
-        let mut mask = self.mask.clone();
-        let tunnel = self.world.arrival(&key, &mut mask);
-        self.mask = mask;
-        match tunnel {
-            Some(number) => {
-                self.detail(|| "terminating native tunnel".into());
-                self.commit();
-                self.out.push(Step::Decapsulate(number));
-            }
-            None => self.send(port, truncate),
-        }
-    }
-
     /// Goes on in the bridge at the other end of a cable.
     fn cross(&mut self, through: PortNumber, bridge: u32, port: OfPort, truncate: Option<u32>) {
         if truncate.is_some() {

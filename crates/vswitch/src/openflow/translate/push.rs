@@ -124,8 +124,8 @@ mod tests {
 
     fn told(to: &str, from: &str, shim: Shim) -> String {
         let outer = Outer {
-            to_mac: [0xf8, 0xbc, 0x12, 0x44, 0x34, 0xb6].into(),
-            from_mac: [0xaa, 0x55, 0xaa, 0x55, 0, 0].into(),
+            to_mac: "f8:bc:12:44:34:b6".parse().unwrap(),
+            from_mac: "aa:55:aa:55:00:00".parse().unwrap(),
             tag: None,
             to: to.parse().unwrap(),
             from: from.parse().unwrap(),

@@ -18,13 +18,63 @@ use netloom_nf::{Action as Step, Program, Reason, Rewrite};
 use netloom_proto::openflow::OfPort;
 use netloom_table::key::{WORDS, extract};
 use netloom_table::{Field, Key, Mask};
-use std::net::{IpAddr, Ipv4Addr};
+use netloom_wire::MacAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+/// EtherType of ARP, and the opcode of its answers (RFC 826).
+const ARP: u64 = 0x0806;
+const REPLY: u64 = 2;
+/// Neighbour advertisements (RFC 4861, 4.4).
+const ICMPV6: u64 = 58;
+const ADVERTISEMENT: u64 = 136;
 /// Octets of the shortest frame.
 const SHORTEST: u16 = 60;
 
 impl Context<'_> {
+    /// Sends the packet to the bridge's own interface, or takes the headers of a tunnel off it that ends here.
+    pub(super) fn arrive(&mut self, port: PortNumber, truncate: Option<u32>) {
+        let key = self.data_path_key();
+        let mut mask = self.mask.clone();
+        let tunnel = self.world.arrival(&key, &mut mask);
+        self.mask = mask;
+        self.hear_neighbour(port);
+        match tunnel {
+            Some(number) => {
+                self.detail(|| "terminating native tunnel".into());
+                self.commit();
+                self.out.push(Step::Decapsulate(number));
+            }
+            None => self.send(port, truncate),
+        }
+    }
+
+    /// Learns the address of a neighbour from its answer to the system. All answers of a flow say the same.
+    fn hear_neighbour(&mut self, own: PortNumber) {
+        if !self.pipeline().is_some_and(|pipeline| pipeline.terminates()) {
+            return;
+        }
+        let heard = match self.flow.get(Field::ETH_TYPE) {
+            ARP if self.look(Field::IP_PROTO) == REPLY => {
+                let address = IpAddr::V4(Ipv4Addr::from_bits(self.look(Field::IP4_SRC) as u32));
+                Some((address, self.look(Field::ARP_SHA)))
+            }
+            0x86dd
+                if self.look(Field::IP_PROTO) == ICMPV6
+                    && self.look(Field::TP_SRC) == ADVERTISEMENT
+                    && self.look(Field::TP_DST) == 0 =>
+            {
+                let words = [Field::ND_TARGET_HIGH, Field::ND_TARGET_LOW].map(|field| self.look(field));
+                let address = Ipv6Addr::from_bits(u128::from(words[0]) << 64 | u128::from(words[1]));
+                Some((IpAddr::V6(address), self.look(Field::ARP_THA)))
+            }
+            _ => None,
+        };
+        let Some((address, mac)) = heard.filter(|(_, mac)| self.effects && *mac != 0) else { return };
+        let [_, _, mac @ ..] = mac.to_be_bytes();
+        self.world.neighbour(own, address, MacAddr::new(mac));
+    }
+
     /// Sends the packet through a tunnel. What the tunnel itself writes into `tun_*` is not seen later.
     pub(super) fn tunnel(&mut self, form: &TunnelForm, port: PortNumber, truncate: Option<u32>) {
         let before = self.flow.clone();
