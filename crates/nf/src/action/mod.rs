@@ -308,8 +308,8 @@ mod tests {
         assert_eq!((program.shape(), program.actions().len()), (Shape::Steps { changing: 1 }, 2));
         let headers = Encapsulation::new(
             Outer {
-                to_mac: [2; 6].into(),
-                from_mac: [4; 6].into(),
+                to_mac: netloom_wire::MacAddr::new([2; 6]),
+                from_mac: netloom_wire::MacAddr::new([4; 6]),
                 tag: None,
                 to: [192, 0, 2, 1].into(),
                 from: [192, 0, 2, 2].into(),
