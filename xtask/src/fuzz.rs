@@ -137,7 +137,13 @@ impl Run {
         let findings = format!("-artifact_prefix={}/", place.join("findings").display());
         let child = Command::new(program(&target)?)
             .arg(place.join("corpus"))
-            .args([&findings, "-print_final_stats=1", "-rss_limit_mb=2048", "-timeout=300"])
+            .args([
+                &findings,
+                "-print_final_stats=1",
+                "-rss_limit_mb=2048",
+                "-timeout=300",
+                "-report_slow_units=3600",
+            ])
             // Time is the processor's: this is only the end of a run that gets none.
             .arg(format!("-max_total_time={}", (minutes * 60.0 * 40.0) as u64))
             .stdin(Stdio::null())

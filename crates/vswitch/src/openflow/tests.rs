@@ -5,56 +5,27 @@ use super::*;
 use crate::decision::Decision;
 use crate::port::Port;
 use crate::{Bridge, BridgeOptions, Gate, MirrorCopy};
+use netloom_nf::tunnel::{Encapsulation, Hop, Tunnels};
 use netloom_nf::{Action as Step, Program};
 use netloom_proto::openflow::OfError;
 use netloom_proto::openflow::text::{Names, parse_actions, parse_flow, parse_packet};
 use netloom_table::{Field, Key, Mask};
+use netloom_wire::MacAddr;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 mod copies;
+mod room;
+mod tunnels;
+
+pub(crate) use room::Room;
 
 const SECOND: u64 = 1_000_000_000;
-
-/// Bridges with tables.
-pub(crate) struct Room {
-    pub(crate) bridges: BTreeMap<BridgeNumber, (Pipeline, Bridge)>,
-}
-
-impl World for Room {
-    fn pipeline(&mut self, bridge: BridgeNumber) -> Option<&mut Pipeline> {
-        self.bridges.get_mut(&bridge).map(|(pipeline, _)| pipeline)
-    }
-
-    fn normal(&mut self, bridge: BridgeNumber, key: &Key, learn: bool, now: u64) -> Option<Decision> {
-        let (_, bridge) = self.bridges.get_mut(&bridge)?;
-        Some(bridge.forward(key, learn, now))
-    }
-
-    fn has_mirrors(&mut self, bridge: BridgeNumber) -> bool {
-        self.bridges.get(&bridge).is_some_and(|(_, bridge)| bridge.has_mirrors())
-    }
-
-    fn is_for_copies(&mut self, bridge: BridgeNumber, port: u32) -> bool {
-        self.bridges.get(&bridge).is_some_and(|(_, bridge)| bridge.is_for_copies(port))
-    }
-
-    fn copies(
-        &mut self,
-        bridge: BridgeNumber,
-        key: &Key,
-        gate: Gate,
-        done: &mut BTreeSet<u16>,
-        mask: &mut Mask,
-    ) -> Vec<MirrorCopy> {
-        let of = self.bridges.get(&bridge);
-        of.map_or_else(Vec::new, |(_, bridge)| bridge.copies(key, gate, done, mask))
-    }
-}
 
 impl Room {
     /// Bridge 1 with ports 1 to 9, whose numbers in the data path are 101 to 109.
     pub(crate) fn new() -> Self {
-        let mut room = Self { bridges: BTreeMap::new() };
+        let mut room = Self { bridges: BTreeMap::new(), tunnels: Tunnels::default(), neighbours: Vec::new() };
         room.add_bridge(1);
         room
     }
@@ -482,7 +453,7 @@ fn cables_to_other_bridges() {
     assert_eq!(text(&answer.program), "4,push_vlan(3),2");
     assert_eq!(answer.program.actions()[0], Step::Output(204));
     assert!(answer.rests.contains(&table_tag(2, 0)));
-    assert_eq!(answer.credit.flows.iter().map(|(bridge, _)| *bridge).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(answer.credit.flows.iter().map(|(bridge, ..)| *bridge).collect::<Vec<_>>(), [1, 2]);
 }
 
 /// What a program writes into the key of a packet.

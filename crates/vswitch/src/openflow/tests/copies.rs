@@ -112,7 +112,7 @@ fn packets_of_controllers_are_switched_and_come_back() {
 #[test]
 fn numbers_of_states_tell_their_bridge() {
     for bridge in 1..4096 {
-        let mut room = Room { bridges: BTreeMap::new() };
+        let mut room = Room::default();
         if bridge % 64 != 1 {
             continue;
         }

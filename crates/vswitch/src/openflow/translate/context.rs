@@ -69,6 +69,8 @@ pub(super) struct Context<'a> {
     pub(super) changed: Vec<Tag>,
     pub(super) keep: bool,
     pub(super) credit: Credit,
+    /// Octets of the headers that tunnels put before the packet.
+    pub(super) longer: u16,
     pub(super) trace: Recorder,
     pub(super) queue: Option<u32>,
     /// The token bucket that the packet was asked of when it came in.
@@ -141,6 +143,7 @@ impl<'a> Context<'a> {
             changed: Vec::new(),
             keep: true,
             credit: Credit::default(),
+            longer: 0,
             trace,
             queue: None,
             policed: None,
@@ -375,7 +378,7 @@ impl<'a> Context<'a> {
                 false => Note::Table { table, name, rule },
             });
             if let Some((hit, _)) = found {
-                self.credit.flows.push((bridge, hit.flow));
+                self.credit.flows.push((bridge, hit.flow, self.longer));
                 return Some(hit);
             }
             if !goes_on {

@@ -10,8 +10,9 @@ use netloom_mem::PortNumber;
 /// Who is credited for each packet that follows a program, and what is done again while packets come.
 #[derive(Debug, Clone, Default)]
 pub struct Credit {
-    /// Flows, each as often as its actions were carried out.
-    pub flows: Vec<(BridgeNumber, FlowId)>,
+    /// Flows, each as often as its actions were carried out, with how many octets longer than when it came in the packet was to
+    /// it (headers of tunnels).
+    pub flows: Vec<(BridgeNumber, FlowId, u16)>,
     /// Tables, with whether a rule was found.
     pub tables: Vec<(BridgeNumber, u8, bool)>,
     /// Groups, with the bucket.
@@ -36,8 +37,9 @@ pub fn credit(world: &mut dyn World, credit: &Credit, packets: u64, octets: u64,
     if packets == 0 {
         return;
     }
-    for (bridge, flow) in &credit.flows {
+    for (bridge, flow, longer) in &credit.flows {
         if let Some(pipeline) = world.pipeline(*bridge) {
+            let octets = octets.saturating_add(packets.saturating_mul(u64::from(*longer)));
             pipeline.credit_flow(*flow, packets, octets, used);
         }
     }

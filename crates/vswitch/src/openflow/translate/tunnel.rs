@@ -14,7 +14,7 @@ use crate::mirror::Gate;
 use crate::openflow::port::{OfPortEntry, TunnelForm};
 use netloom_mem::PortNumber;
 use netloom_nf::tunnel::Encapsulation;
-use netloom_nf::{Action as Step, Program, Reason, Rewrite};
+use netloom_nf::{Action as Step, Program, Reason, Rewrite, Shape};
 use netloom_proto::openflow::OfPort;
 use netloom_table::key::{WORDS, extract};
 use netloom_table::{Field, Key, Mask};
@@ -129,7 +129,11 @@ impl Context<'_> {
             None => vec![Step::Output(hop.port)],
         };
         steps.insert(0, Step::Encapsulate(Arc::new(headers)));
-        self.out.push(Step::Clone(Arc::new(Program::new(steps, Reason::Rule))));
+        let program = Program::new(steps, Reason::Rule);
+        // What the bridge on the way drops need not be made.
+        if !matches!(program.shape(), Shape::Drop(_)) {
+            self.out.push(Step::Clone(Arc::new(program)));
+        }
         true
     }
 
@@ -162,7 +166,8 @@ impl Context<'_> {
         self.flow = flow;
         // What is looked at there is known: the headers are ours.
         let mask = std::mem::take(&mut self.mask);
-        let tags_matter = self.tags_matter;
+        let (tags_matter, longer) = (self.tags_matter, self.longer);
+        self.longer = longer.saturating_add(headers.size() as u16);
         let last = std::mem::replace(&mut self.last, true);
         (self.tracked, self.was_mpls) = (false, false);
         if let Some(entry) = self.entry(port)
@@ -173,7 +178,7 @@ impl Context<'_> {
             self.table(port, 0, true, true, false);
             self.end();
         }
-        (self.mask, self.tags_matter, self.last) = (mask, tags_matter, last);
+        (self.mask, self.tags_matter, self.last, self.longer) = (mask, tags_matter, last, longer);
         let (steps, saved) = self.end_elsewhere(bridge, there);
         self.restore_all(&saved);
         steps
