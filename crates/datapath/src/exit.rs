@@ -335,6 +335,24 @@ impl Exit {
                     rewrite.apply(batch, index, &Layout::of(key, self.layers[index % BATCH]));
                     true
                 }
+                Action::Punt(ref punt) => {
+                    self.punt(batch, index, punt, key, 0);
+                    if outcome == Outcome::Dropped(Reason::PortGone) {
+                        outcome = Outcome::Sent;
+                    }
+                    true
+                }
+                // Whatever becomes of the copies, the packet's fate is another matter.
+                Action::Sample(ref sample) => {
+                    if self.chosen(sample.probability) {
+                        for action in sample.program.actions() {
+                            if let Action::Punt(punt) = action {
+                                self.punt(batch, index, punt, key, 0);
+                            }
+                        }
+                    }
+                    true
+                }
                 // Not in a program of this shape.
                 _ => true,
             };

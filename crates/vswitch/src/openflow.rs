@@ -16,6 +16,7 @@
 //! Deliberately absent: connections to controllers and the octets of messages (`proto`, `control`).
 
 mod alone;
+pub mod exports;
 pub mod field;
 pub mod flow;
 pub mod group;
@@ -37,6 +38,7 @@ mod table;
 mod tests;
 
 pub use alone::ALONE_PRIORITY;
+pub use exports::{Exports, PacketSampling, Sampled, SumSampling, ToldFlow};
 pub use change::{Change, Event, FlowChange, FlowRemoved, Removal};
 pub use field::TlvMap;
 pub use flow::{Command, Flags, Flow, FlowFilter, FlowMod, FlowView};
@@ -110,6 +112,8 @@ pub struct PipelineOptions {
     pub old_controllers: bool,
     /// Every flow decides by these tables alone; nobody asks.
     pub name: String,
+    /// What is told to collectors.
+    pub exports: Exports,
 }
 
 /// The tables, groups, meters and ports of a bridge.

@@ -205,7 +205,7 @@ impl Exit {
             }
             Action::Clone(program) => self.nested(batch, index, program, walk, rest),
             Action::Sample(sample) => {
-                if sample.probability == u32::MAX || self.chance() < sample.probability {
+                if self.chosen(sample.probability) {
                     self.nested(batch, index, &sample.program, walk, rest);
                 }
             }
@@ -297,6 +297,11 @@ impl Exit {
                 Step::On
             }
         }
+    }
+
+    /// Whether a packet is one of so many of 2^32; `u32::MAX` is all.
+    pub(super) fn chosen(&mut self, probability: u32) -> bool {
+        probability == u32::MAX || self.chance() < probability
     }
 
     /// A number by chance (xorshift64*).

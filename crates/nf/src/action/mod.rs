@@ -188,8 +188,8 @@ pub enum Shape {
     Output(PortNumber),
     /// The packet leaves in the headers of a tunnel through one port: [`Action::Encapsulate`] and [`Action::Output`].
     Tunnel(PortNumber),
-    /// Any other program of [plain](Action::is_plain) actions, and of [`Action::Set`] of the packet's fields before anything
-    /// moves its headers.
+    /// Any other program of [plain](Action::is_plain) actions, of copies for the brain, and of [`Action::Set`] of the packet's
+    /// fields before anything moves its headers.
     Steps {
         /// How many steps come before the packet is changed no more: what is sent from there on can wait for the
         /// rest of the batch.
@@ -209,6 +209,11 @@ fn are_plain(actions: &[Action]) -> bool {
         moved |= matches!(action, Action::PushVlan { .. } | Action::PopVlan);
         match action {
             Action::Set(rewrite) => !moved && rewrite.beside().is_empty(),
+            // Copies of packets as they are, of all or of some.
+            Action::Sample(sample) => {
+                sample.program.actions().iter().all(|action| matches!(action, Action::Punt(_)))
+            }
+            Action::Punt(_) => true,
             _ => action.is_plain(),
         }
     })

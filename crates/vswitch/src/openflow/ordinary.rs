@@ -35,7 +35,9 @@ impl Pipeline {
     fn find_ordinary(&self) -> Option<FlowId> {
         let table = self.tables.first().filter(|table| table.flows == 1)?;
         let plain = |port: &OfPortEntry| port.config & MATTERS == 0 && !self.matters(&port.form);
-        if self.options.fragments == Fragments::Drop || !self.ports.values().all(plain) {
+        if self.options.fragments == Fragments::Drop
+            || !self.options.exports.is_empty()
+            || !self.ports.values().all(plain) {
             return None;
         }
         let rule = table.rules.iter(self.version).next()?;

@@ -20,6 +20,7 @@ mod actions;
 mod connection;
 mod context;
 mod credit;
+mod exports;
 mod fields;
 mod groups;
 mod hash;
@@ -279,6 +280,7 @@ impl Context<'_> {
         }
         self.policed = self.world.policing(self.bridge, entry.port);
         self.out.extend(self.policed.map(netloom_nf::Action::Meter));
+        self.tell_arrival(matches!(entry.form, super::PortForm::Tunnel(_)));
         if entry.forwards {
             self.mirror(Gate::In(entry.port));
             self.table(self.in_port(), 0, true, true, false);
@@ -340,6 +342,9 @@ impl Context<'_> {
             Some(Problem::NoState | Problem::TooDeep | Problem::TooManyResubmits) => Reason::Passes,
             _ => Reason::Rule,
         };
+        if self.problem.is_none() {
+            self.tell_all(reason);
+        }
         let program = Program::new(std::mem::take(&mut self.out), reason);
         self.rests.push(bridge_tag(self.bridge));
         self.rests.sort_unstable();

@@ -141,7 +141,7 @@ impl Context<'_> {
                 }
             }
             Action::Exit => self.exit = true,
-            Action::Sample(sample) => self.sample(sample),
+            Action::Sample(sample) => self.sample_action(sample),
             Action::Ct(ct) => self.connect(ct),
             Action::CtClear => self.disconnect(),
             Action::Clone(actions) => self.clone_run(actions, true),
@@ -317,21 +317,6 @@ impl Context<'_> {
             longer: program(longer),
             otherwise: program(otherwise),
         })));
-    }
-
-    fn sample(&mut self, sample: &netloom_proto::openflow::action::Sample) {
-        self.commit();
-        let mut data = Vec::new();
-        data.extend(sample.collector_set_id.to_be_bytes());
-        data.extend(sample.obs_domain_id.to_be_bytes());
-        data.extend(sample.obs_point_id.to_be_bytes());
-        data.extend(sample.sampling_port.0.to_be_bytes());
-        data.push(sample.direction as u8);
-        let punt = self.punt(super::output::PUNT_SAMPLE, 1, 0, u16::MAX, &data, 0);
-        let probability =
-            if sample.probability == u16::MAX { u32::MAX } else { u32::from(sample.probability) * 65_537 };
-        let program = netloom_nf::Program::new(vec![punt], netloom_nf::Reason::Rule);
-        self.out.push(Step::Sample(std::sync::Arc::new(netloom_nf::Sample { probability, program })));
     }
 
     /// The rules of 1.1 and later: what is written replaces what was of its kind when the set is carried out.

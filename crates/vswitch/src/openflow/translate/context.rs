@@ -3,6 +3,7 @@
 use super::super::port::OfPortEntry;
 use super::super::recirculation::{Frozen, Left};
 use super::super::{BridgeNumber, FlowId, Fragments, Pipeline, field, table_tag};
+use super::exports::Telling;
 use super::trace::{FoundRule, Note, Recorder};
 use super::{Credit, Problem, Request, World};
 use crate::fdb::Tag;
@@ -79,6 +80,8 @@ pub(super) struct Context<'a> {
     pub(super) packet_out: bool,
     /// Mirrors that have copied the packet.
     pub(super) mirrored: BTreeSet<u16>,
+    /// What is told to collectors.
+    pub(super) telling: Telling,
 }
 
 /// What a table has for a packet.
@@ -149,6 +152,7 @@ impl<'a> Context<'a> {
             policed: None,
             packet_out: false,
             mirrored: BTreeSet::new(),
+            telling: Telling::new(request.bridge),
         }
     }
 

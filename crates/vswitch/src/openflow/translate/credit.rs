@@ -2,7 +2,7 @@
 
 use super::super::expire;
 use super::super::flow::FlowMod;
-use super::super::{BridgeNumber, FlowId};
+use super::super::{BridgeNumber, FlowId, ToldFlow};
 use super::World;
 use crate::fdb::Tag;
 use netloom_mem::PortNumber;
@@ -25,6 +25,8 @@ pub struct Credit {
     pub cables: Vec<(PortNumber, PortNumber)>,
     /// Stations that were heard: tag and port, as [`crate::Bridge::refresh`] wants them.
     pub stations: Vec<(BridgeNumber, Tag, PortNumber)>,
+    /// Flows of the bridge that is told about.
+    pub flows_told: Vec<(BridgeNumber, Box<ToldFlow>)>,
 }
 
 /// Credits packets that followed a program. `used` is the time of the last one.

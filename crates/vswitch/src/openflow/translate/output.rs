@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// [`Punt::kind`] of packets for controllers: `state` is the number of a frozen state with registers and the rest.
 pub const PUNT_CONTROLLER: u8 = 0;
-/// [`Punt::kind`] of samples: `data` is collector set, domain, point (4 octets each), port (2), direction (1).
+/// [`Punt::kind`] of samples: `data` is a [`super::super::Sampled`] with its bridge.
 pub const PUNT_SAMPLE: u8 = 1;
 /// [`netloom_nf::Punt::kind`] of a packet that waits for a controller, which gives it back.
 pub const PUNT_PAUSED: u8 = 2;
@@ -89,6 +89,7 @@ impl Context<'_> {
         for port in ports {
             self.output(port, !all, truncate);
         }
+        self.tell_flood();
         self.last = last;
     }
 
@@ -110,6 +111,7 @@ impl Context<'_> {
             self.detail(|| "port is down, skipping output".into());
             return;
         }
+        self.tell_output(entry.number);
         match entry.form {
             PortForm::Patch { bridge, port } => return self.cross(entry.port, bridge, port, truncate),
             PortForm::Tunnel(form) => self.tunnel(&form, entry.port, truncate),
@@ -121,6 +123,7 @@ impl Context<'_> {
 
     pub(super) fn send(&mut self, port: PortNumber, truncate: Option<u32>) {
         self.commit();
+        self.tell_departure(port);
         self.out.extend(truncate.map(Step::Truncate));
         self.out.push(Step::Output(port));
     }
@@ -237,6 +240,9 @@ impl Context<'_> {
             return;
         }
         self.carry(decision.program.actions());
+        if decision.steps.iter().any(|step| matches!(step, Decided::Out(Why::Unknown | Why::Group))) {
+            self.tell_flood();
+        }
     }
 
     /// Carries out steps of the ordinary switch; the packet has the tags that it had before when they are done.

@@ -1,6 +1,8 @@
 //! Steps and programs as text, as `ofproto/trace` of Open vSwitch prints them.
 
+use super::super::Sampled;
 use super::super::field::{self, TlvMap};
+use super::output::PUNT_SAMPLE;
 use super::trace::{Note, Trace};
 use netloom_mem::PortNumber;
 use netloom_nf::{Action as Step, HashBy, Nat, NatRange, Program, Rewrite};
@@ -106,7 +108,10 @@ fn note(note: &Note, names: &Names) -> String {
 /// are of; `port` gives a port's name or number.
 #[must_use]
 pub fn print_program(program: &Program, key: &Key, port: &dyn Fn(PortNumber) -> String) -> String {
-    let steps: Vec<String> = program.actions().iter().map(|step| self::step(step, key, port)).collect();
+    // That a packet is lost of which copies were sent is none of the actions.
+    let sent = program.actions().len() > 1;
+    let steps = program.actions().iter().filter(|step| !(sent && matches!(step, Step::Lose(_))));
+    let steps: Vec<String> = steps.map(|step| self::step(step, key, port)).collect();
     if steps.is_empty() { "drop".into() } else { steps.join(",") }
 }
 
@@ -163,6 +168,7 @@ fn step(step: &Step, key: &Key, port: &dyn Fn(PortNumber) -> String) -> String {
             print_program(&branch.otherwise, key, port)
         ),
         Step::Police(meter) | Step::Meter(meter) => format!("meter({meter})"),
+        Step::Punt(punt) if punt.kind == PUNT_SAMPLE => sample(&punt.data, port),
         Step::Punt(punt) => format!(
             "userspace(pid=0,controller(reason={},dont_send=0,continuation=0,recirc_id={},rule_cookie={},controller_id={},max_len={}))",
             if punt.reason == super::REASON_MISS_FLOW { 1 } else { punt.reason },
@@ -190,6 +196,37 @@ fn step(step: &Step, key: &Key, port: &dyn Fn(PortNumber) -> String) -> String {
         Step::Encapsulate(headers) => super::push::print(headers, port),
         Step::Drop { .. } | Step::Lose(_) => "drop".into(),
     }
+}
+
+/// A sample for collectors.
+fn sample(octets: &[u8], port: &dyn Fn(PortNumber) -> String) -> String {
+    let output = |output: Option<PortNumber>| output.map_or_else(|| u32::MAX.to_string(), port);
+    let inside = match Sampled::decode(octets) {
+        Some((_, Sampled::Packet { outputs, port: one, tci })) => {
+            let out = match outputs {
+                // sFlow 5: dropped, by nobody knows what; one port; several.
+                0 => (0x4000_0100_u32).to_string(),
+                1 => port(one),
+                several => (0x8000_0000 | u32::from(several)).to_string(),
+            };
+            format!("sFlow(vid={},pcp={},output={out})", tci & 0xfff, tci >> 13)
+        }
+        Some((_, Sampled::Sum { output: to })) => format!("ipfix(output_port={})", output(to)),
+        Some((_, Sampled::Flow { set, domain, point, probability, output: to, direction })) => {
+            let direction = match direction {
+                1 => ",ingress",
+                2 => ",egress",
+                _ => "",
+            };
+            format!(
+                "flow_sample(probability={probability},collector_set_id={set},obs_domain_id={domain},\
+                 obs_point_id={point},output_port={}{direction})",
+                output(to)
+            )
+        }
+        None => "unknown".into(),
+    };
+    format!("userspace(pid=0,{inside})")
 }
 
 fn connection(connect: &netloom_nf::Connect) -> String {
