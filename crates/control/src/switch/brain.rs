@@ -4,6 +4,7 @@
 //! tables do nothing but ask it. What workers count comes back here and is credited to flows, groups, tables and stations.
 
 use super::credits::Credits;
+use super::exports::Exports;
 use super::news::{News, Outbox, PacketIn};
 use super::watches::Outgoing;
 use netloom_datapath::{Answer, Brain, Heard, Question, Used, Wishes};
@@ -85,6 +86,8 @@ pub(super) struct Bridges {
     pub(super) watch_planned: u64,
     /// Rung when a bridge has put something off that concerns all workers.
     pub(super) bell: Option<Arc<OwnedFd>>,
+    /// What is told to collectors.
+    pub(super) exports: Exports,
 }
 
 impl Bridges {
@@ -157,6 +160,7 @@ impl Bridges {
         }
         let mut token = 0;
         if keep {
+            self.exports.begin(&translation.credit, now);
             token = self.credits.add(translation.credit);
         } else {
             self.credit(&translation.credit, 1, question.length as u64, now);

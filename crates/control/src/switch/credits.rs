@@ -58,6 +58,7 @@ impl Bridges {
         if packets == 0 {
             return;
         }
+        self.exports.count(credit, packets, octets, used);
         for (bridge, tag, port) in &credit.stations {
             if let Some(bridge) = self.names.get(bridge).and_then(|name| self.by_name.get_mut(name)) {
                 bridge.refresh(*tag, *port, used);
@@ -78,6 +79,9 @@ impl Bridges {
     pub(super) fn credit_token(&mut self, token: u64, packets: u64, octets: u64, last: u64, ended: bool) {
         let Some(credit) = self.credits.take(token) else { return };
         self.credit(&credit, packets, octets, last);
+        if ended {
+            self.exports.end(&credit, last);
+        }
         self.credits.give_back(token, (!ended).then_some(credit));
     }
 

@@ -19,6 +19,7 @@
 
 mod bridge;
 mod controllers;
+mod exports;
 mod flow_tables;
 mod foreign;
 mod interface;

@@ -20,6 +20,7 @@ mod credits;
 mod database;
 mod doors;
 mod events;
+mod exports;
 mod filter;
 mod flow_words;
 mod interfaces;

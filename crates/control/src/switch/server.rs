@@ -8,6 +8,7 @@ use super::capture::{self, CaptureRequest};
 use super::protocol::{Event, EventKind, Reply, Request};
 use super::state::{Switch, SwitchError};
 use super::succession::say_refusal;
+use super::exports::ExportThread;
 use super::watches::Watcher;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -218,6 +219,7 @@ impl Server {
             (std::thread::spawn(move || control.serve(&common)), bell)
         });
         let watcher = Watcher::start(common.lock().desk())?;
+        let exports = ExportThread::start(common.lock().desk())?;
         let began = Instant::now();
         let mut ticked = Instant::now();
         let mut rang = false;
@@ -285,6 +287,7 @@ impl Server {
         }
         common.stop.store(true, Ordering::Release);
         drop(watcher);
+        drop(exports);
         if let Some((control, bell)) = control {
             ring(&bell);
             // One that panicked has ended, too.

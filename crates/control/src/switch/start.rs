@@ -90,6 +90,13 @@ impl Clock {
         at.wrapping_add(self.warp.added.load(Ordering::Relaxed))
     }
 
+    /// What time of day it is, by this clock.
+    pub(super) fn day_time(&self) -> netloom_proto::export::Clock {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+        let now = (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64);
+        netloom_proto::export::Clock { origin: now.wrapping_sub(self.now()) }
+    }
+
     fn real(&self) -> u64 {
         self.before.wrapping_add(u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }

@@ -6,6 +6,7 @@ use super::configuration::{self, Options, PortConfiguration, SwitchConfiguration
 use super::database::{FILE, Joint, Problems, Statistics, WatchesTold};
 use super::doors::Doors;
 use super::events::{Watchers, announcement};
+use super::exports::ExportSettings;
 use super::links;
 use super::mirrors::Streams;
 use super::openflow::{BridgeSettings, OpenFlow};
@@ -156,6 +157,8 @@ pub struct Switch {
     pub(super) routes: Routes,
     /// What the database was told of watched links, by interface.
     pub(super) watches_told: WatchesTold,
+    /// What bridges tell collectors, by name.
+    pub(super) exported: BTreeMap<String, ExportSettings>,
 }
 
 impl std::fmt::Debug for Switch {
@@ -241,6 +244,7 @@ impl Switch {
     /// A switch without anything but workers.
     pub(super) fn begin(start: &Start, doors: Box<dyn Doors>, clock: Clock) -> Result<Self, SwitchError> {
         let bridges = Shared::default();
+        bridges.lock().exports.clock = clock.day_time();
         let (crew, threads) = start::workers(start, &bridges, &clock)?;
         let secret = start.seed.rotate_left(23) ^ 0x6a09_e667_f3bc_c909;
         let tracker = Arc::new(Tracker::new(crew.size(), secret, clock.now()));
@@ -287,6 +291,7 @@ impl Switch {
             statistics: Statistics::default(),
             routes: Routes::default(),
             watches_told: WatchesTold::default(),
+            exported: BTreeMap::new(),
         })
     }
 
@@ -444,7 +449,14 @@ impl Switch {
             self.close(&port)?;
             self.configuration.ports.remove(&port);
         }
-        self.bridges.lock().remove_bridge(name);
+        let now = self.now();
+        self.exported.remove(name);
+        let mut bridges = self.bridges.lock();
+        if let Some(number) = bridges.number_of(name) {
+            bridges.exports.remove(number, now);
+        }
+        bridges.remove_bridge(name);
+        drop(bridges);
         self.configuration.switches.remove(name);
         for mirror in self.configuration.mirrors.remove(name).unwrap_or_default().into_keys() {
             self.end_stream(name, &mirror);
@@ -575,6 +587,7 @@ impl Drop for Switch {
     fn drop(&mut self) {
         // It asks workers.
         self.openflow = None;
+        self.desk().export_all();
         self.crew.stop();
         for thread in self.threads.drain(..) {
             // A worker that panicked has ended too.

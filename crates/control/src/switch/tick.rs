@@ -59,6 +59,7 @@ impl Switch {
         }
         if self.clock.is_stopped() {
             self.watch_links();
+            self.desk().export();
         }
         self.tick_tables(now);
         self.tell_changes();

@@ -71,6 +71,7 @@ impl Switch {
             self.apply_flow_tables(name);
             self.apply_tables(name, touched);
         }
+        self.apply_exports();
         self.apply_connections();
     }
 }
