@@ -38,8 +38,8 @@ mod table;
 mod tests;
 
 pub use alone::ALONE_PRIORITY;
-pub use exports::{Exports, PacketSampling, Sampled, SumSampling, ToldFlow};
 pub use change::{Change, Event, FlowChange, FlowRemoved, Removal};
+pub use exports::{Exports, PacketSampling, Sampled, SumSampling, ToldFlow};
 pub use field::TlvMap;
 pub use flow::{Command, Flags, Flow, FlowFilter, FlowMod, FlowView};
 pub use group::{Bucket, Group, GroupCommand, GroupKind, GroupMod, Selection};

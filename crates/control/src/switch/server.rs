@@ -5,10 +5,10 @@
 
 use super::appctl::ControlSocket;
 use super::capture::{self, CaptureRequest};
+use super::exports::ExportThread;
 use super::protocol::{Event, EventKind, Reply, Request};
 use super::state::{Switch, SwitchError};
 use super::succession::say_refusal;
-use super::exports::ExportThread;
 use super::watches::Watcher;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};

@@ -37,7 +37,8 @@ impl Pipeline {
         let plain = |port: &OfPortEntry| port.config & MATTERS == 0 && !self.matters(&port.form);
         if self.options.fragments == Fragments::Drop
             || !self.options.exports.is_empty()
-            || !self.ports.values().all(plain) {
+            || !self.ports.values().all(plain)
+        {
             return None;
         }
         let rule = table.rules.iter(self.version).next()?;

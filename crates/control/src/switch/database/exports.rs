@@ -63,7 +63,9 @@ impl Joint {
         let tables = (Reader::of(self, "Bridge"), Reader::of(self, "NetFlow"));
         let (Some(bridges), Some(flows)) = tables else { return ExportSettings::default() };
         let Some((_, row)) = bridges.named(bridge) else { return ExportSettings::default() };
-        let referred = |reader: &Reader<'_>, column| bridges.references(row, column).next().filter(|uuid| reader.row(*uuid).is_some());
+        let referred = |reader: &Reader<'_>, column| {
+            bridges.references(row, column).next().filter(|uuid| reader.row(*uuid).is_some())
+        };
         let mut settings = ExportSettings::default();
         if let Some(row) = referred(&flows, "netflow").and_then(|uuid| flows.row(uuid)) {
             settings.netflow = Some(netflow(&Fields { reader: &flows, row }, 0));

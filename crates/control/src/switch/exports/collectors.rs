@@ -18,7 +18,8 @@ pub(in super::super) struct Collectors {
 struct Collector {
     target: String,
     socket: UdpSocket,
-    /// The log says that it does not work.
+    /// The log said that it does not work, which is said once: what comes back from a port where nobody listens is heard by every
+    /// second datagram.
     complained: AtomicBool,
 }
 
@@ -55,7 +56,11 @@ impl Collectors {
         for target in targets {
             match connect(target, usual) {
                 Ok(socket) => {
-                    all.push(Collector { target: target.clone(), socket, complained: AtomicBool::new(false) });
+                    all.push(Collector {
+                        target: target.clone(),
+                        socket,
+                        complained: AtomicBool::new(false),
+                    });
                 }
                 Err(error) => tracing::warn!(target: "collectors", "{protocol}: {target}: {error}"),
             }
@@ -81,10 +86,7 @@ impl Collectors {
         for Collector { target, socket, complained } in &self.all {
             match socket.send(datagram) {
                 // Relaxed: counters order nothing.
-                Ok(_) => {
-                    self.sent.fetch_add(1, Ordering::Relaxed);
-                    complained.store(false, Ordering::Relaxed);
-                }
+                Ok(_) => drop(self.sent.fetch_add(1, Ordering::Relaxed)),
                 Err(error) => {
                     self.lost.fetch_add(1, Ordering::Relaxed);
                     if !complained.swap(true, Ordering::Relaxed) {

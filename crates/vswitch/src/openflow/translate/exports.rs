@@ -65,8 +65,7 @@ impl Context<'_> {
         self.mask.add_bits(Field::IP_TOS, 0xfc);
         let [source, destination] = [Field::IP4_SRC, Field::IP4_DST].map(|field| self.look(field) as u32);
         // Later fragments have no ports.
-        let has_ports =
-            matches!(protocol, 1 | 6 | 17 | 132) && self.flow.get(Field::IP_FRAG) & 2 == 0;
+        let has_ports = matches!(protocol, 1 | 6 | 17 | 132) && self.flow.get(Field::IP_FRAG) & 2 == 0;
         let [source_port, destination_port] = match has_ports {
             true => [Field::TP_SRC, Field::TP_DST].map(|field| self.look(field) as u16),
             false => [0; 2],
