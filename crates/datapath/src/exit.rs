@@ -344,13 +344,7 @@ impl Exit {
                 }
                 // Whatever becomes of the copies, the packet's fate is another matter.
                 Action::Sample(ref sample) => {
-                    if self.chosen(sample.probability) {
-                        for action in sample.program.actions() {
-                            if let Action::Punt(punt) = action {
-                                self.punt(batch, index, punt, key, 0);
-                            }
-                        }
-                    }
+                    self.sample(batch, index, sample, key);
                     true
                 }
                 // Not in a program of this shape.

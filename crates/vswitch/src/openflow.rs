@@ -39,7 +39,7 @@ mod tests;
 
 pub use alone::ALONE_PRIORITY;
 pub use change::{Change, Event, FlowChange, FlowRemoved, Removal};
-pub use exports::{Exports, PacketSampling, Sampled, SumSampling, ToldFlow};
+pub use exports::{Exports, PacketSampling, Sampled, SumSampling, ToldFlow, TunnelEnds};
 pub use field::TlvMap;
 pub use flow::{Command, Flags, Flow, FlowFilter, FlowMod, FlowView};
 pub use group::{Bucket, Group, GroupCommand, GroupKind, GroupMod, Selection};

@@ -3,11 +3,23 @@
 use super::{Exit, network};
 use crate::brain::Heard;
 use netloom_mem::{Batch, Segmentation};
-use netloom_nf::{Punt, Segmenter, complete_checksum};
+use netloom_nf::{Action, Punt, Sample, Segmenter, complete_checksum};
 use netloom_table::Key;
 use std::sync::Arc;
 
 impl Exit {
+    /// Copies for the brain, of some packets.
+    #[inline]
+    pub(super) fn sample(&mut self, batch: &mut Batch, index: usize, sample: &Sample, key: &Key) {
+        if self.chosen(sample.probability) {
+            for action in sample.program.actions() {
+                if let Action::Punt(punt) = action {
+                    self.punt(batch, index, punt, key, 0);
+                }
+            }
+        }
+    }
+
     /// Keeps a copy until the batch is dealt with; of a large frame, the packets that it stands for.
     #[cold]
     pub(super) fn punt(&mut self, batch: &mut Batch, index: usize, punt: &Arc<Punt>, key: &Key, cut: u32) {

@@ -63,6 +63,17 @@ pub struct ToldFlow {
     pub flags: u8,
 }
 
+/// The headers of a tunnel over IPv4 that a packet leaves in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TunnelEnds {
+    /// Our end; 0 if the way decides.
+    pub source: u32,
+    /// The other end.
+    pub destination: u32,
+    /// The tunnel's key.
+    pub key: u64,
+}
+
 /// What a sample says beside the packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sampled {
@@ -74,11 +85,15 @@ pub enum Sampled {
         port: PortNumber,
         /// The VLAN tag that it has when it leaves; 0 without.
         tci: u16,
+        /// The tunnel that it leaves by.
+        tunnel: Option<TunnelEnds>,
     },
     /// A packet for the bridge's sums.
     Sum {
         /// The port that it leaves through; none for one that comes in.
         output: Option<PortNumber>,
+        /// The tunnel that it leaves by.
+        tunnel: Option<TunnelEnds>,
     },
     /// A packet that a flow sampled.
     Flow {
@@ -104,14 +119,22 @@ impl Sampled {
     /// As octets, with the bridge.
     #[must_use]
     pub fn encode(&self, bridge: BridgeNumber) -> Vec<u8> {
-        let numbers = match *self {
-            Self::Packet { outputs, port, tci } => [0, outputs.into(), port, tci.into(), 0, 0, 0],
-            Self::Sum { output } => [1, output.unwrap_or(NO_PORT), 0, 0, 0, 0, 0],
-            Self::Flow { set, domain, point, probability, output, direction } => {
-                [2, set, domain, point, probability.into(), output.unwrap_or(NO_PORT), direction.into()]
+        let mut numbers = vec![bridge];
+        match *self {
+            Self::Packet { outputs, port, tci, tunnel } => {
+                numbers.extend([0, outputs.into(), port, tci.into()]);
+                numbers.extend(words(tunnel));
             }
-        };
-        std::iter::once(bridge).chain(numbers).flat_map(u32::to_be_bytes).collect()
+            Self::Sum { output, tunnel } => {
+                numbers.extend([1, output.unwrap_or(NO_PORT)]);
+                numbers.extend(words(tunnel));
+            }
+            Self::Flow { set, domain, point, probability, output, direction } => {
+                let port = output.unwrap_or(NO_PORT);
+                numbers.extend([2, set, domain, point, probability.into(), port, direction.into()]);
+            }
+        }
+        numbers.into_iter().flat_map(u32::to_be_bytes).collect()
     }
 
     /// From octets.
@@ -120,34 +143,48 @@ impl Sampled {
         let (numbers, []) = octets.as_chunks::<4>() else { return None };
         let numbers: Vec<u32> = numbers.iter().copied().map(u32::from_be_bytes).collect();
         let port = |number: u32| Some(number).filter(|number| *number != NO_PORT);
-        let [bridge, kind, a, b, c, d, e, f] = numbers[..] else { return None };
-        let sampled = match kind {
-            0 => Self::Packet { outputs: a as u16, port: b, tci: c as u16 },
-            1 => Self::Sum { output: port(a) },
-            2 => Self::Flow {
-                set: a,
-                domain: b,
-                point: c,
-                probability: d as u16,
-                output: port(e),
-                direction: f as u8,
-            },
+        let (bridge, sampled) = match numbers[..] {
+            [bridge, 0, outputs, port, tci, ref tunnel @ ..] => {
+                let (outputs, tci) = (outputs as u16, tci as u16);
+                (bridge, Self::Packet { outputs, port, tci, tunnel: ends(tunnel) })
+            }
+            [bridge, 1, output, ref tunnel @ ..] => {
+                (bridge, Self::Sum { output: port(output), tunnel: ends(tunnel) })
+            }
+            [bridge, 2, set, domain, point, probability, output, direction] => {
+                let (probability, direction) = (probability as u16, direction as u8);
+                (bridge, Self::Flow { set, domain, point, probability, output: port(output), direction })
+            }
             _ => return None,
         };
         Some((bridge, sampled))
     }
 }
 
+fn words(tunnel: Option<TunnelEnds>) -> impl Iterator<Item = u32> {
+    let words = |TunnelEnds { source, destination, key }: TunnelEnds| {
+        [source, destination, (key >> 32) as u32, key as u32]
+    };
+    tunnel.map(words).into_iter().flatten()
+}
+
+fn ends(words: &[u32]) -> Option<TunnelEnds> {
+    let [source, destination, high, low] = *words else { return None };
+    Some(TunnelEnds { source, destination, key: u64::from(high) << 32 | u64::from(low) })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Sampled;
+    use super::{Sampled, TunnelEnds};
 
     #[test]
     fn samples_come_back() {
+        let tunnel = Some(TunnelEnds { source: 1, destination: 2, key: 1 << 40 | 3 });
         for sampled in [
-            Sampled::Packet { outputs: 3, port: 70_000, tci: 0x3001 },
-            Sampled::Sum { output: None },
-            Sampled::Sum { output: Some(4) },
+            Sampled::Packet { outputs: 3, port: 70_000, tci: 0x3001, tunnel: None },
+            Sampled::Packet { outputs: 1, port: 7, tci: 0, tunnel },
+            Sampled::Sum { output: None, tunnel: None },
+            Sampled::Sum { output: Some(4), tunnel },
             Sampled::Flow { set: 1, domain: 2, point: 3, probability: 9, output: Some(5), direction: 2 },
             Sampled::Flow { set: 1, domain: 2, point: 3, probability: 9, output: None, direction: 0 },
         ] {

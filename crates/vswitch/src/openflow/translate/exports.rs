@@ -3,7 +3,7 @@
 //! Packets are sampled once, as they come in, before tables are asked; what came of them is known at the end, when the step
 //! is put in its place. In the bridge that a packet comes into, only; those that leave are sampled by the bridge that sends.
 
-use super::super::exports::{Sampled, ToldFlow};
+use super::super::exports::{Sampled, ToldFlow, TunnelEnds};
 use super::context::Context;
 use super::output::PUNT_SAMPLE;
 use netloom_mem::PortNumber;
@@ -29,11 +29,24 @@ pub(super) struct Telling {
     outputs: u16,
     port: PortNumber,
     tci: u16,
+    tunnel: Option<TunnelEnds>,
+    /// The tunnel that it is about to leave by.
+    leaving: Option<TunnelEnds>,
 }
 
 impl Telling {
     pub(super) const fn new(bridge: u32) -> Self {
-        Self { bridge, flow: None, sampled_at: None, output: NOWHERE, outputs: 0, port: 0, tci: 0 }
+        Self {
+            bridge,
+            flow: None,
+            sampled_at: None,
+            output: NOWHERE,
+            outputs: 0,
+            port: 0,
+            tci: 0,
+            tunnel: None,
+            leaving: None,
+        }
     }
 }
 
@@ -55,7 +68,7 @@ impl Context<'_> {
             && sums.input
             && (sums.tunnels || !tunnel)
         {
-            self.sample(sums.probability, 0, Sampled::Sum { output: None });
+            self.sample(sums.probability, 0, Sampled::Sum { output: None, tunnel: None });
         }
     }
 
@@ -107,18 +120,32 @@ impl Context<'_> {
         }
     }
 
+    /// The packet is about to leave in the headers of a tunnel, whose fields it has.
+    pub(super) fn tell_tunnel(&mut self) {
+        let key = &self.flow;
+        let [source, destination] = [Field::TUN_SRC, Field::TUN_DST].map(|field| key.get(field) as u32);
+        let ends = TunnelEnds { source, destination, key: key.get(Field::TUN_ID) };
+        self.telling.leaving = Some(ends).filter(|ends| ends.destination != 0);
+    }
+
     /// The packet leaves, as it is now.
     pub(super) fn tell_departure(&mut self, port: PortNumber) {
         let telling = &mut self.telling;
         telling.outputs = telling.outputs.saturating_add(1);
         telling.port = port;
+        telling.tunnel = telling.leaving.take();
+        let tunnel = telling.tunnel;
         telling.tci = match self.flow.get(Field::VLAN_TPID) {
             0 => 0,
             _ => self.flow.get(Field::VLAN_TCI) as u16 & 0xefff,
         };
         let sums = self.pipeline().and_then(|pipeline| pipeline.options().exports.sums);
         if let Some(sums) = sums.filter(|sums| sums.output) {
-            self.sample(sums.probability, 0, Sampled::Sum { output: Some(port) });
+            self.sample(
+                sums.probability,
+                0,
+                Sampled::Sum { output: Some(port), tunnel: tunnel.filter(|_| sums.tunnels) },
+            );
         }
     }
 
@@ -161,14 +188,14 @@ impl Context<'_> {
 
     /// What was remembered goes where it belongs.
     pub(super) fn tell_all(&mut self, reason: Reason) {
-        let Telling { bridge, flow, sampled_at, output, outputs, port, tci } = self.telling;
+        let Telling { bridge, flow, sampled_at, output, outputs, port, tci, tunnel, .. } = self.telling;
         if let Some((key, flags)) = flow {
             self.credit.flows_told.push((bridge, Box::new(ToldFlow { key, output, flags })));
         }
         let packets = self.world.pipeline(bridge).and_then(|pipeline| pipeline.options().exports.packets);
         if let (Some(at), Some(packets)) = (sampled_at, packets) {
             self.bridge = bridge;
-            let sampled = Sampled::Packet { outputs, port, tci };
+            let sampled = Sampled::Packet { outputs, port, tci, tunnel };
             let step = self.sampling(packets.probability, packets.most, sampled);
             self.out.insert(at.min(self.out.len()), step);
         }

@@ -202,7 +202,7 @@ fn step(step: &Step, key: &Key, port: &dyn Fn(PortNumber) -> String) -> String {
 fn sample(octets: &[u8], port: &dyn Fn(PortNumber) -> String) -> String {
     let output = |output: Option<PortNumber>| output.map_or_else(|| u32::MAX.to_string(), port);
     let inside = match Sampled::decode(octets) {
-        Some((_, Sampled::Packet { outputs, port: one, tci })) => {
+        Some((_, Sampled::Packet { outputs, port: one, tci, .. })) => {
             let out = match outputs {
                 // sFlow 5: dropped, by nobody knows what; one port; several.
                 0 => (0x4000_0100_u32).to_string(),
@@ -211,7 +211,7 @@ fn sample(octets: &[u8], port: &dyn Fn(PortNumber) -> String) -> String {
             };
             format!("sFlow(vid={},pcp={},output={out})", tci & 0xfff, tci >> 13)
         }
-        Some((_, Sampled::Sum { output: to })) => format!("ipfix(output_port={})", output(to)),
+        Some((_, Sampled::Sum { output: to, .. })) => format!("ipfix(output_port={})", output(to)),
         Some((_, Sampled::Flow { set, domain, point, probability, output: to, direction })) => {
             let direction = match direction {
                 1 => ",ingress",

@@ -91,6 +91,7 @@ impl Context<'_> {
         let ttl = if form.inherit_ttl && ip { self.look(Field::IP_TTL) } else { 0 };
         self.flow.set(Field::TUN_TTL, ttl);
         if has_end(&self.flow) {
+            self.tell_tunnel();
             self.detail(|| "output to native tunnel".into());
             if truncate.is_some() || !self.encapsulate(port, &before) {
                 let rewrite = self.ends(form);
@@ -124,6 +125,7 @@ impl Context<'_> {
         self.flow.set(Field::TUN_OPTIONS, options);
         self.commit();
         self.flow = before.clone();
+        self.tell_departure(port);
         let mut steps = match hop.own.and_then(|own| Some((own, self.world.bridge_of(own)?))) {
             Some((own, bridge)) => self.leave_by(own, bridge, &headers),
             None => vec![Step::Output(hop.port)],
@@ -166,7 +168,7 @@ impl Context<'_> {
         self.flow = flow;
         // What is looked at there is known: the headers are ours.
         let mask = std::mem::take(&mut self.mask);
-        let (tags_matter, longer) = (self.tags_matter, self.longer);
+        let (tags_matter, longer, telling) = (self.tags_matter, self.longer, self.telling);
         self.longer = longer.saturating_add(headers.size() as u16);
         let last = std::mem::replace(&mut self.last, true);
         (self.tracked, self.was_mpls) = (false, false);
@@ -179,6 +181,7 @@ impl Context<'_> {
             self.end();
         }
         (self.mask, self.tags_matter, self.last, self.longer) = (mask, tags_matter, last, longer);
+        self.telling = telling;
         let (steps, saved) = self.end_elsewhere(bridge, there);
         self.restore_all(&saved);
         steps
