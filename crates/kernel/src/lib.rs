@@ -40,4 +40,4 @@ pub mod wireguard;
 pub use error::KernelError;
 pub use kernel::{Kernel, KernelConfig};
 pub use observe::Ahead;
-pub use way::{Way, way};
+pub use way::{Way, address_of, way};

@@ -2,7 +2,7 @@
 //!
 //! Costs: three questions to the kernel for each address.
 
-use crate::address::family;
+use crate::address::{dump, family, read_any};
 use crate::netlink::{Messages, NetlinkError, Replies, Socket};
 use netloom_wire::MacAddr;
 use std::net::IpAddr;
@@ -47,6 +47,25 @@ fn ask(socket: &mut Socket, messages: &mut Messages) -> Result<Option<Replies>, 
         Err(NetlinkError::Refused(_)) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// An address of an interface in the namespace of the socket, as others may know it: the first of IPv4, or else of IPv6 that is
+/// not for its link only.
+///
+/// # Errors
+/// When the socket fails.
+pub fn address_of(socket: &mut Socket, device: &str) -> Result<Option<IpAddr>, NetlinkError> {
+    let mut messages = Messages::new();
+    messages.add(libc::RTM_GETLINK, 0).header(&[0; LINK]).text(IFLA_IFNAME, device);
+    let Some(replies) = ask(socket, &mut messages)? else { return Ok(None) };
+    let Some(index) = replies.iter().map(|reply| reply.fixed_u32(4)).next() else { return Ok(None) };
+    let mut messages = Messages::new();
+    dump(&mut messages);
+    let Some(replies) = ask(socket, &mut messages)? else { return Ok(None) };
+    let all = replies.iter().filter_map(|reply| read_any(&reply));
+    let own: Vec<IpAddr> = all.filter(|(of, _)| *of == index).map(|(_, address)| address.addr()).collect();
+    let wide = |address: &&IpAddr| matches!(address, IpAddr::V6(six) if !six.is_unicast_link_local());
+    Ok(own.iter().find(|address| address.is_ipv4()).or_else(|| own.iter().find(wide)).copied())
 }
 
 /// The way to an address from the namespace of the socket; none if there is none by an Ethernet interface. A next hop whose

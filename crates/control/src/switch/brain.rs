@@ -295,6 +295,10 @@ impl Brain for Shared {
             wishes.execute.extend(execute);
         }
         let mut bridges = self.lock();
+        for heard in heard.iter().filter(|heard| heard.punt.kind == translate::PUNT_SAMPLE) {
+            let Bridges { exports, tunnels, .. } = &mut *bridges;
+            exports.sampled(heard, tunnels, now);
+        }
         let is_told =
             |heard: &Heard| matches!(heard.punt.kind, translate::PUNT_CONTROLLER | translate::PUNT_PAUSED);
         for heard in heard.into_iter().filter(is_told) {

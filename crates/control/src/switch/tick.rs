@@ -83,6 +83,7 @@ impl Switch {
             self.follow_links();
         }
         if whole {
+            self.note_interfaces();
             self.age_neighbours();
             self.apply_tunnels();
         }

@@ -51,6 +51,7 @@ impl Switch {
             std::thread::sleep(Duration::from_millis(5));
         }
         self.kept = None;
+        self.apply_exports();
         self.apply_connections();
         self.report(&Touched::All);
         Ok(())
@@ -58,8 +59,10 @@ impl Switch {
 
     /// Leaves the database to a successor.
     pub(in super::super) fn leave_database(&mut self) {
-        // Controllers and tools come to the successor.
+        // Controllers and tools come to the successor, which tells collectors, too.
         self.openflow = None;
+        self.bridges.lock().exports.silence();
+        self.exported.clear();
         if let Some(mut joint) = self.joint.take() {
             joint.stop();
         }

@@ -71,11 +71,6 @@ impl Collectors {
         Arc::new(Self { all, ..Self::default() })
     }
 
-    /// Whether nobody is told.
-    pub(in super::super) fn is_empty(&self) -> bool {
-        self.all.is_empty()
-    }
-
     /// The address that datagrams come from, where somebody gets some.
     pub(in super::super) fn own_address(&self) -> Option<IpAddr> {
         self.all.iter().find_map(|collector| Some(collector.socket.local_addr().ok()?.ip()))

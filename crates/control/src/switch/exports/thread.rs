@@ -59,9 +59,15 @@ impl Desk {
     pub(in super::super) fn export(&self) {
         let now = self.now();
         let waiting = {
+            let due = self.lock().counters_due(now);
+            // Whoever counts asks for the lock itself.
+            let counted: Vec<_> = due.into_iter().map(|(of, port)| (of, port, self.totals(port))).collect();
             let mut bridges = self.lock();
+            for (bridge, port, totals) in counted {
+                bridges.tell_counters((bridge, port), &totals, now);
+            }
             bridges.exports.tick(now);
-            std::mem::take(&mut bridges.exports.outbox)
+            std::mem::take(&mut bridges.exports.outbox.waiting)
         };
         for (collectors, datagram) in waiting {
             collectors.send(&datagram);
@@ -76,6 +82,11 @@ impl Desk {
         if let Err(error) = self.count() {
             tracing::warn!(%error, "not all packets are told to collectors");
         }
+        self.tell_collectors();
+    }
+
+    /// Sends what exporters know. Workers have told what they counted.
+    pub(in super::super) fn tell_collectors(&self) {
         let now = self.now();
         self.lock().exports.flush(now);
         self.export();

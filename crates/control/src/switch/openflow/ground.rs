@@ -4,7 +4,7 @@ use super::super::news::News;
 use super::super::tables::Desk;
 use netloom_mem::PortNumber;
 use netloom_nf::conntrack::{PartOfTuple, Pattern, Tracker};
-use netloom_proto::openflow::message::{ConntrackFlush, ConntrackTuple};
+use netloom_proto::openflow::message::{ConntrackFlush, ConntrackTuple, IpfixStatistics};
 use netloom_proto::openflow::{Action, OfError, OfPort};
 use netloom_table::Key;
 use netloom_vswitch::openflow::{Frozen, Pipeline};
@@ -87,6 +87,18 @@ pub(in super::super) trait Ground: Send + 'static {
     /// Whether this switch is one for tests: then controllers may use actions for tests.
     fn is_for_tests(&self) -> bool {
         false
+    }
+
+    /// What the exporter of a bridge's sums (IPFIX) counted; none without one.
+    fn bridge_samples(&self, bridge: &str) -> Option<IpfixStatistics> {
+        let _ = bridge;
+        None
+    }
+
+    /// What the exporters of what flows sample counted.
+    fn flow_samples(&self, bridge: &str) -> Vec<IpfixStatistics> {
+        let _ = bridge;
+        Vec::new()
     }
 
     /// Forgets connections: those of a zone, or those that are alike.
@@ -224,6 +236,19 @@ impl Ground for Floor {
             tracing::warn!(bridge, %error, "a packet does not go on");
             OfError::OFPBRC_EPERM
         })
+    }
+
+    fn bridge_samples(&self, bridge: &str) -> Option<IpfixStatistics> {
+        // What was made is sent first, so that it counts as sent.
+        self.desk.export();
+        let bridges = self.desk.lock();
+        bridges.exports.bridge_statistics(bridges.number_of(bridge)?)
+    }
+
+    fn flow_samples(&self, bridge: &str) -> Vec<IpfixStatistics> {
+        self.desk.export();
+        let bridges = self.desk.lock();
+        bridges.number_of(bridge).map_or_else(Vec::new, |number| bridges.exports.set_statistics(number))
     }
 
     fn is_for_tests(&self) -> bool {

@@ -15,7 +15,7 @@
 //! wait for no peer.
 //!
 //! Deliberately absent: hidden flows of in-band control, auxiliary connections
-//! (Open vSwitch has none either), exporters of IPFIX.
+//! (Open vSwitch has none either).
 
 mod apply;
 mod bridge;

@@ -140,9 +140,16 @@ impl<G: Ground> Turn<'_, G> {
             Request::TableDescriptions => self.table_descriptions(),
             Request::QueueDescriptions(queues) => self.queue_descriptions(queues)?,
             Request::BundleFeatures(_) => bundles::features(),
-            // Open vSwitch 3.1 has none either; no bridge exports to a collector of its own yet.
+            // Open vSwitch 3.1 has none either.
             Request::ControllerStatus => return Err(OfError::OFPBRC_BAD_STAT),
-            Request::IpfixBridge | Request::IpfixFlow => return Err(OfError::NXST_NOT_CONFIGURED),
+            Request::IpfixBridge => {
+                let statistics = self.ground.bridge_samples(&self.side.name);
+                Reply::IpfixBridge(statistics.ok_or(OfError::NXST_NOT_CONFIGURED)?)
+            }
+            Request::IpfixFlow => match self.ground.flow_samples(&self.side.name) {
+                statistics if statistics.is_empty() => return Err(OfError::NXST_NOT_CONFIGURED),
+                statistics => Reply::IpfixFlow(statistics),
+            },
         };
         self.answer(xid, reply)
     }

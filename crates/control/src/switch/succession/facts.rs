@@ -2,6 +2,7 @@
 
 use super::super::configuration::{self, SwitchConfiguration};
 use super::super::doors::Doors;
+use super::super::exports::ExportState;
 use super::super::protocol::WorkerStatus;
 use super::super::start::{Clock, Start};
 use super::super::state::{GONE, Switch, SwitchError};
@@ -46,6 +47,9 @@ pub(super) struct State {
     /// OpenFlow's numbers of ports.
     #[serde(default)]
     ofports: BTreeMap<String, u16>,
+    /// What is told to collectors, and what was.
+    #[serde(default)]
+    exports: BTreeMap<String, ExportState>,
 }
 
 /// The tables of a switch.
@@ -168,6 +172,9 @@ impl Switch {
         let bridges = self.bridges.lock();
         let states = bridges.by_name.iter().map(|(name, bridge)| (name.clone(), bridge.state())).collect();
         drop(bridges);
+        // Sums are told by whoever summed.
+        self.desk().tell_collectors();
+        let exports = self.bridges.lock().export_states();
         let tables = self.tables_offered();
         let number = |name: &String| Some((name.clone(), self.ofport(name)?));
         let ofports = self.configuration.ports.keys().filter_map(number).collect();
@@ -185,6 +192,7 @@ impl Switch {
             workers: self.workers(),
             tables,
             ofports,
+            exports,
         };
         Ok(Offer { state, flows, files })
     }
@@ -217,6 +225,20 @@ impl Switch {
         drop(bridges);
         self.desk().publish();
         Ok(())
+    }
+
+    /// Goes on telling collectors what a predecessor told.
+    fn adopt_exports(&mut self, exports: BTreeMap<String, ExportState>) {
+        let now = self.now();
+        for (name, state) in exports {
+            let mut bridges = self.bridges.lock();
+            let Some(number) = bridges.number_of(&name) else { continue };
+            bridges.set_exports(number, &state.settings, &state, now);
+            drop(bridges);
+            self.exported.insert(name, state.settings);
+        }
+        self.note_interfaces();
+        self.desk().publish();
     }
 
     /// Goes on after nobody took over what was offered, or at last. With `anew` another process may have begun with it.
@@ -255,6 +277,7 @@ impl Switch {
             workers,
             mut tables,
             ofports,
+            exports,
             ..
         } = state;
         let start = Start { seed, ..start.clone() };
@@ -322,6 +345,7 @@ impl Switch {
                 switch.crew.bond(number, Some((hash, members)))?;
             }
         }
+        switch.adopt_exports(exports);
         // All workers know by now that everything changed, so that what they learn from here on stays.
         switch.crew.pause()?;
         for (worker, flows) in flows::read(flows).into_iter().enumerate() {
