@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
+mod ipfix;
 mod netflow;
 #[path = "../place/mod.rs"]
 mod place;
 mod rig;
+mod sflow;

@@ -51,6 +51,12 @@ impl Switch {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
+    /// What `ovs-ofctl` says.
+    pub fn ofctl(&self, words: &[&str]) -> String {
+        let output = self.place.command("ovs-ofctl").args(words).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     #[track_caller]
     pub fn ask(&self, command: &str, arguments: &[&str]) -> String {
         self.place.ask(command, arguments).unwrap()
@@ -136,6 +142,35 @@ pub fn scapy(script: &str, datagrams: &[Vec<u8>]) -> Option<String> {
     }
     drop(input);
     let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+/// What tcpdump prints about datagrams to a port; none without it.
+pub fn tcpdump(port: u16, datagrams: &[Vec<u8>]) -> Option<String> {
+    // A file of raw IP packets (link type 101).
+    let mut file: Vec<u8> = [0xa1b2_c3d4_u32, 0x0002_0004, 0, 0, 65535, 101].map(u32::to_be_bytes).concat();
+    for datagram in datagrams {
+        let length = 28 + datagram.len();
+        file.extend([1, 0, length as u32, length as u32].map(u32::to_be_bytes).concat());
+        let mut packet = vec![0x45, 0];
+        packet.extend((length as u16).to_be_bytes());
+        packet.extend([0, 0, 0, 0, 64, 17, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1]);
+        packet.extend([port, port, length as u16 - 20, 0].map(u16::to_be_bytes).concat());
+        file.extend(packet);
+        file.extend(datagram);
+    }
+    let mut command = Command::new("tcpdump");
+    command.args(["-n", "-vv", "-r", "-"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let Ok(mut child) = command.spawn() else {
+        netloom_testkit::skip!("no tcpdump");
+        return None;
+    };
+    let mut input = child.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || input.write_all(&file));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(String::from_utf8(output.stdout).unwrap())
 }
