@@ -2,6 +2,7 @@
 //! the test's own.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+#![allow(unreachable_pub, reason = "helpers of the test")]
 
 mod ipfix;
 mod netflow;

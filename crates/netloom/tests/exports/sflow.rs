@@ -174,7 +174,7 @@ fn packets_and_counters_are_told() {
         for (number, packet) in told.iter().enumerate() {
             let number = number as u32 + 1;
             assert_eq!((packet.sequence, packet.pool, packet.rate, packet.drops), (number, number, 1, 0));
-            assert_eq!(packet.source, 2 << 24 | 1000 + all[0].sub_agent);
+            assert_eq!(packet.source, (2 << 24) | (1000 + all[0].sub_agent));
             assert_eq!((packet.header.0, packet.header.2), (1, 4));
         }
         // The first packet went everywhere, which is three ports; the others to the one where the station is.
