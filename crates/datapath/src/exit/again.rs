@@ -7,6 +7,7 @@ use super::Exit;
 use super::connect::Tracked;
 use netloom_mem::Batch;
 use netloom_table::Key;
+use netloom_table::key::Layers;
 
 /// How often a packet is looked up again (as Open vSwitch, `MAX_RECIRC_DEPTH`).
 pub(crate) const PASSES: u8 = 8;
@@ -24,8 +25,10 @@ pub(crate) struct FramePlace {
 /// A packet that is looked up again.
 pub(crate) struct Again {
     pub(crate) place: FramePlace,
-    /// What travels beside it.
+    /// What travels beside it, and more if `layers` are known.
     pub(crate) key: Box<Key>,
+    /// Where its headers begin, if the key is that of the packet as it is now.
+    pub(crate) layers: Option<Layers>,
     pub(crate) tracked: Tracked,
     /// How often it was looked up again.
     pub(crate) depth: u8,

@@ -5,12 +5,17 @@ use crate::brain::{Question, Tag, Wishes};
 use crate::exit::Outcome;
 use crate::flows::NONE;
 use crate::watch::Fate;
-use netloom_mem::{BATCH, Offload, PortNumber};
-use netloom_nf::{Program, Reason, Shape};
-use netloom_table::Field;
-use netloom_table::key::extract;
+use netloom_mem::{BATCH, Batch, Offload, PortNumber, Segmentation};
+use netloom_nf::{Program, Reason, Shape, complete_checksum};
+use netloom_table::key::{Layers, extract};
 use netloom_table::megaflow::Flow;
+use netloom_table::{Field, Key};
 
+/// Protocols whose checksums senders leave open.
+const TCP: u64 = 6;
+const UDP: u64 = 17;
+/// Octets of an Ethernet header.
+const ETHERNET: usize = 14;
 /// How often in a row the brain may send packets to itself.
 const PUNTS: usize = 16;
 
@@ -20,7 +25,13 @@ impl Worker {
         let Some(port) = self.receivers.get(place).map(|receiver| receiver.port) else { return 0 };
         for index in 0..count {
             let length = self.batch.length(index);
-            self.exit.layers[index] = extract(self.batch.head(index), length, port, &mut self.keys[index]);
+            let key = &mut self.keys[index];
+            let mut layers = extract(self.batch.head(index), length, port, key);
+            if self.batch.offload(index).partial && !is_in_transport(self.batch.offload(index), layers, key) {
+                close(&mut self.batch, index);
+                layers = extract(self.batch.head(index), self.batch.length(index), port, key);
+            }
+            self.exit.layers[index] = layers;
         }
         let watched = self.exit.watches.any();
         if watched {
@@ -244,4 +255,27 @@ impl Worker {
             self.exit.watches.settle(frame, fate);
         }
     }
+}
+
+/// Whether a checksum that is still to be written has its place in the transport header that was found.
+fn is_in_transport(offload: &Offload, layers: Layers, key: &Key) -> bool {
+    let place = match key.get(Field::IP_PROTO) {
+        TCP => 16,
+        UDP => 6,
+        _ => return false,
+    };
+    layers.transport != 0 && (offload.start, offload.offset) == (layers.transport, place)
+}
+
+/// Writes a checksum that has its place elsewhere, before anybody looks at the frame: written later, it could make the frame
+/// another one than was let through. Of a large frame only the Ethernet header is left: it can't be cut by such a header.
+#[cold]
+fn close(batch: &mut Batch, index: usize) {
+    if batch.offload(index).segmentation != Segmentation::None {
+        batch.truncate(index, ETHERNET);
+        *batch.offload_mut(index) = Offload::NONE;
+    }
+    complete_checksum(batch, index);
+    // One that lies outside of what can be read stays as it is.
+    batch.offload_mut(index).partial = false;
 }

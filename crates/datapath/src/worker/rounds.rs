@@ -13,8 +13,8 @@ use crate::exit::again::Again;
 use crate::flows::NONE;
 use crate::watch::Fate;
 use netloom_mem::{BATCH, Offload};
-use netloom_table::Field;
 use netloom_table::key::extract_beside;
+use netloom_table::{Field, Key};
 
 /// The frames of a batch in their order.
 pub(super) const AS_THEY_CAME: [u8; BATCH] = {
@@ -55,8 +55,17 @@ impl Worker {
         for (slot, packet) in packets.iter().enumerate() {
             let frame = usize::from(packet.place.index);
             self.order[slot] = packet.place.index;
-            let (head, length) = (self.batch.head(frame), self.batch.length(frame));
-            self.exit.layers[frame % BATCH] = extract_beside(head, length, &packet.key, &mut self.keys[slot]);
+            self.exit.layers[frame % BATCH] = match packet.layers {
+                Some(layers) => {
+                    debug_assert!(is_of(&packet.key, self.batch.head(frame), self.batch.length(frame)));
+                    self.keys[slot].clone_from(&packet.key);
+                    layers
+                }
+                None => {
+                    let (head, length) = (self.batch.head(frame), self.batch.length(frame));
+                    extract_beside(head, length, &packet.key, &mut self.keys[slot])
+                }
+            };
         }
         self.exit.remember(packets);
         let mut found = [NONE; BATCH];
@@ -124,4 +133,11 @@ impl Worker {
         }
         self.batch.clear();
     }
+}
+
+/// Whether a key is what would be extracted of a packet.
+fn is_of(key: &Key, head: &[u8], length: usize) -> bool {
+    let mut extracted = Key::default();
+    extract_beside(head, length, key, &mut extracted);
+    extracted.words() == key.words()
 }

@@ -245,6 +245,44 @@ fn connections_are_known_to_those_who_look_again() {
     assert_eq!(said(4), (0, 0));
 }
 
+/// A guest that has its checksum written over an address is taken for what it then sends.
+#[test]
+fn a_checksum_elsewhere_is_written_before_anybody_looks() {
+    let rig = Rig::new(2);
+    rig.program(1, 0, program(vec![Action::Output(2)]));
+    let word = |octets: &[u8]| octets.iter().fold(0, |word, octet| word << 8 | u64::from(*octet));
+    for (start, offset) in [(8, 0), (0, 8), (14, 12), (34, 0), (34, 7)] {
+        rig.crew.changed_all();
+        rig.receive(1, &udp(), Offload { partial: true, start, offset, ..Offload::NONE });
+        rig.turn();
+        let sent = rig.sent(2).pop().unwrap();
+        assert_ne!(sent, udp(), "{start} {offset}");
+        let key = rig.keys.lock().unwrap().pop().unwrap();
+        for (field, place) in [
+            (Field::ETH_SRC, 6..12),
+            (Field::IP4_SRC, 26..30),
+            (Field::IP4_DST, 30..34),
+            (Field::TP_SRC, 34..36),
+        ] {
+            assert_eq!(key.get(field), word(&sent[place]), "{start} {offset}");
+        }
+    }
+    // In its place it is the port's to write, or the next one's.
+    rig.crew.changed_all();
+    rig.receive(1, &udp(), Offload { partial: true, start: 34, offset: 6, ..Offload::NONE });
+    rig.turn();
+    assert_eq!(rig.sent(2).pop().map(|frame| frame.len()), Some(udp().len()));
+    // What is to be cut by such a header is no packet at all.
+    let segmentation = netloom_mem::Segmentation::Udp;
+    rig.receive(
+        1,
+        &udp(),
+        Offload { partial: true, start: 8, offset: 0, segmentation, size: 9, ..Offload::NONE },
+    );
+    rig.turn();
+    assert_eq!(rig.sent(2).pop().map(|frame| frame.len()), Some(14));
+}
+
 /// Any program over any octets: nothing panics, and the worker goes on.
 #[test]
 fn any_program_takes_any_octets() {

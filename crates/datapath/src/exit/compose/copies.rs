@@ -230,13 +230,20 @@ impl Exit {
     /// Has the packet looked up again: the packet itself, or a copy.
     pub(super) fn later(&mut self, batch: &Batch, index: usize, walk: &mut Walk, last: bool) {
         if let Some(place) = self.place_later(batch, index, walk, last) {
-            self.push_again(place, walk);
+            self.push_again(place, walk, last);
         }
     }
 
-    pub(super) fn push_again(&mut self, place: FramePlace, walk: &mut Walk) {
-        let key = self.take_key(&walk.key);
-        self.again.push(Again { place, key, tracked: walk.tracked, depth: self.depth + 1 });
+    /// Notes a packet that is looked up again. After the last step its key is not copied, and is lost to the walk.
+    pub(super) fn push_again(&mut self, place: FramePlace, walk: &mut Walk, last: bool) {
+        let key = if last {
+            std::mem::replace(&mut walk.key, self.keys.pop().unwrap_or_default())
+        } else {
+            self.take_key(&walk.key)
+        };
+        // A key that is right need not be extracted anew.
+        let layers = (!walk.moved && !walk.stale).then_some(walk.layers);
+        self.again.push(Again { place, key, layers, tracked: walk.tracked, depth: self.depth + 1 });
         if walk.outcome != Outcome::Sent {
             walk.outcome = if place.batch == self.current { Outcome::Again } else { Outcome::Sent };
         }

@@ -153,7 +153,8 @@ impl Exit {
             counters.received_octets.add(length);
         }
         walk.tracked = Tracked::default();
-        self.push_again(place, walk);
+        walk.moved = true;
+        self.push_again(place, walk, true);
     }
 }
 
