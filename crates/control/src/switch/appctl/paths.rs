@@ -1,7 +1,9 @@
 //! `dpif/...`, `dpctl/...`, `ofproto/list`, `upcall/...`: data paths, what is in them, and the flows that they know.
 
+use super::super::configuration::PortConfiguration;
 use super::super::odp::{self, Style};
 use super::super::state::Switch;
+use super::super::tunnels::is_tunnel;
 use super::stations::known;
 use super::view::{PathView, PortView};
 use crate::unixctl::Commands;
@@ -214,19 +216,34 @@ fn flows(
     names: bool,
 ) -> Result<Vec<Vec<String>>, String> {
     let all = switch.crew.flows().map_err(|error| error.to_string())?;
-    let known: BTreeMap<u32, &String> =
-        switch.configuration.ports.iter().map(|(name, port)| (port.number, name)).collect();
-    let label = |number: PortNumber| match known.get(&number) {
-        Some(name) if names => (*name).clone(),
-        _ => number.to_string(),
-    };
+    let known = by_number(switch);
+    let label = |number: PortNumber| label(switch, &known, number, names);
     let chosen = |flow: &FlowReport| {
         let number = flow.key.get(Field::IN_PORT) as u32;
-        let name = known.get(&number).map(|name| name.as_str());
+        let name = known.get(&number).map(|(name, _)| name.as_str());
         ports.is_none_or(|ports| ports.iter().any(|port| Some(port.name.as_str()) == name))
     };
     let line = |flow: FlowReport| line(flow, verbose, &label);
     Ok(all.into_iter().map(|flows| flows.into_iter().filter(&chosen).map(line).collect()).collect())
+}
+
+/// Ports by their number in the data path.
+type Known<'a> = BTreeMap<u32, (&'a String, &'a PortConfiguration)>;
+
+fn by_number(switch: &Switch) -> Known<'_> {
+    switch.configuration.ports.iter().map(|(name, port)| (port.number, (name, port))).collect()
+}
+
+/// A port's number or name as the data path of Open vSwitch has it: tunnels of a kind share one.
+fn label(switch: &Switch, known: &Known<'_>, number: PortNumber, names: bool) -> String {
+    match known.get(&number) {
+        Some((_, port)) if is_tunnel(&port.options) => {
+            let (name, shared) = switch.shared_port(port);
+            if names { name } else { shared.to_string() }
+        }
+        Some((name, _)) if names => (*name).clone(),
+        _ => number.to_string(),
+    }
 }
 
 /// A flow's line.
@@ -294,8 +311,9 @@ fn ufid(flow: &FlowReport) -> String {
 /// Says in the log which flows came since this was called last, as tests of Open vSwitch look for them.
 pub(super) fn log_new_flows(switch: &mut Switch) {
     let Ok(all) = switch.crew.flows() else { return };
-    let label = |number: PortNumber| number.to_string();
     let mut lines = BTreeSet::new();
+    let known = by_number(switch);
+    let label = |number: PortNumber| label(switch, &known, number, false);
     for flow in all.into_iter().flatten() {
         let style = Style { verbose: false, port: &label };
         let id = ufid(&flow);
