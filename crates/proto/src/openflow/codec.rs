@@ -158,6 +158,11 @@ impl Writer {
         Self { octets: Vec::new() }
     }
 
+    /// Makes room for so many octets more.
+    pub fn reserve(&mut self, octets: usize) {
+        self.octets.reserve(octets);
+    }
+
     /// Goes on writing behind what is in `octets`.
     #[must_use]
     pub const fn from_vec(octets: Vec<u8>) -> Self {
@@ -194,26 +199,31 @@ impl Writer {
     }
 
     /// Writes octets.
+    #[inline]
     pub fn bytes(&mut self, octets: &[u8]) {
         self.octets.extend_from_slice(octets);
     }
 
     /// Writes an octet.
+    #[inline]
     pub fn u8(&mut self, value: u8) {
         self.octets.push(value);
     }
 
     /// Writes 16 bits.
+    #[inline]
     pub fn u16(&mut self, value: u16) {
         self.bytes(&value.to_be_bytes());
     }
 
     /// Writes 32 bits.
+    #[inline]
     pub fn u32(&mut self, value: u32) {
         self.bytes(&value.to_be_bytes());
     }
 
     /// Writes 64 bits.
+    #[inline]
     pub fn u64(&mut self, value: u64) {
         self.bytes(&value.to_be_bytes());
     }

@@ -185,7 +185,11 @@ impl Field {
             FieldId::CT_STATE => 8,
             _ => self.bits,
         };
-        Value::low_ones(usize::from(self.octets), usize::from(bits))
+        if self.is_variable() {
+            return Value::low_ones(usize::from(self.octets), usize::from(bits));
+        }
+        let ones = 1_u128.checked_shl(bits.into()).map_or(u128::MAX, |next| next - 1);
+        Value::from_number(ones, usize::from(self.octets))
     }
 
     /// Whether `value` may stand in a match or a set-field action: it has the right length, and no bit or
@@ -227,14 +231,43 @@ impl Field {
     }
 }
 
-static BY_NAME: LazyLock<HashMap<&'static str, FieldId>> = LazyLock::new(|| {
-    let mut names = HashMap::new();
-    for id in FieldId::all() {
-        names.insert(id.get().name, id);
-        names.extend(id.get().other_name.map(|name| (name, id)));
+/// Numbers of fields by a hash of their names, [`NO_NAME`] in places that are empty: names are looked for as often as text is
+/// read.
+static BY_NAME: [u8; NAMES] = by_name();
+/// More than twice as many as there are names.
+const NAMES: usize = 512;
+const NO_NAME: u8 = u8::MAX;
+
+const fn hash_of_name(name: &[u8]) -> usize {
+    let (mut hash, mut at) = (0x811c_9dc5_u32, 0);
+    while at < name.len() {
+        hash = (hash ^ name[at] as u32).wrapping_mul(0x0100_0193);
+        at += 1;
     }
-    names
-});
+    (hash ^ hash >> 15) as usize % NAMES
+}
+
+const fn by_name() -> [u8; NAMES] {
+    let mut places = [NO_NAME; NAMES];
+    let mut id = 0;
+    while id < table::COUNT {
+        let field = &table::FIELDS_FOR_INDEX[id];
+        let names = [Some(field.name), field.other_name];
+        let mut which = 0;
+        while which < names.len() {
+            if let Some(name) = names[which] {
+                let mut place = hash_of_name(name.as_bytes());
+                while places[place] != NO_NAME {
+                    place = (place + 1) % NAMES;
+                }
+                places[place] = id as u8;
+            }
+            which += 1;
+        }
+        id += 1;
+    }
+    places
+}
 
 static BY_HEADER_NAME: LazyLock<HashMap<&'static str, FieldId>> = LazyLock::new(|| {
     FieldId::all().flat_map(|id| id.get().headers.iter().map(move |header| (header.name, id))).collect()
@@ -270,13 +303,26 @@ impl FieldId {
     /// The field that has a name in text, `nw_src` as well as `ip_src`. Letters count as they are.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        BY_NAME.get(name).copied()
+        let mut place = hash_of_name(name.as_bytes());
+        while BY_NAME[place] != NO_NAME {
+            let field = &table::FIELDS[usize::from(BY_NAME[place]) % table::COUNT];
+            if field.name == name || field.other_name == Some(name) {
+                return Some(field.id);
+            }
+            place = (place + 1) % NAMES;
+        }
+        None
     }
 
     /// The field that has a name of NXM or OXM, `OXM_OF_ETH_SRC`.
     #[must_use]
     pub fn from_header_name(name: &str) -> Option<Self> {
         BY_HEADER_NAME.get(name).copied()
+    }
+
+    /// The field with this place in the table.
+    pub(crate) const fn of_index(index: usize) -> Option<Self> {
+        if index < table::COUNT { Some(Self(index as u8)) } else { None }
     }
 
     const fn numbered(base: Self, number: u8, count: u8) -> Option<Self> {

@@ -24,7 +24,7 @@
 //! ([`super::field::Field::ones`]). A match that names a field with a prerequisite names `packet_type` too, as
 //! Ethernet unless it says otherwise (OVS: `match_add_ethernet_prereq`).
 //!
-//! Costs: an entry is 56 octets; a match of up to 4 takes one allocation.
+//! Costs: an entry is 56 octets; a match of up to 6 takes one allocation. A field that is not named costs one bit.
 
 mod fixed;
 mod oxm;
@@ -92,13 +92,34 @@ impl fmt::Debug for Entry {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Match {
     entries: Vec<Entry>,
+    present: Present,
+}
+
+/// A bit for each home that has an entry, so that a field that is not named costs one look and no search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+struct Present([u64; FieldId::COUNT.div_ceil(64)]);
+
+impl Present {
+    const NONE: Self = Self([0; FieldId::COUNT.div_ceil(64)]);
+
+    #[inline]
+    const fn has(&self, field: FieldId) -> bool {
+        let number = field.index();
+        self.0[number / 64 % Self::NONE.0.len()] >> (number % 64) & 1 != 0
+    }
+
+    fn set(&mut self, field: FieldId, there: bool) {
+        let number = field.index();
+        let (word, bit) = (&mut self.0[number / 64 % Self::NONE.0.len()], 1 << (number % 64));
+        *word = if there { *word | bit } else { *word & !bit };
+    }
 }
 
 impl Match {
     /// Matches every packet.
     #[must_use]
     pub const fn any() -> Self {
-        Self { entries: Vec::new() }
+        Self { entries: Vec::new(), present: Present::NONE }
     }
 
     /// Whether every packet matches.
@@ -127,12 +148,21 @@ impl Match {
         })
     }
 
+    /// Where the entry of a home is, or would be.
     fn position(&self, home: FieldId) -> Result<usize, usize> {
-        self.entries.binary_search_by_key(&home, |entry| entry.field)
+        // Most are added in order, and few are there.
+        match self.entries.last() {
+            Some(last) if last.field < home => Err(self.entries.len()),
+            _ => self.entries.binary_search_by_key(&home, |entry| entry.field),
+        }
     }
 
+    #[inline]
     fn home(&self, home: FieldId) -> Option<&Entry> {
-        self.position(home).ok().map(|at| &self.entries[at])
+        if !self.present.has(home) {
+            return None;
+        }
+        self.entries.iter().find(|entry| entry.field == home)
     }
 
     /// The value of a home as a number, zero where it is not matched.
@@ -145,9 +175,16 @@ impl Match {
         match self.position(field) {
             Ok(at) if keep => (self.entries[at].value, self.entries[at].mask) = (value, mask),
             Ok(at) => drop(self.entries.remove(at)),
-            Err(at) if keep => self.entries.insert(at, Entry { field, value, mask }),
-            Err(_) => {}
+            Err(at) if keep => {
+                if self.entries.is_empty() {
+                    // Packet type, EtherType, protocol, an address and a port: what most matches say.
+                    self.entries.reserve_exact(6);
+                }
+                self.entries.insert(at, Entry { field, value, mask });
+            }
+            Err(_) => return,
         }
+        self.present.set(field, keep);
     }
 
     /// What is said about a field or window: its value and mask, each as long as the field. Fields that share a place say
@@ -167,7 +204,20 @@ impl Match {
     /// Whether nothing is said about a field or window.
     #[must_use]
     pub fn is_wild(&self, field: FieldId) -> bool {
-        self.get(field).is_none()
+        window::is_wild(self, field)
+    }
+
+    /// Whether there is an entry for any home from one to another.
+    pub(crate) const fn names_any(&self, from: FieldId, to: FieldId) -> bool {
+        let (mut number, mut any) = (from.index() / 64 * 64, false);
+        while number <= to.index() {
+            let low = from.index().saturating_sub(number);
+            let above = (number + 63).saturating_sub(to.index());
+            let wanted = u64::MAX << low & u64::MAX >> above;
+            any |= self.present.0[number / 64] & wanted != 0;
+            number += 64;
+        }
+        any
     }
 
     /// Matches a field or window whole. A value of another length is cut or filled up at the front.
@@ -186,7 +236,7 @@ impl Match {
     /// is for Ethernet from now on unless it says otherwise.
     pub fn set_masked(&mut self, field: FieldId, value: &Value, mask: &Value) {
         window::set(self, field, value, mask);
-        if field.get().prerequisite != Prerequisite::Nothing && self.position(FieldId::PACKET_TYPE).is_err() {
+        if field.get().prerequisite != Prerequisite::Nothing && !self.present.has(FieldId::PACKET_TYPE) {
             self.put_home(FieldId::PACKET_TYPE, Value::zero(4), Value::ones(4));
         }
     }
@@ -213,6 +263,7 @@ impl Match {
         if field.get().is_variable() {
             if let Ok(at) = self.position(field) {
                 self.entries.remove(at);
+                self.present.set(field, false);
             }
         } else {
             let zero = Value::zero(usize::from(field.get().octets));
@@ -366,7 +417,27 @@ impl Match {
     /// whether anything was forgotten. To be used for matches of OpenFlow 1.0 and for those that people write; from
     /// version 1.1 on what lacks a prerequisite is an error.
     pub fn normalise(&mut self) -> bool {
-        let before = self.entries.len();
+        if self.is_normal() {
+            return false;
+        }
+        let counts = self.counting();
+        self.entries.retain(|entry| counts(entry.field));
+        self.present = Present::NONE;
+        for entry in &self.entries {
+            self.present.set(entry.field, true);
+        }
+        true
+    }
+
+    /// Whether [`normalise`](Self::normalise) would forget nothing.
+    #[must_use]
+    pub fn is_normal(&self) -> bool {
+        let counts = self.counting();
+        self.entries.iter().all(|entry| counts(entry.field))
+    }
+
+    /// Which fields can matter.
+    fn counting(&self) -> impl Fn(FieldId) -> bool + use<> {
         let default_type = self.home(FieldId::PACKET_TYPE).is_none_or(|entry| entry.value.is_zero());
         let ether_type = u128::from(self.ether_type());
         let protocol = self.number(FieldId::IP_PROTO);
@@ -379,7 +450,7 @@ impl Match {
         let kind = self.number(FieldId::TCP_SRC);
         let solicitation = icmpv6 && kind == number::SOLICITATION;
         let advertisement = icmpv6 && kind == number::ADVERTISEMENT;
-        self.entries.retain(|entry| match entry.field {
+        move |field: FieldId| match field {
             FieldId::ETH_SRC | FieldId::ETH_DST => default_type,
             FieldId::IPV4_SRC | FieldId::IPV4_DST => ipv4 || arp,
             FieldId::TCP_SRC | FieldId::TCP_DST => transport,
@@ -391,7 +462,6 @@ impl Match {
             FieldId::ND_TARGET => solicitation || advertisement,
             FieldId::MPLS_LABEL | FieldId::MPLS_TC | FieldId::MPLS_BOS | FieldId::MPLS_TTL => mpls,
             _ => true,
-        });
-        self.entries.len() != before
+        }
     }
 }

@@ -10,7 +10,7 @@
 //! Invariants: no text panics; depth is at most [`MAX_DEPTH`], and a list of actions holds no more than a message could.
 //! What is printed is read back as the same thing, where a text can say it.
 //!
-//! Costs: one pass over the text; the printers make a string for each term. Dumps of many flows reuse nothing yet.
+//! Costs: one pass over the text. A dump is printed into one string; what few flows have makes strings of its own.
 //!
 //! Whole messages are printed too ([`print_message`]), and packets ([`print_frame`]).
 
@@ -291,5 +291,8 @@ pub fn print_action(action: &Action, names: &Names) -> String {
 impl Fields for Match {
     fn get(&self, field: FieldId) -> Option<(Value, Value)> {
         Match::get(self, field)
+    }
+    fn may_name(&self, from: FieldId, to: FieldId) -> bool {
+        self.names_any(from, to)
     }
 }

@@ -72,6 +72,7 @@ impl Value {
 
     /// The low `octets` octets of a number.
     #[must_use]
+    #[inline]
     pub fn from_number(number: u128, octets: usize) -> Self {
         if octets <= SHORT {
             // Shifted to the front, with zeros behind: no octet is copied by itself.
@@ -94,6 +95,7 @@ impl Value {
 
     /// How many octets there are.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         match &self.0 {
             Form::Short { len, .. } => usize::from(*len),
@@ -109,6 +111,7 @@ impl Value {
 
     /// The octets in network order.
     #[must_use]
+    #[inline]
     pub fn octets(&self) -> &[u8] {
         match &self.0 {
             Form::Short { octets, len } => &octets[..usize::from(*len).min(SHORT)],
@@ -126,6 +129,7 @@ impl Value {
 
     /// The last 16 octets as a number.
     #[must_use]
+    #[inline]
     pub fn to_u128(&self) -> u128 {
         match &self.0 {
             Form::Short { octets, len: 0 } => u128::from(octets[0]),
@@ -146,6 +150,7 @@ impl Value {
 
     /// Whether every bit is zero.
     #[must_use]
+    #[inline]
     pub fn is_zero(&self) -> bool {
         match &self.0 {
             Form::Short { octets, .. } => u128::from_ne_bytes(*octets) == 0,
@@ -156,10 +161,26 @@ impl Value {
     /// Whether every bit is one.
     #[must_use]
     pub fn is_all_ones(&self) -> bool {
+        if let Form::Short { octets, len } = &self.0 {
+            let ones = u32::from(*len).min(SHORT as u32) * 8;
+            return u128::from_be_bytes(*octets).leading_ones() >= ones;
+        }
         self.octets().iter().all(|octet| *octet == 0xff)
     }
 
+    #[inline]
     fn combine(&self, other: &Self, with: impl Fn(u128, u128) -> u128) -> Self {
+        if let (Form::Short { octets: a, len }, Form::Short { octets: b, len: other_len }) = (&self.0, &other.0)
+            && len == other_len
+        {
+            // Behind the octets are zeros, which none of the operations changes.
+            let octets = with(u128::from_ne_bytes(*a), u128::from_ne_bytes(*b)).to_ne_bytes();
+            return Self(Form::Short { octets, len: *len });
+        }
+        self.combine_any(other, with)
+    }
+
+    fn combine_any(&self, other: &Self, with: impl Fn(u128, u128) -> u128) -> Self {
         if self.len() <= SHORT && other.len() <= SHORT {
             return Self::from_number(with(self.to_u128(), other.to_u128()), self.len());
         }
@@ -197,6 +218,7 @@ impl Value {
 
     /// The same number in another length: zeros come or octets go at the front.
     #[must_use]
+    #[inline]
     pub fn resized(&self, octets: usize) -> Self {
         if octets == self.len() { self.clone() } else { Self::zero(octets).or(self) }
     }

@@ -163,6 +163,31 @@ const fn index<const N: usize>(owner: Owner) -> [[u8; N]; VERSIONS] {
 static STANDARD: [[u8; 32]; VERSIONS] = index(Owner::Standard);
 static OF_NICIRA: [[u8; 256]; VERSIONS] = index(Owner::Nicira);
 
+/// More than there are forms.
+const MOST_FORMS: usize = 128;
+
+/// Rows by version and form: the last that the version has, or the form's first.
+static FORMS: [[u8; MOST_FORMS]; VERSIONS] = forms();
+
+const fn forms() -> [[u8; MOST_FORMS]; VERSIONS] {
+    let mut forms = [[NONE; MOST_FORMS]; VERSIONS];
+    let mut version = 0;
+    while version < VERSIONS {
+        let mut at = 0;
+        while at < ROWS.len() {
+            let row = &ROWS[at];
+            let form = &mut forms[version][row.raw as usize];
+            let has = row.first as usize <= version + 1 && version < row.last as usize;
+            if *form == NONE || has {
+                *form = at as u8;
+            }
+            at += 1;
+        }
+        version += 1;
+    }
+    forms
+}
+
 fn row_of(version: Version, owner: Owner, number: u16) -> Option<&'static Row> {
     let version = usize::from(version.wire()) - 1;
     let at = match owner {
@@ -218,12 +243,8 @@ pub(super) fn take<'a>(from: &mut Reader<'a>, version: Version) -> Result<(Raw, 
 
 /// Writes type, length of zero and vendor. A form that the version does not have is written as in one that has it.
 pub(super) fn put(raw: Raw, version: Version, out: &mut Writer) {
-    let wire = version.wire();
-    let row = ROWS
-        .iter()
-        .filter(|row| row.raw as u8 == raw as u8)
-        .reduce(|best, row| if (row.first..=row.last).contains(&wire) { row } else { best });
-    let Some(row) = row else { return };
+    let at = FORMS[usize::from(version.wire()) - 1][raw as usize % MOST_FORMS];
+    let Some(row) = ROWS.get(usize::from(at)) else { return };
     let vendor = match row.owner {
         Owner::Standard => {
             out.u16(row.number);

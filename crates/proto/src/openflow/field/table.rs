@@ -329,6 +329,10 @@ impl FieldId {
     pub const TUN_METADATA0: Self = Self(20);
     /// The first of 16 registers of 32 bits.
     pub const REG0: Self = Self(101);
+    /// The last of 64 fields of tunnel metadata.
+    pub(crate) const LAST_TUN_METADATA: Self = Self(83);
+    /// The last of 16 registers of 32 bits.
+    pub(crate) const LAST_REG: Self = Self(116);
     /// The first of 8 registers of 64 bits, each two of the small ones.
     pub const XREG0: Self = Self(117);
     /// The first of 4 registers of 128 bits, each four of the small ones.

@@ -3,7 +3,7 @@
 //! What: each says a part of what [`Match`] can say; writing leaves the rest out. [`Match::fits_v10`] and
 //! [`Match::fits_v11`] tell whether that would change the match.
 
-use super::{Match, number};
+use super::{Entry, Match, number};
 use crate::openflow::codec::{Reader, Writer};
 use crate::openflow::error::OfError;
 use crate::openflow::field::{FieldId, flags};
@@ -362,12 +362,40 @@ impl Match {
     /// Whether the match of OpenFlow 1.0 says all that this one says.
     #[must_use]
     pub fn fits_v10(&self) -> bool {
+        if self.is_plain() {
+            return true;
+        }
         let mut out = Writer::new();
         self.put_v10(&mut out);
         Self::take_v10(&mut Reader::new(out.as_slice())).is_ok_and(|mut read| {
             read.normalise();
             read.says_as(self)
         })
+    }
+
+    /// Whether everything is said in the way in which both structures say it, so that it need not be tried: no tag, addresses
+    /// of Ethernet whole, those of IPv4 under prefixes, nothing that would be forgotten.
+    fn is_plain(&self) -> bool {
+        let mut ethernet = false;
+        let plain = self.entries.iter().all(|Entry { field, value, mask }| {
+            ethernet |= !matches!(*field, FieldId::IN_PORT | FieldId::PACKET_TYPE);
+            match *field {
+                FieldId::PACKET_TYPE => value.is_zero() && mask.is_all_ones(),
+                FieldId::IN_PORT
+                | FieldId::ETH_SRC
+                | FieldId::ETH_DST
+                | FieldId::ETH_TYPE
+                | FieldId::IP_PROTO
+                | FieldId::TCP_SRC
+                | FieldId::TCP_DST => mask.is_all_ones(),
+                FieldId::IPV4_SRC | FieldId::IPV4_DST => {
+                    let mask = mask.to_u64() as u32;
+                    mask.leading_ones() == mask.count_ones()
+                }
+                _ => false,
+            }
+        });
+        plain && ethernet == self.present.has(FieldId::PACKET_TYPE) && self.is_normal()
     }
 
     /// Whether the match of OpenFlow 1.1 says all that this one says.

@@ -6,6 +6,7 @@ use crate::openflow::port::OfPort;
 use crate::openflow::value::Value;
 
 /// Where a field is kept.
+#[derive(Clone, Copy)]
 enum Home {
     /// Under itself.
     Own,
@@ -19,7 +20,27 @@ enum Home {
     WidePort,
 }
 
+#[inline]
 fn home(field: FieldId) -> Home {
+    HOMES[field.index() % FieldId::COUNT]
+}
+
+/// By the field's number.
+static HOMES: [Home; FieldId::COUNT] = homes();
+
+const fn homes() -> [Home; FieldId::COUNT] {
+    let mut homes = [Home::Own; FieldId::COUNT];
+    let mut number = 0;
+    while number < FieldId::COUNT {
+        if let Some(field) = FieldId::of_index(number) {
+            homes[number] = home_of(field);
+        }
+        number += 1;
+    }
+    homes
+}
+
+const fn home_of(field: FieldId) -> Home {
     if let Some(number) = field.as_xreg() {
         return Home::Registers(number * 2, 2);
     }
@@ -57,12 +78,33 @@ pub(super) fn mask_at(home: FieldId, window: FieldId, mask: &Value) -> Value {
     }
 }
 
+/// Whether nothing is said about a field.
+pub(super) fn is_wild(of: &Match, field: FieldId) -> bool {
+    match home(field) {
+        Home::Own => !of.present.has(field),
+        Home::Same(home) => !of.present.has(home),
+        Home::WidePort => !of.present.has(FieldId::IN_PORT),
+        Home::Registers(..) | Home::Bits(..) => get(of, field).is_none(),
+    }
+}
+
+#[inline]
 pub(super) fn get(of: &Match, field: FieldId) -> Option<(Value, Value)> {
-    let octets = usize::from(field.get().octets);
     match home(field) {
         Home::Own => of.home(field).map(|entry| (entry.value.clone(), entry.mask.clone())),
+        home => get_window(of, field, home),
+    }
+}
+
+fn get_window(of: &Match, field: FieldId, home: Home) -> Option<(Value, Value)> {
+    let octets = usize::from(field.get().octets);
+    match home {
+        Home::Own => None,
         Home::Same(home) => {
             let entry = of.home(home)?;
+            if entry.value.len() == octets {
+                return Some((entry.value.clone(), entry.mask.clone()));
+            }
             let mask = mask_at(field, home, &entry.mask);
             Some((entry.value.resized(octets).and(&mask), mask))
         }

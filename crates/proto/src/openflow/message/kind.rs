@@ -37,8 +37,37 @@ macro_rules! kinds {
                 self.rows(version).next().is_some()
             }
 
+            /// By version and number, what the standard has there; rows of one kind are side by side.
+            const STANDARD: [[u8; STANDARD]; VERSIONS] = {
+                let mut known = [[NONE; STANDARD]; VERSIONS];
+                let mut at = Self::ROWS.len();
+                while at > 0 {
+                    at -= 1;
+                    let row = &Self::ROWS[at].1;
+                    let mut version = row.first;
+                    while matches!(row.owner, Owner::Standard) && version <= row.last {
+                        known[version as usize - 1][row.number as usize] = at as u8;
+                        version += 1;
+                    }
+                }
+                known
+            };
+
+            /// Where the rows of each kind begin.
+            const FIRST: [u8; Self::LIST.len()] = {
+                let mut first = [NONE; Self::LIST.len()];
+                let mut at = Self::ROWS.len();
+                while at > 0 {
+                    at -= 1;
+                    first[Self::ROWS[at].0 as usize] = at as u8;
+                }
+                first
+            };
+
             fn rows(self, version: Version) -> impl Iterator<Item = &'static Row> {
-                Self::ROWS.iter().filter(move |(kind, row)| *kind == self && row.is_in(version)).map(|(_, row)| row)
+                let first = Self::FIRST.get(self as usize).map_or(0, |first| usize::from(*first));
+                let own = Self::ROWS.get(first..).unwrap_or_default().iter().take_while(move |(kind, _)| *kind == self);
+                own.filter(move |(_, row)| row.is_in(version)).map(|(_, row)| row)
             }
 
             /// Where the version has it: of the given owner if one is asked for, else of the first.
@@ -50,12 +79,22 @@ macro_rules! kinds {
 
             /// What the version has there.
             pub(super) fn at(version: Version, owner: Owner, number: u32) -> Option<Self> {
+                if owner == Owner::Standard {
+                    let known = Self::STANDARD.get(usize::from(version.wire()) - 1)?;
+                    let at = *known.get(usize::try_from(number).ok()?)?;
+                    return Self::ROWS.get(usize::from(at)).map(|(kind, _)| *kind);
+                }
                 let found = |row: &Row| row.owner == owner && row.number == number && row.is_in(version);
                 Self::ROWS.iter().find(|(_, row)| found(row)).map(|(kind, _)| *kind)
             }
         }
     };
 }
+
+/// More than the standard's numbers.
+const STANDARD: usize = 64;
+const VERSIONS: usize = 6;
+const NONE: u8 = u8::MAX;
 
 /// A span of versions that have something under a number.
 struct Row {

@@ -222,6 +222,7 @@ pub fn encode_with(context: Context<'_>, xid: u32, message: &Message) -> Result<
     let unsayable = EncodeError::Unsayable { version, what: kind.name() };
     let (owner, number) = kind.place(version, message.owner()).ok_or(unsayable)?;
     let mut writer = Writer::new();
+    writer.reserve(MOST);
     let header_version = if let Message::Hello(hello) = message { hello.newest } else { version.wire() };
     put_header(&mut writer, header_version, owner, number, xid);
     match message {
@@ -231,6 +232,9 @@ pub fn encode_with(context: Context<'_>, xid: u32, message: &Message) -> Result<
     }
     finish(writer)
 }
+
+/// Octets that most messages don't exceed.
+const MOST: usize = 128;
 
 /// Writes the header of a message, and that of an experimenter if it is one's.
 pub(super) fn put_header(writer: &mut Writer, version: u8, owner: Owner, number: u32, xid: u32) {

@@ -25,6 +25,7 @@ use super::names::{Names, PORT_WORDS};
 use super::number;
 use super::piece::{Piece, Word};
 use super::protocols::Protocols;
+use std::borrow::Cow;
 
 /// Reads lists of actions, and keeps which forms of OpenFlow can carry them.
 pub(super) struct ActionReader<'n> {
@@ -80,11 +81,16 @@ impl<'n> ActionReader<'n> {
         let mut drop = None;
         for word in words {
             let before = actions.len();
-            let key = word.key.text().to_ascii_lowercase();
+            let key = match word.key.text() {
+                text if text.bytes().any(|byte| byte.is_ascii_uppercase()) => {
+                    Cow::Owned(text.to_ascii_lowercase())
+                }
+                text => Cow::Borrowed(text),
+            };
             if key == "drop" {
                 drop = Some(word.key);
             } else {
-                match key.as_str() {
+                match key.as_ref() {
                     // What holds actions stands apart, so that deep nesting takes little of the stack.
                     "clone" => actions.push(Action::Clone(self.nested(word.value, Outer::Clone)?)),
                     "write_actions" => {

@@ -56,14 +56,20 @@ pub(super) fn leading_ipv4(text: &str) -> Option<([u8; 4], usize)> {
     let mut at = 0;
     for (index, octet) in address.iter_mut().enumerate() {
         if index > 0 {
-            if !text[at..].starts_with('.') {
+            if text.as_bytes().get(at) != Some(&b'.') {
                 return None;
             }
             at += 1;
         }
-        let digits = text[at..].bytes().take_while(u8::is_ascii_digit).count();
-        *octet = text[at..at + digits].parse().ok()?;
-        at += digits;
+        let digits = text.as_bytes()[at..].iter().take_while(|byte| byte.is_ascii_digit());
+        let (length, value) = digits.fold((0, 0_u32), |(length, value), digit| {
+            (length + 1, value.saturating_mul(10).saturating_add(u32::from(digit - b'0')))
+        });
+        if length == 0 {
+            return None;
+        }
+        *octet = u8::try_from(value).ok()?;
+        at += length;
     }
     Some((address, at))
 }
@@ -163,15 +169,40 @@ fn plain_ethernet(a: [u8; 6]) -> String {
 
 /// An IPv4 address.
 pub(super) fn plain_ipv4(a: [u8; 4]) -> String {
-    format!("{}.{}.{}.{}", a[0], a[1], a[2], a[3])
+    let mut out = String::new();
+    put_plain_ipv4(&mut out, a);
+    out
+}
+
+fn put_plain_ipv4(out: &mut String, address: [u8; 4]) {
+    for (at, octet) in address.into_iter().enumerate() {
+        if at > 0 {
+            out.push('.');
+        }
+        number::put_decimal(out, octet);
+    }
 }
 
 /// An IPv4 address, with prefix length or mask if not all of it counts.
 pub(super) fn print_ipv4(address: [u8; 4], mask: [u8; 4]) -> String {
+    let mut out = String::new();
+    put_ipv4(&mut out, address, mask);
+    out
+}
+
+/// Appends what [`print_ipv4`] prints.
+pub(super) fn put_ipv4(out: &mut String, address: [u8; 4], mask: [u8; 4]) {
+    put_plain_ipv4(out, address);
     match prefix_length(&mask) {
-        Some(32) => plain_ipv4(address),
-        Some(length) => format!("{}/{length}", plain_ipv4(address)),
-        None => format!("{}/{}", plain_ipv4(address), plain_ipv4(mask)),
+        Some(32) => {}
+        Some(length) => {
+            out.push('/');
+            number::put_decimal(out, length);
+        }
+        None => {
+            out.push('/');
+            put_plain_ipv4(out, mask);
+        }
     }
 }
 

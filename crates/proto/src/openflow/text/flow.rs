@@ -108,7 +108,7 @@ pub(super) fn parse(
     let (command, rest) = command.map_or_else(|| leading_command(whole), |command| (command, whole));
     let mut reader = FlowReader::new(Rules::of(Some(command)), FlowMod::new(command, Match::any()), names);
     let (mut terms, actions) = if reader.rules.actions {
-        let actions = rest.text().find("action").and_then(|at| {
+        let actions = find_actions(rest.text()).and_then(|at| {
             let (_, actions) = rest.from(at).split_once("=")?;
             Some((rest.range(0, at), actions))
         });
@@ -124,6 +124,20 @@ pub(super) fn parse(
         reader.term(word)?;
     }
     reader.finish(actions)
+}
+
+/// Where the word for actions begins.
+fn find_actions(text: &str) -> Option<usize> {
+    const WORD: &[u8] = b"action";
+    let octets = text.as_bytes();
+    let mut from = 0;
+    while let Some(at) = octets.get(from..)?.iter().position(|octet| *octet == WORD[0]) {
+        if octets[from + at..].starts_with(WORD) {
+            return Some(from + at);
+        }
+        from += at + 1;
+    }
+    None
 }
 
 /// Reads which flows are asked for.

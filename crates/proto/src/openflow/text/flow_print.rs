@@ -3,62 +3,74 @@
 use super::super::message::{FlowCommand, FlowFlags, FlowMod, FlowStatistics};
 use super::super::{OfPort, Version};
 use super::names::Names;
-use super::number::duration;
+use super::number::{put_alt_hex, put_decimal, put_duration};
 use super::{action, match_print};
 use std::fmt::Write;
 
 /// Prints a flow as a dump shows it, with its statistics or (`--no-stats`) without. The blank that dumps have before each
 /// flow is not part of it.
 pub fn print_flow(flow: &FlowStatistics, statistics: bool, names: &Names) -> String {
+    let mut out = String::new();
+    put_flow(&mut out, flow, statistics, names);
+    out
+}
+
+/// Appends what [`print_flow`] prints: a dump is one string.
+pub(super) fn put_flow(out: &mut String, flow: &FlowStatistics, statistics: bool, names: &Names) {
     let state = &flow.state;
     let age = state.age.map_or((0, 0), |age| (age.seconds, age.nanoseconds));
-    let mut out = String::new();
-    let mut term = |name: &str, value: &str| {
-        let _ = write!(out, "{name}={value}, ");
-    };
     if statistics || state.cookie != 0 {
-        term("cookie", &format!("{:#x}", state.cookie));
+        out.push_str(if state.cookie == 0 { "cookie=0x" } else { "cookie=" });
+        put_alt_hex(out, state.cookie);
+        out.push_str(", ");
     }
     if statistics {
-        term("duration", &duration(age.0, age.1));
+        out.push_str("duration=");
+        put_duration(out, age.0, age.1);
+        out.push_str(", ");
     }
     if statistics || state.table != 0 || names.has_table(state.table) {
-        term("table", &names.print_table(state.table));
+        out.push_str("table=");
+        names.put_table(out, state.table);
+        out.push_str(", ");
     }
     if statistics {
-        for (name, count) in [("n_packets", state.packets), ("n_bytes", state.bytes)] {
+        for (name, count) in [("n_packets=", state.packets), ("n_bytes=", state.bytes)] {
             if count != u64::MAX {
-                term(name, &count.to_string());
+                term(out, name, count);
             }
         }
     }
-    for (name, seconds) in [("idle_timeout", state.idle_timeout), ("hard_timeout", state.hard_timeout)] {
+    for (name, seconds) in [("idle_timeout=", state.idle_timeout), ("hard_timeout=", state.hard_timeout)] {
         if seconds != 0 {
-            term(name, &seconds.to_string());
+            term(out, name, seconds);
         }
     }
-    print_flags(&mut out, state.flags);
-    let mut term = |name: &str, value: u32| {
-        let _ = write!(out, "{name}={value}, ");
-    };
+    print_flags(out, state.flags);
     if state.importance != 0 {
-        term("importance", state.importance.into());
+        term(out, "importance=", state.importance);
     }
     if statistics {
         if let Some(seconds) = state.idle_age {
-            term("idle_age", seconds);
+            term(out, "idle_age=", seconds);
         }
         if let Some(seconds) = state.hard_age.filter(|seconds| *seconds != age.0) {
-            term("hard_age", seconds);
+            term(out, "hard_age=", seconds);
         }
     }
-    let fields = match_print::print(&flow.matching, state.priority, names);
-    out.push_str(&fields);
-    if !fields.is_empty() {
+    let before = out.len();
+    match_print::put(out, &flow.matching, state.priority, names);
+    if out.len() > before {
         out.push(' ');
     }
-    let _ = write!(out, "actions={}", action::print::list(&flow.actions, names));
-    out
+    out.push_str("actions=");
+    action::print::put_list(out, &flow.actions, names);
+}
+
+fn term(out: &mut String, name: &str, value: impl Into<u64>) {
+    out.push_str(name);
+    put_decimal(out, value);
+    out.push_str(", ");
 }
 
 /// The words of flags, each with a blank behind it.

@@ -11,6 +11,10 @@ use std::fmt::Write;
 pub(super) trait Fields {
     /// The value and the mask of a field.
     fn get(&self, field: FieldId) -> Option<(Value, Value)>;
+    /// Whether anything may be said about the homes from one to another: what is not there need not be asked for one by one.
+    fn may_name(&self, _from: FieldId, _to: FieldId) -> bool {
+        true
+    }
     /// Headers that no field names: further VLAN tags and MPLS entries as value and mask.
     fn inner(&self) -> &Inner {
         const NONE: Inner = Inner { vlan: (0, 0), labels: [(0, 0); 2], tunnel_flags: (0, 0) };
@@ -42,28 +46,43 @@ const ETHERTYPE_NSH: u16 = 0x894f;
 struct Terms<'m> {
     fields: &'m dyn Fields,
     names: &'m Names,
-    out: String,
+    out: &'m mut String,
 }
 
 /// Prints a match. `priority` is named unless it is the default.
 pub(super) fn print(fields: &dyn Fields, priority: u16, names: &Names) -> String {
-    let mut terms = Terms { fields, names, out: String::new() };
+    let mut out = String::new();
+    put(&mut out, fields, priority, names);
+    out
+}
+
+/// Appends what [`print`] prints.
+pub(super) fn put(out: &mut String, fields: &dyn Fields, priority: u16, names: &Names) {
+    let start = out.len();
+    let mut terms = Terms { fields, names, out };
     if priority != DEFAULT_PRIORITY {
-        terms.term("priority", priority.to_string());
+        terms.decimal_term("priority", priority);
     }
     terms.pipeline();
     let kind = terms.kind();
-    terms.registers();
-    terms.tunnel();
+    if fields.may_name(FieldId::REG0, FieldId::LAST_REG) {
+        terms.registers();
+    }
+    if fields.may_name(FieldId::TUN_ID, FieldId::LAST_TUN_METADATA) || fields.inner().tunnel_flags.1 != 0 {
+        terms.tunnel();
+    }
     terms.hex(FieldId::METADATA, "metadata");
     if let Some((port, _)) = fields.get(FieldId::IN_PORT) {
-        terms.term("in_port", names.print_port(OfPort(port.to_u64() as u16)));
+        terms.out.push_str("in_port=");
+        names.put_port(terms.out, OfPort(port.to_u64() as u16));
+        terms.out.push(',');
     }
     terms.ethernet(&kind);
     terms.network(&kind);
     terms.transport(&kind);
-    terms.out.pop();
-    terms.out
+    if terms.out.len() > start {
+        terms.out.pop();
+    }
 }
 
 /// What the words for protocols were found to say.
@@ -84,8 +103,21 @@ impl Kind {
 }
 
 impl Terms<'_> {
+    fn begin(&mut self, name: &str) {
+        self.out.push_str(name);
+        self.out.push('=');
+    }
+
     fn term(&mut self, name: &str, value: impl AsRef<str>) {
-        let _ = write!(self.out, "{name}={},", value.as_ref());
+        self.begin(name);
+        self.out.push_str(value.as_ref());
+        self.out.push(',');
+    }
+
+    fn decimal_term(&mut self, name: &str, value: impl Into<u64>) {
+        self.begin(name);
+        number::put_decimal(self.out, value);
+        self.out.push(',');
     }
 
     fn word(&mut self, word: &str) {
@@ -105,11 +137,13 @@ impl Terms<'_> {
     /// A number in hexadecimal, 0 without prefix.
     fn hex(&mut self, field: FieldId, name: &str) {
         if let Some((value, mask)) = self.fields.get(field) {
-            let mut text = number::alt_hex(value.to_u64());
+            self.begin(name);
+            number::put_alt_hex(self.out, value.to_u64());
             if !value::covers(field.get(), &mask) {
-                let _ = write!(text, "/{}", number::alt_hex(mask.to_u64()));
+                self.out.push('/');
+                number::put_alt_hex(self.out, mask.to_u64());
             }
-            self.term(name, text);
+            self.out.push(',');
         }
     }
 
@@ -118,7 +152,7 @@ impl Terms<'_> {
         if let Some((value, mask)) = found {
             let number = value.to_u64();
             let text = match (mask.is_all_ones(), value.len()) {
-                (true, _) => number.to_string(),
+                (true, _) => return self.decimal_term(name, number),
                 (false, 1) => format!("{number:#04x}/{:#04x}", mask.to_u64()),
                 (false, 4) => format!("{number:#010x}/{:#010x}", mask.to_u64()),
                 (false, _) => format!("{number:#x}/{:#x}", mask.to_u64()),
@@ -134,7 +168,7 @@ impl Terms<'_> {
     /// A number in decimal whose mask is never named.
     fn plain(&mut self, field: FieldId, name: &str) {
         if let Some(number) = self.number(field) {
-            self.term(name, number.to_string());
+            self.decimal_term(name, number);
         }
     }
 
@@ -146,7 +180,9 @@ impl Terms<'_> {
 
     fn ipv4(&mut self, found: Option<(Value, Value)>, name: &str) {
         if let Some((value, mask)) = found {
-            self.term(name, address::print_ipv4(value::array(&value), value::array(&mask)));
+            self.begin(name);
+            address::put_ipv4(self.out, value::array(&value), value::array(&mask));
+            self.out.push(',');
         }
     }
 
@@ -173,6 +209,13 @@ impl Terms<'_> {
             let port = OfPort::from_wide(number as u32).unwrap_or(OfPort::NONE);
             self.term("actset_output", self.names.print_port(port));
         }
+        if self.fields.may_name(FieldId::CT_STATE, FieldId::CT_TP_DST) {
+            self.connection();
+        }
+    }
+
+    /// What is known of the connection.
+    fn connection(&mut self) {
         if let Some((state, mask)) = self.fields.get(FieldId::CT_STATE) {
             self.term(
                 "ct_state",
@@ -242,8 +285,8 @@ impl Terms<'_> {
     }
 
     fn registers(&mut self) {
-        for (field, index) in (0..16).filter_map(|index| FieldId::reg(index).zip(Some(index))) {
-            self.hex(field, &format!("reg{index}"));
+        for field in (0..16).filter_map(FieldId::reg) {
+            self.hex(field, field.name());
         }
     }
 

@@ -99,6 +99,25 @@ impl Names {
         }
     }
 
+    /// Appends a port as [`print_port`](Self::print_port) writes it.
+    pub(super) fn put_port(&self, out: &mut String, port: OfPort) {
+        match port.name() {
+            Some(reserved) => out.push_str(reserved),
+            None => match self.ports.name(port.0) {
+                Some(name) => out.push_str(&name),
+                None => number::put_decimal(out, port.0),
+            },
+        }
+    }
+
+    /// Appends a table as [`print_table`](Self::print_table) writes it.
+    pub(super) fn put_table(&self, out: &mut String, table: u8) {
+        match self.tables.name(table) {
+            Some(name) => out.push_str(&name),
+            None => number::put_decimal(out, table),
+        }
+    }
+
     /// A table as it is written.
     pub fn print_table(&self, table: u8) -> String {
         self.tables.name(table).unwrap_or_else(|| table.to_string())

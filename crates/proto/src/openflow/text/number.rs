@@ -22,6 +22,9 @@ pub(super) struct Leading {
 /// Reads the number that `text` begins with, in `base` (0: by its prefix).
 pub(super) fn leading(text: &str, base: u32) -> Leading {
     let none = Leading { value: 0, negative: false, overflow: false, length: 0 };
+    if let Some(plain) = plain(text, base) {
+        return plain;
+    }
     let blanks = text.len() - text.trim_start_matches(|c: char| c.is_ascii_whitespace()).len();
     let mut rest = &text[blanks..];
     let negative = rest.starts_with('-');
@@ -52,6 +55,21 @@ pub(super) fn leading(text: &str, base: u32) -> Leading {
     let length = text.len() - rest.len() + digits;
     let value = if negative { value.wrapping_neg() } else { value };
     Leading { value, negative, overflow, length }
+}
+
+/// What most numbers are: up to 18 digits in base ten and nothing before them.
+#[inline]
+fn plain(text: &str, base: u32) -> Option<Leading> {
+    let first = *text.as_bytes().first()?;
+    let alone = first == b'0' && text.len() == 1;
+    if !(b'1'..=b'9').contains(&first) && !alone || !matches!(base, 0 | 10) {
+        return None;
+    }
+    let (mut value, mut length) = (0_u64, 0);
+    for digit in text.bytes().map(|byte| byte.wrapping_sub(b'0')).take_while(|digit| *digit < 10) {
+        (value, length) = (value.wrapping_mul(10).wrapping_add(digit.into()), length + 1);
+    }
+    (length <= 18).then_some(Leading { value, negative: false, overflow: false, length })
 }
 
 /// The whole of `text` as a signed number in `base`.
@@ -192,16 +210,67 @@ pub(super) fn dotted(octets: &[u8]) -> String {
 
 /// How `%#x` prints a number: without a prefix if it is 0.
 pub(super) fn alt_hex(value: u64) -> String {
-    if value == 0 { "0".to_string() } else { format!("{value:#x}") }
+    let mut out = String::new();
+    put_alt_hex(&mut out, value);
+    out
+}
+
+/// Appends what [`alt_hex`] prints.
+pub(super) fn put_alt_hex(out: &mut String, value: u64) {
+    if value == 0 {
+        out.push('0');
+        return;
+    }
+    out.push_str("0x");
+    let digits = 16 - value.leading_zeros() / 4;
+    for at in (0..digits).rev() {
+        let digit = b"0123456789abcdef"[(value >> (at * 4) & 0xf) as usize];
+        out.push(digit.into());
+    }
+}
+
+/// Appends a number in base ten. Dumps are made of these: they take no detour by way of formatting.
+pub(super) fn put_decimal(out: &mut String, value: impl Into<u64>) {
+    let mut value = value.into();
+    let mut digits = [0_u8; 20];
+    let mut from = digits.len();
+    loop {
+        from -= 1;
+        digits[from] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    digits[from..].iter().for_each(|digit| out.push((*digit).into()));
 }
 
 /// A time in seconds and nanoseconds: `5s`, `5.040s`, `5.0000001s`.
 pub fn duration(seconds: u32, nanoseconds: u32) -> String {
-    match nanoseconds {
-        0 => format!("{seconds}s"),
-        n if n.is_multiple_of(1_000_000) => format!("{seconds}.{:03}s", n / 1_000_000),
-        n => format!("{}s", format!("{seconds}.{n:09}").trim_end_matches('0')),
+    let mut out = String::new();
+    put_duration(&mut out, seconds, nanoseconds);
+    out
+}
+
+/// Appends what [`duration`] prints.
+pub(super) fn put_duration(out: &mut String, seconds: u32, nanoseconds: u32) {
+    put_decimal(out, seconds);
+    let (mut fraction, mut digits) = (nanoseconds, 9_u32);
+    if fraction.is_multiple_of(1_000_000) {
+        (fraction, digits) = (fraction / 1_000_000, 3);
     }
+    if fraction != 0 {
+        out.push('.');
+        if digits == 9 {
+            while fraction.is_multiple_of(10) {
+                (fraction, digits) = (fraction / 10, digits - 1);
+            }
+        }
+        let length = fraction.checked_ilog10().unwrap_or(0) + 1;
+        (length..digits).for_each(|_| out.push('0'));
+        put_decimal(out, fraction);
+    }
+    out.push('s');
 }
 
 #[cfg(test)]

@@ -21,6 +21,13 @@ pub(super) struct Word<'t> {
     pub value: Piece<'t>,
 }
 
+/// A test for marks, which are all ASCII, so that a text can be looked at byte by byte.
+#[inline(always)]
+fn among(marks: &str) -> impl Fn(u8) -> bool + Copy + use<> {
+    let bits = marks.bytes().fold(0_u128, |bits, mark| bits | 1 << (mark & 0x7f));
+    move |byte| byte < 0x80 && bits >> byte & 1 != 0
+}
+
 const BLANKS: &str = " \t\r\n";
 const BETWEEN: &str = ", \t\r\n";
 
@@ -81,13 +88,17 @@ impl<'t> Piece<'t> {
     }
 
     /// The number of leading bytes before the first of `marks`.
+    #[inline]
     pub(super) fn span_until(self, marks: &str) -> usize {
-        self.text.find(|c| marks.contains(c)).unwrap_or(self.text.len())
+        let is_mark = among(marks);
+        self.text.bytes().position(is_mark).unwrap_or(self.text.len())
     }
 
     /// The number of leading bytes that are all among `marks`.
+    #[inline]
     pub(super) fn span_of(self, marks: &str) -> usize {
-        self.text.len() - self.text.trim_start_matches(|c| marks.contains(c)).len()
+        let is_mark = among(marks);
+        self.text.bytes().position(|byte| !is_mark(byte)).unwrap_or(self.text.len())
     }
 
     /// Cuts the next word off the front, or says that only commas and blanks are left.
@@ -137,13 +148,15 @@ impl<'t> Piece<'t> {
     }
 
     /// The length of a value that ends at the first of `marks` that no bracket hides.
+    #[inline]
     fn value_length(self, marks: &str) -> usize {
+        let is_mark = among(marks);
         let mut depth = 0usize;
-        for (at, c) in self.text.char_indices() {
-            match c {
-                _ if depth == 0 && marks.contains(c) => return at,
-                '(' => depth += 1,
-                ')' => depth = depth.saturating_sub(1),
+        for (at, byte) in self.text.bytes().enumerate() {
+            match byte {
+                _ if depth == 0 && is_mark(byte) => return at,
+                b'(' => depth += 1,
+                b')' => depth = depth.saturating_sub(1),
                 _ => {}
             }
         }

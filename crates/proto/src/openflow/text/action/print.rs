@@ -7,7 +7,7 @@ use super::super::super::action::{
 use super::super::super::{FieldId, OfPort};
 use super::super::address;
 use super::super::names::Names;
-use super::super::number::{alt_hex, dotted, hex};
+use super::super::number::{alt_hex, dotted, hex, put_decimal};
 use super::super::value::{self, print_subfield};
 use super::connection::HELPERS;
 use super::encap::HEADERS;
@@ -19,10 +19,26 @@ use std::net::IpAddr;
 
 /// Prints a list of actions; `drop` if there is none.
 pub(in super::super) fn list(actions: &[Action], names: &Names) -> String {
+    let mut out = String::new();
+    put_list(&mut out, actions, names);
+    out
+}
+
+/// Appends what [`list`] prints.
+pub(in super::super) fn put_list(out: &mut String, actions: &[Action], names: &Names) {
     if actions.is_empty() {
-        return "drop".to_string();
+        out.push_str("drop");
     }
-    actions.iter().map(|action| one(action, names)).collect::<Vec<_>>().join(",")
+    for (at, action) in actions.iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        match action {
+            // By far the most.
+            Action::Output { port, max_len } => put_output(out, *port, *max_len, names),
+            action => out.push_str(&one(action, names)),
+        }
+    }
 }
 
 fn ethernet(address: MacAddr) -> String {
@@ -236,13 +252,19 @@ fn joined(numbers: &[u16]) -> String {
 }
 
 fn output(port: OfPort, max_len: u16, names: &Names) -> String {
-    let port_text = names.print_port(port);
+    let mut out = String::new();
+    put_output(&mut out, port, max_len, names);
+    out
+}
+
+fn put_output(out: &mut String, port: OfPort, max_len: u16, names: &Names) {
+    if !port.is_reserved() {
+        out.push_str("output:");
+    }
+    names.put_port(out, port);
     if port == OfPort::CONTROLLER {
-        format!("{port_text}:{max_len}")
-    } else if port.is_reserved() {
-        port_text
-    } else {
-        format!("output:{port_text}")
+        out.push(':');
+        put_decimal(out, max_len);
     }
 }
 

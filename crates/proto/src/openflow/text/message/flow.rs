@@ -1,7 +1,8 @@
 //! Flows: changes of them, what they counted, those that went away, and monitors.
 
 use super::super::number::{alt_hex, duration};
-use super::super::{DEFAULT_PRIORITY, print_actions, print_flow, print_flow_mod, print_match};
+use super::super::flow_print::put_flow;
+use super::super::{DEFAULT_PRIORITY, print_actions, print_flow_mod, print_match};
 use super::{Printer, bits};
 use crate::openflow::message::{
     ALL_TABLES, ANY_GROUP, AggregateStatistics, FlowChange, FlowCounters, FlowMod, FlowRemoved,
@@ -41,7 +42,8 @@ impl Printer<'_> {
 
     pub(super) fn flows(&mut self, flows: &[FlowStatistics]) {
         for flow in flows {
-            let _ = write!(self.out, "\n {}", print_flow(flow, true, self.names));
+            self.out.push_str("\n ");
+            put_flow(&mut self.out, flow, true, self.names);
         }
     }
 
