@@ -507,8 +507,9 @@ fn packet(
     };
     let adopt = |mut passed: Passed| {
         let index = holding::facts(&mut passed)?;
+        let socket = packet::adopt_packet(number, holding::next_file(&mut passed)?, senders);
         let (receive, send, socket) =
-            taken_apart(packet::adopt_packet(number, holding::next_file(&mut passed)?, senders));
+            taken_apart(socket.map_err(|error| format!("no memory is left: {error}"))?);
         // Any socket of the interface's namespace can be asked.
         let ask = asking_socket().map_err(|error| format!("no descriptor is left: {error}"))?;
         Ok((ask, index, Carrier::of(device).ok(), receive, send, Some(socket)))

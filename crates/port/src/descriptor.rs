@@ -16,8 +16,9 @@ use netloom_mem::{
 };
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
-use std::cell::UnsafeCell;
-use std::io::{IoSlice, IoSliceMut};
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// How rarely a silent queue is asked, in turns.
@@ -27,8 +28,40 @@ const ENOUGH: usize = 128 * 1024;
 /// Most parts of a frame that is written.
 const PARTS: usize = 64;
 
-/// Memory for the tails of one batch.
-struct Tails(Box<[UnsafeCell<Box<[u8]>>]>);
+/// Memory for the tails of one batch: a mapping of its own, so that a port whose frames are short, or that has none, takes no
+/// memory but addresses, and is opened without two megabytes being cleared.
+struct Tails(NonNull<u8>);
+
+impl Tails {
+    const LENGTH: usize = BATCH * FRAME;
+
+    fn new() -> io::Result<Self> {
+        let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::NORESERVE);
+        // SAFETY: the kernel chooses the address, so nothing that is mapped already is touched.
+        #[allow(unsafe_code)]
+        let base = unsafe { mmap_anonymous(std::ptr::null_mut(), Self::LENGTH, access, flags)? };
+        NonNull::new(base.cast()).map(Self).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+    }
+
+    /// The `FRAME` octets for the tail of a frame of the batch.
+    fn at(&self, index: usize) -> Option<NonNull<[u8]>> {
+        let place = self.0.as_ptr().wrapping_add(index * FRAME);
+        let part = std::ptr::slice_from_raw_parts_mut(place, FRAME);
+        NonNull::new(part).filter(|_| index < BATCH)
+    }
+}
+
+impl Drop for Tails {
+    fn drop(&mut self) {
+        // SAFETY: the range is the one that was mapped, and whoever refers to it keeps the anchor.
+        #[allow(unsafe_code)]
+        let _ = unsafe { munmap(self.0.as_ptr().cast(), Self::LENGTH) };
+    }
+}
+
+// SAFETY: the mapping belongs to no thread.
+#[allow(unsafe_code)]
+unsafe impl Send for Tails {}
 
 // SAFETY: only the one thread that owns the receive queue writes, and it does so while its batch is empty; others read
 // through pointers while they hold the batch that the frames are in.
@@ -58,14 +91,16 @@ pub(crate) struct DescriptorSend {
 
 /// Both ends of a non-blocking descriptor. `offloads`: the other side takes open checksums and uncut frames;
 /// `tags_beside`: it is a packet socket with `PACKET_AUXDATA`.
+///
+/// # Errors
+/// Without memory.
 pub(crate) fn queues(
     descriptor: Arc<OwnedFd>,
     port: PortNumber,
     offloads: bool,
     tags_beside: bool,
-) -> (DescriptorReceive, DescriptorSend) {
-    let tails = (0..BATCH).map(|_| UnsafeCell::new(vec![0; FRAME].into_boxed_slice())).collect();
-    let tails = Arc::new(Tails(tails));
+) -> io::Result<(DescriptorReceive, DescriptorSend)> {
+    let tails = Arc::new(Tails::new()?);
     let anchor: Anchor = tails.clone();
     let receive = DescriptorReceive {
         descriptor: descriptor.clone(),
@@ -76,7 +111,7 @@ pub(crate) fn queues(
         skip: 0,
         next_skip: 0,
     };
-    (receive, sender(descriptor, offloads))
+    Ok((receive, sender(descriptor, offloads)))
 }
 
 /// The way out alone.
@@ -97,12 +132,13 @@ impl ReceiveQueue for DescriptorReceive {
         let (mut held, mut octets) = (false, 0);
         while octets < ENOUGH {
             let index = batch.len();
-            let (Some(slot), Some(tail)) = (batch.slot(), self.tails.0.get(index)) else { break };
+            let (Some(slot), Some(tail)) = (batch.slot(), self.tails.at(index)) else { break };
             let mut header = [0; VIRTIO_HEADER];
             // SAFETY: nobody refers to this memory: it belongs to the slot of a frame that is not there yet, and the
-            // last batch that had frames in it was cleared before `receive` was called.
+            // last batch that had frames in it was cleared before `receive` was called. It is mapped, and was cleared by the
+            // kernel.
             #[allow(unsafe_code)]
-            let tail: &mut [u8] = unsafe { &mut *tail.get() };
+            let tail: &mut [u8] = unsafe { &mut *tail.as_ptr() };
             let (pointer, head) = (tail.as_ptr(), slot.head);
             let parts =
                 &mut [IoSliceMut::new(&mut header), IoSliceMut::new(&mut head[..]), IoSliceMut::new(tail)];

@@ -64,17 +64,19 @@ pub fn open_packet(port: PortNumber, index: u32) -> io::Result<PacketSocket> {
 /// # Errors
 /// As [`open_packet`].
 pub fn open_packet_for(port: PortNumber, index: u32, threads: usize) -> io::Result<PacketSocket> {
-    Ok(adopt_packet(port, open(index)?, threads))
+    adopt_packet(port, open(index)?, threads)
 }
 
 /// Goes on with a socket that another process opened by [`open_packet`].
-#[must_use]
-pub fn adopt_packet(port: PortNumber, socket: OwnedFd, threads: usize) -> PacketSocket {
+///
+/// # Errors
+/// Without memory.
+pub fn adopt_packet(port: PortNumber, socket: OwnedFd, threads: usize) -> io::Result<PacketSocket> {
     let descriptor = Arc::new(socket);
-    let (receive, send): (DescriptorReceive, DescriptorSend) = queues(descriptor.clone(), port, true, true);
+    let (receive, send): (DescriptorReceive, DescriptorSend) = queues(descriptor.clone(), port, true, true)?;
     let others = vec![send.clone(); threads.saturating_sub(1)];
     let others = others.into_iter().map(|send| -> Box<dyn SendQueue> { Box::new(send) }).collect();
-    PacketSocket { receive: Box::new(receive), send: Box::new(send), others, descriptor }
+    Ok(PacketSocket { receive: Box::new(receive), send: Box::new(send), others, descriptor })
 }
 
 /// Several sockets of one interface, each with a receive ring.

@@ -106,7 +106,7 @@ pub fn adopt_tap(
     let mut ways = Vec::new();
     for descriptor in descriptors {
         let descriptor = Arc::new(descriptor);
-        let (receive, send) = queues(descriptor.clone(), port, offloads, false);
+        let (receive, send) = queues(descriptor.clone(), port, offloads, false)?;
         tap.descriptors.push(descriptor);
         tap.receive.push(Box::new(receive));
         ways.push(send);

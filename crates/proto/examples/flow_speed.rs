@@ -5,12 +5,12 @@
 //! ```
 #![allow(clippy::unwrap_used, reason = "an example")]
 
+use netloom_proto::openflow::Version;
 use netloom_proto::openflow::message::multipart::FlowReplyWriter;
 use netloom_proto::openflow::message::{
     Age, Context, Dialect, FlowState, GREATEST_LENGTH, Header, Message, decode_with, encode_with,
 };
 use netloom_proto::openflow::text::{Names, parse_flow, print_message};
-use netloom_proto::openflow::Version;
 use std::fmt::Write;
 use std::hint::black_box;
 use std::time::Instant;
@@ -33,7 +33,8 @@ fn main() {
         let [_, a, b, c] = (number << 8).to_be_bytes();
         let (table, priority, bits, port) =
             (number % 4, 1000 + number % 10, 24 + number % 8, number % 60_000);
-        let terms = format!("table={table},priority={priority},cookie={number},tcp,nw_src=10.{a}.{b}.{c}/{bits}");
+        let terms =
+            format!("table={table},priority={priority},cookie={number},tcp,nw_src=10.{a}.{b}.{c}/{bits}");
         writeln!(text, "{terms},tp_dst={port},actions=output:1").unwrap();
     }
     let names = Names::new();
@@ -44,7 +45,8 @@ fn main() {
         println!("OpenFlow {which}");
         let mut context = Context::new(version);
         context.table_ids = true;
-        let encode = || messages.iter().map(|flow| encode_with(context, 1, flow).unwrap()).collect::<Vec<_>>();
+        let encode =
+            || messages.iter().map(|flow| encode_with(context, 1, flow).unwrap()).collect::<Vec<_>>();
         best("encode", || drop(black_box(encode())));
         let octets = encode();
         best("decode", || {

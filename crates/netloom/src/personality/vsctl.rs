@@ -13,6 +13,7 @@
 mod bridges;
 mod context;
 mod draft;
+mod fresh;
 mod help;
 pub mod link;
 mod lookup;
@@ -400,9 +401,25 @@ fn draft_of(replica: Replica, calls: &[(Call, &'static Command)], log: &Arc<Log>
 }
 
 fn work(place: &Place, options: &Options, calls: &[(Call, &'static Command)], log: &Arc<Log>) -> Done {
-    let mut link = Link::open(&options.database, DATABASE, wanted(calls), options.retry)?;
+    let open = |wanted| Link::open(&options.database, DATABASE, wanted, options.retry);
+    let (mut link, mut first) = match fresh::names(calls) {
+        Some(names) => {
+            let link = open(fresh::wanted(&names))?;
+            // Whatever is in the way is found, and told, by who sees everything.
+            let alone = fresh::are_free(&link.replica()?, &names);
+            match alone.then(|| draft_of(link.replica()?, calls, log)) {
+                Some(Ok(Some(outcome))) => (link, Some(outcome)),
+                _ => (open(wanted(calls))?, None),
+            }
+        }
+        None => (open(wanted(calls))?, None),
+    };
     loop {
-        let Some(mut outcome) = draft_of(link.replica()?, calls, log)? else {
+        let outcome = match first.take() {
+            Some(outcome) => Some(outcome),
+            None => draft_of(link.replica()?, calls, log)?,
+        };
+        let Some(mut outcome) = outcome else {
             link.wait_for_change()?;
             continue;
         };

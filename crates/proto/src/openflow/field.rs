@@ -321,7 +321,8 @@ impl FieldId {
     }
 
     /// The field with this place in the table.
-    pub(crate) const fn of_index(index: usize) -> Option<Self> {
+    #[must_use]
+    pub const fn of_index(index: usize) -> Option<Self> {
         if index < table::COUNT { Some(Self(index as u8)) } else { None }
     }
 

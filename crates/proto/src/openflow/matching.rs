@@ -166,7 +166,8 @@ impl Match {
     }
 
     /// The value of a home as a number, zero where it is not matched.
-    fn number(&self, home: FieldId) -> u128 {
+    #[inline]
+    pub(crate) fn number(&self, home: FieldId) -> u128 {
         self.home(home).map_or(0, |entry| entry.value.to_u128())
     }
 
@@ -190,6 +191,7 @@ impl Match {
     /// What is said about a field or window: its value and mask, each as long as the field. Fields that share a place say
     /// the same, whatever the EtherType and protocol are: ask for the one that suits, or use [`iter`](Self::iter).
     #[must_use]
+    #[inline]
     pub fn get(&self, field: FieldId) -> Option<(Value, Value)> {
         window::get(self, field)
     }
@@ -203,6 +205,7 @@ impl Match {
 
     /// Whether nothing is said about a field or window.
     #[must_use]
+    #[inline]
     pub fn is_wild(&self, field: FieldId) -> bool {
         window::is_wild(self, field)
     }

@@ -170,7 +170,8 @@ impl Value {
 
     #[inline]
     fn combine(&self, other: &Self, with: impl Fn(u128, u128) -> u128) -> Self {
-        if let (Form::Short { octets: a, len }, Form::Short { octets: b, len: other_len }) = (&self.0, &other.0)
+        if let (Form::Short { octets: a, len }, Form::Short { octets: b, len: other_len }) =
+            (&self.0, &other.0)
             && len == other_len
         {
             // Behind the octets are zeros, which none of the operations changes.

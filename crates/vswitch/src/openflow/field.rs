@@ -13,6 +13,8 @@ pub use back::to_match;
 use netloom_proto::openflow::field::flags::VLAN_PRESENT;
 use netloom_proto::openflow::{FieldId, Match, OfPort, Value};
 use netloom_table::{Field, Key, Mask};
+use std::borrow::Cow;
+use std::sync::LazyLock;
 
 /// Words in which tunnel options lie.
 const SPACE: u8 = 48;
@@ -199,7 +201,22 @@ const XREGS: [Field; 8] = [
 ];
 
 /// Where a field lies; nowhere, if the key does not have it.
-fn parts(field: FieldId, map: &TlvMap) -> Parts {
+#[inline]
+fn parts(field: FieldId, map: &TlvMap) -> Cow<'static, Parts> {
+    match field.as_tun_metadata() {
+        Some(number) => Cow::Owned(options(map.get(number))),
+        None => Cow::Borrowed(&PLACES[field.index() % FieldId::COUNT]),
+    }
+}
+
+/// Where fields lie that always lie at the same place, by number.
+static PLACES: LazyLock<[Parts; FieldId::COUNT]> = LazyLock::new(|| {
+    let mut places = [const { Parts::none() }; FieldId::COUNT];
+    FieldId::all().zip(&mut places).for_each(|(field, place)| *place = place_of(field));
+    places
+});
+
+fn place_of(field: FieldId) -> Parts {
     if let Some(number) = field.as_reg() {
         let upper = number % 2 == 0;
         return Parts::bits(XREGS[usize::from(number / 2)], if upper { 32 } else { 0 }, 32, 0);
@@ -210,9 +227,6 @@ fn parts(field: FieldId, map: &TlvMap) -> Parts {
     if let Some(number) = field.as_xxreg() {
         let first = usize::from(number) * 2;
         return Parts::of(&[XREGS[first + 1], XREGS[first]]);
-    }
-    if let Some(number) = field.as_tun_metadata() {
-        return options(map.get(number));
     }
     match field {
         FieldId::DP_HASH => Parts::of(&[Field::DP_HASH]),
@@ -417,7 +431,8 @@ pub fn look_whole(mask: &mut Mask, field: FieldId, map: &TlvMap) {
 pub fn to_key(matching: &Match, map: &TlvMap) -> Result<(Key, Mask), FieldId> {
     let (mut key, mut mask) = (Key::default(), Mask::default());
     for entry in matching.homes() {
-        if parts(entry.field, map).count == 0 {
+        let parts = parts(entry.field, map);
+        if parts.count == 0 {
             return Err(entry.field);
         }
         if is_wide(entry.field) {
@@ -425,7 +440,6 @@ pub fn to_key(matching: &Match, map: &TlvMap) -> Result<(Key, Mask), FieldId> {
             look(&mut mask, entry.field, &entry.mask, map);
             continue;
         }
-        let parts = parts(entry.field, map);
         let octets = octets(entry.field, map);
         let (value, bits) = (entry.value.resized(octets), entry.mask.resized(octets));
         for ((word, value), (_, bits)) in scatter(&value, &parts).zip(scatter(&bits, &parts)) {

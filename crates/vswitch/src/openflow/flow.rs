@@ -121,6 +121,22 @@ impl FlowMod {
 /// What a message or the text of a flow says.
 impl From<&message::FlowMod> for FlowMod {
     fn from(told: &message::FlowMod) -> Self {
+        told.clone().into()
+    }
+}
+
+/// As from a reference, without copies of the match and the actions.
+impl From<message::FlowMod> for FlowMod {
+    fn from(mut told: message::FlowMod) -> Self {
+        let actions = std::mem::take(&mut told.actions);
+        Self::with_actions(told, actions.into())
+    }
+}
+
+impl FlowMod {
+    /// What a message says, but for its actions: those of flows that do the same may be the same.
+    #[must_use]
+    pub fn with_actions(told: message::FlowMod, actions: Arc<[Action]>) -> Self {
         let command = match told.command {
             message::FlowCommand::Add => Command::Add,
             message::FlowCommand::Modify => Command::Modify,
@@ -136,7 +152,7 @@ impl From<&message::FlowMod> for FlowMod {
             (told.flags.contains(message::FlowFlags::NO_PACKET_COUNTS), Flags::NO_PACKET_COUNTS),
             (told.flags.contains(message::FlowFlags::NO_BYTE_COUNTS), Flags::NO_OCTET_COUNTS),
         ];
-        let mut matching = told.matching.clone();
+        let mut matching = told.matching;
         matching.normalise();
         Self {
             command,
@@ -158,7 +174,7 @@ impl From<&message::FlowMod> for FlowMod {
             flags: Flags(flags.iter().filter(|(set, _)| *set).fold(0, |all, (_, flag)| all | flag.0)),
             out_port: told.out_port,
             out_group: told.out_group,
-            actions: told.actions.clone().into(),
+            actions,
             origin: 0,
         }
     }

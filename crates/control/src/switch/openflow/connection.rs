@@ -8,11 +8,12 @@ use super::requests::flows::Dump;
 use super::requests::monitors::Monitors;
 use super::throttle::Throttle;
 use crate::sockets::{Heard, Stream};
-use netloom_proto::openflow::OfError;
 use netloom_proto::openflow::message::Message;
 use netloom_proto::openflow::session::{Asynchronous, Session};
+use netloom_proto::openflow::{Action, OfError};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a connection is for.
@@ -46,6 +47,8 @@ pub(super) struct Connection {
     /// The answer that is being written in parts.
     pub(super) dump: Option<Box<Dump>>,
     pub(super) throttle: Throttle,
+    /// What the flow did that was told last: the next one mostly does the same.
+    pub(super) actions: Option<Arc<[Action]>>,
     /// The peer said something that only one says that has taken us.
     pub(super) admitted: bool,
     /// It gets packets that no flow wants, since it speaks an old version.
@@ -75,9 +78,15 @@ impl Connection {
             monitors: Monitors::default(),
             dump: None,
             throttle,
+            actions: None,
             admitted: false,
             asks: false,
         }
+    }
+
+    /// What a change of the message with this number is known by, for monitors.
+    pub(super) fn origin(&self, xid: u32) -> u64 {
+        self.token << 32 | u64::from(xid)
     }
 
     /// Gives the session what it has room for. The answer is whether it took all.

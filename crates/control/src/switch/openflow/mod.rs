@@ -30,6 +30,7 @@ mod service;
 mod settings;
 mod throttle;
 mod turn;
+mod vigil;
 
 #[cfg(test)]
 mod tests;

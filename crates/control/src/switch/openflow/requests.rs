@@ -190,9 +190,4 @@ impl<G: Ground> Turn<'_, G> {
             events::tell(&mut audience, self.ground, news, self.now);
         }
     }
-
-    /// What a change of this message is known by, for monitors.
-    fn origin(&self, xid: u32) -> u64 {
-        self.connection.token << 32 | u64::from(xid)
-    }
 }

@@ -10,6 +10,7 @@ use super::ground::Ground;
 use super::requests::Turn;
 use super::settings::{BridgeSettings, ControllerStatus};
 use super::turn::{Outcome, follow_misses};
+use super::vigil::Vigil;
 use crate::sockets::{Heard, Keyring, wait};
 use netloom_proto::openflow::OfError;
 use netloom_proto::openflow::message::{Message, PacketIn};
@@ -80,6 +81,7 @@ impl OpenFlow {
             connections: BTreeMap::new(),
             next_token: NEWS + 1,
             ready: BTreeSet::new(),
+            vigil: Vigil::new(),
             ticked: Duration::ZERO,
             directory: directory.to_owned(),
         };
@@ -132,6 +134,7 @@ pub(super) struct Core<G: Ground> {
     pub(super) next_token: u64,
     /// Connections that have more to do than a turn allowed.
     ready: BTreeSet<u64>,
+    vigil: Vigil,
     ticked: Duration,
     pub(super) directory: PathBuf,
     /// Keys of TLS.
@@ -146,8 +149,7 @@ impl<G: Ground> Core<G> {
     fn run(&mut self) {
         let mut events = Vec::with_capacity(EVENTS);
         loop {
-            let patience = if self.ready.is_empty() { self.patience() } else { Duration::ZERO };
-            if let Err(error) = wait(&self.poller, &mut events, patience) {
+            if let Err(error) = self.wait(&mut events) {
                 tracing::error!(%error, "connections of controllers can't be waited for");
                 return;
             }
@@ -180,6 +182,19 @@ impl<G: Ground> Core<G> {
             self.connect_due(now);
             self.deliver(now);
         }
+    }
+
+    /// Waits until something is to be done.
+    fn wait(&mut self, events: &mut Vec<epoll::Event>) -> io::Result<()> {
+        if !self.ready.is_empty() {
+            return wait(&self.poller, events, Duration::ZERO);
+        }
+        let poller = &self.poller;
+        let came = self.vigil.keep(|| {
+            wait(poller, events, Duration::ZERO)?;
+            Ok(!events.is_empty())
+        })?;
+        if came { Ok(()) } else { wait(&self.poller, events, self.patience()) }
     }
 
     /// How long nothing has to be done.
@@ -378,6 +393,7 @@ impl<G: Ground> Core<G> {
                 continue;
             }
             if connection.wants_write() {
+                self.vigil.note_answer();
                 if let Err(error) = connection.write() {
                     over.push((*token, error.to_string()));
                     continue;

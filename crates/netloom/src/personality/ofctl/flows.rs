@@ -70,6 +70,9 @@ const MANY: usize = 4096;
 
 /// Takes out of a match what no packet can have together, and says so.
 pub(super) fn normalise(tool: &Tool, flow: &mut FlowMod) {
+    if flow.matching.is_normal() {
+        return;
+    }
     let before = flow.matching.clone();
     if flow.matching.normalise() {
         let before = print_match(&before, DEFAULT_PRIORITY, &Names::new());

@@ -45,8 +45,9 @@ const UNKNOWN: u32 = 0xffff;
 
 impl Flow {
     pub(super) fn of(packet: &Match) -> Self {
-        let number = |field| packet.get(field).map_or(0, |(value, _)| value.to_u64());
-        let tagged = number(FieldId::VLAN_TCI) & u64::from(flags::VLAN_PRESENT) != 0;
+        // Each of these is kept under itself.
+        let number = |field| packet.number(field);
+        let tagged = number(FieldId::VLAN_TCI) & u128::from(flags::VLAN_PRESENT) != 0;
         Self {
             packet_type: number(FieldId::PACKET_TYPE) as u32,
             ether_type: number(FieldId::ETH_TYPE) as u16,

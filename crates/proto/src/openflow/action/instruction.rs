@@ -183,7 +183,12 @@ impl<'a> Instructions<'a> {
         }
         if let Some(mut body) = self.apply {
             body.skip(4)?;
-            actions.append(&mut context.reading().actions(body.rest())?);
+            let mut applied = context.reading().actions(body.rest())?;
+            if actions.is_empty() {
+                actions = applied;
+            } else {
+                actions.append(&mut applied);
+            }
         }
         if self.clear.is_some() {
             actions.push(Action::ClearActions);

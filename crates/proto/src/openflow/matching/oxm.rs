@@ -304,7 +304,14 @@ impl Entries<'_> {
         self.ethernet |= field.get().prerequisite != Prerequisite::Nothing;
     }
 
+    #[inline]
     fn put(&mut self, field: FieldId) {
+        if !self.of.is_wild(field) {
+            self.put_known(field);
+        }
+    }
+
+    fn put_known(&mut self, field: FieldId) {
         let Some((value, mask)) = self.of.get(field) else { return };
         if field.get().is_variable() {
             return self.put_variable(field, &value, &mask);
@@ -411,6 +418,27 @@ impl Entries<'_> {
     }
 
     fn tunnel(&mut self) {
+        if self.of.names_any(FieldId::TUN_ID, FieldId::LAST_TUN_METADATA) {
+            self.outer();
+        }
+        if self.of.names_any(FieldId::NSH_FLAGS, FieldId::NSH_TTL) {
+            self.each(&[
+                FieldId::NSH_FLAGS,
+                FieldId::NSH_TTL,
+                FieldId::NSH_MDTYPE,
+                FieldId::NSH_NP,
+                FieldId::NSH_SPI,
+                FieldId::NSH_SI,
+                FieldId::NSH_C1,
+                FieldId::NSH_C2,
+                FieldId::NSH_C3,
+                FieldId::NSH_C4,
+            ]);
+        }
+    }
+
+    /// The tunnel that the packet came through.
+    fn outer(&mut self) {
         self.each(&[
             FieldId::TUN_ID,
             FieldId::TUN_FLAGS,
@@ -429,20 +457,14 @@ impl Entries<'_> {
             FieldId::TUN_ERSPAN_HWID,
             FieldId::TUN_GTPU_FLAGS,
             FieldId::TUN_GTPU_MSGTYPE,
-            FieldId::NSH_FLAGS,
-            FieldId::NSH_TTL,
-            FieldId::NSH_MDTYPE,
-            FieldId::NSH_NP,
-            FieldId::NSH_SPI,
-            FieldId::NSH_SI,
-            FieldId::NSH_C1,
-            FieldId::NSH_C2,
-            FieldId::NSH_C3,
-            FieldId::NSH_C4,
         ]);
     }
 
     fn later(&mut self) {
+        // All of these but the connection's ports are homes from metadata to the last register.
+        if !self.of.names_any(FieldId::METADATA, FieldId::LAST_REG) {
+            return;
+        }
         if self.version.is_some_and(|version| version >= Version::V15) {
             (0..8).filter_map(FieldId::xreg).for_each(|field| self.put(field));
         } else {

@@ -79,6 +79,7 @@ pub(super) fn mask_at(home: FieldId, window: FieldId, mask: &Value) -> Value {
 }
 
 /// Whether nothing is said about a field.
+#[inline]
 pub(super) fn is_wild(of: &Match, field: FieldId) -> bool {
     match home(field) {
         Home::Own => !of.present.has(field),

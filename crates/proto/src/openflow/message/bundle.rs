@@ -193,11 +193,15 @@ pub fn encode_bundled(bundle: u32, flags: BundleFlags, message: &[u8]) -> Result
     }
     let (owner, number) = Kind::BundleAdd.place(version, None).ok_or(unsayable)?;
     let mut writer = Writer::new();
+    writer.reserve(HEADERS + message.len());
     put_header(&mut writer, version.wire(), owner, number, header.map_or(0, |header| header.xid));
     head(bundle, flags, &mut writer);
     writer.bytes(message);
     finish(writer)
 }
+
+/// Octets before the message that a bundle gets, at most.
+const HEADERS: usize = 24;
 
 /// What is asked of bundles; version 1.5.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -161,7 +161,9 @@ impl<G: Ground> Turn<'_, G> {
         let mut told = None;
         let want = match *add.message {
             Message::FlowMod(flow) => {
-                Want::Change(Box::new(Change::Flow(rules.prepare(flow, self.origin(xid))?)))
+                let origin = self.connection.origin(xid);
+                let flow = rules.prepare(flow, origin, &mut self.connection.actions)?;
+                Want::Change(Box::new(Change::Flow(flow)))
             }
             Message::GroupMod(group) => {
                 told = Some(Box::new(Message::GroupMod(group.clone())));

@@ -8,8 +8,9 @@ use netloom_proto::openflow::message::{
     self, Age, AggregateStatistics, Dialect, FlowCounters, FlowFlags, FlowSelection, FlowState, Message,
     MultipartReply, Reply,
 };
-use netloom_proto::openflow::{Match, OfError, OfPort, Version};
+use netloom_proto::openflow::{Action, Match, OfError, OfPort, Version};
 use netloom_vswitch::openflow::{Command, FlowFilter, FlowId, FlowMod, FlowView, Pipeline};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The table that is the switch's own: nobody changes it.
@@ -36,7 +37,13 @@ impl Rules<'_> {
     }
 
     /// A change as the tables want it, after everything was checked that needs no table.
-    pub(super) fn prepare(&self, mut told: message::FlowMod, origin: u64) -> Result<FlowMod, OfError> {
+    /// Actions that are the `known` ones, those of the flow before, are shared with it.
+    pub(super) fn prepare(
+        &self,
+        mut told: message::FlowMod,
+        origin: u64,
+        known: &mut Option<Arc<[Action]>>,
+    ) -> Result<FlowMod, OfError> {
         self.fit(&mut told.matching)?;
         fit_tun_metadata(&mut told.actions, self.lengths)?;
         let limits =
@@ -46,11 +53,18 @@ impl Rules<'_> {
         if !consistent && self.version > Version::V10 {
             return Err(OfError::OFPBAC_MATCH_INCONSISTENT);
         }
-        let request = FlowMod { origin, ..FlowMod::from(&told) };
+        let told_actions = std::mem::take(&mut told.actions);
+        let actions = match known {
+            Some(known) if **known == *told_actions => known.clone(),
+            known => known.insert(told_actions.into()).clone(),
+        };
+        let waits = told.buffer.is_some();
+        let mut request = FlowMod::with_actions(told, actions);
+        request.origin = origin;
         if request.command == Command::Add && request.table == Some(OWN_TABLE) {
             return Err(OfError::OFPBRC_EPERM);
         }
-        if told.buffer.is_some() && !matches!(request.command, Command::Delete | Command::DeleteStrict) {
+        if waits && !matches!(request.command, Command::Delete | Command::DeleteStrict) {
             return Err(OfError::OFPBRC_BUFFER_UNKNOWN);
         }
         Ok(request)
@@ -126,7 +140,8 @@ impl<G: Ground> Turn<'_, G> {
         let mut refused: Vec<(Vec<u8>, OfError)> = Vec::new();
         let mut ready = Vec::with_capacity(batch.len());
         for Incoming { xid, octets, told } in batch {
-            match rules.prepare(told, self.origin(xid)) {
+            let origin = self.connection.origin(xid);
+            match rules.prepare(told, origin, &mut self.connection.actions) {
                 Ok(request) => ready.push((octets, request)),
                 Err(error) => refused.push((octets, error)),
             }

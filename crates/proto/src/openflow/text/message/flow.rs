@@ -1,7 +1,7 @@
 //! Flows: changes of them, what they counted, those that went away, and monitors.
 
-use super::super::number::{alt_hex, duration};
 use super::super::flow_print::put_flow;
+use super::super::number::{alt_hex, duration};
 use super::super::{DEFAULT_PRIORITY, print_actions, print_flow_mod, print_match};
 use super::{Printer, bits};
 use crate::openflow::message::{
