@@ -20,7 +20,7 @@ use netloom_mem::PortNumber;
 use netloom_proto::openflow::OfPort;
 use netloom_vswitch::openflow::{BridgeNumber, OfPortEntry, PortForm};
 use netloom_wire::MacAddr;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 
 /// Whether a port leads to another switch: how it does depends on that one, too.
 fn is_patch(port: &PortConfiguration) -> bool {
@@ -73,7 +73,7 @@ impl Switch {
     }
 
     /// OpenFlow's numbers of all open ports that have one.
-    pub(super) fn ofports(&self) -> BTreeMap<&str, u16> {
+    pub(super) fn ofports(&self) -> HashMap<&str, u16> {
         let bridges = self.bridges.lock();
         let number = |port: &PortConfiguration| {
             let pipeline = bridges.pipelines.get(&bridges.number_of(&port.switch)?)?;
@@ -113,34 +113,26 @@ impl Switch {
     }
 
     fn apply_ports(&self, switch: &str, touched: &Touched) {
-        let wanted = self.wanted_ports(switch, touched);
+        let (gone, changed) = self.port_changes(switch, touched);
         let mut bridges = self.bridges.lock();
         let Some(number) = bridges.number_of(switch) else { return };
-        let Some(pipeline) = bridges.pipelines.get(&number) else { return };
-        let there: BTreeSet<(OfPort, PortNumber)> =
-            wanted.iter().map(|entry| (entry.number, entry.port)).collect();
-        let gone = pipeline.ports().filter(|known| !there.contains(&(known.number, known.port)));
-        let gone: Vec<OfPort> = gone.map(|known| known.number).collect();
         gone.into_iter().for_each(|port| bridges.remove_port(number, port));
-        for entry in wanted {
+        for entry in changed {
             bridges.set_port(number, entry);
         }
     }
 
-    /// The ports of a bridge's tables as they should be.
-    fn wanted_ports(&self, switch: &str, touched: &Touched) -> Vec<OfPortEntry> {
+    /// What of the ports of a bridge's tables is not as it should be: numbers that go, and ports that come or are to be others.
+    /// A port that stays as it is costs some look-ups.
+    fn port_changes(&self, switch: &str, touched: &Touched) -> (Vec<OfPort>, Vec<OfPortEntry>) {
         let open = self
             .ports_of(switch)
             .filter(|(name, port)| !is_bond(&port.options) && self.ports.contains_key(name.as_str()));
         let open: Vec<(&String, &PortConfiguration)> = open.collect();
-        let known: HashMap<PortNumber, OfPortEntry> = {
-            let bridges = self.bridges.lock();
-            let pipeline = bridges.number_of(switch).and_then(|number| bridges.pipelines.get(&number));
-            pipeline
-                .map(|pipeline| pipeline.ports().map(|entry| (entry.port, entry.clone())).collect())
-                .unwrap_or_default()
-        };
         let rows = self.joint.as_ref().map(|joint| joint.number_wishes(switch)).unwrap_or_default();
+        let mut guard = self.bridges.lock();
+        let bridges = &mut *guard;
+        let pipeline = bridges.number_of(switch).and_then(|number| bridges.pipelines.get(&number));
         let wishes = open.iter().map(|(name, port)| {
             // Who is not in the database yet will ask there for the data path's number.
             let own = || match self.inherited_numbers.get(*name) {
@@ -148,30 +140,61 @@ impl Switch {
                 None => Wish { asked: u16::try_from(port.number).ok(), known: None },
             };
             let mut wish = rows.get(name.as_str()).copied().unwrap_or_else(own);
-            wish.known = known.get(&port.number).map(|entry| entry.number.0).or(wish.known);
+            let known = pipeline.and_then(|pipeline| pipeline.port_of(port.number));
+            wish.known = known.map(|number| number.0).or(wish.known);
             (name.as_str(), wish)
         });
-        let mut last = self.bridges.lock().last_numbers.get(switch).copied().unwrap_or(0);
-        let numbers = numbers(switch, &wishes.collect(), &mut last);
-        self.bridges.lock().last_numbers.insert(switch.to_owned(), last);
-        let mut known = known;
-        let mut entry = |(name, port): &(&String, &PortConfiguration)| {
-            let number = OfPort(*numbers.get(name.as_str())?);
-            let known = match known.remove(&port.number) {
-                Some(known) if known.name == **name && !touched.has(name) && !is_patch(port) => {
-                    return Some(OfPortEntry { number, ..known });
-                }
-                known => known,
-            };
-            Some(OfPortEntry {
+        let wishes: Vec<(&str, Wish)> = wishes.collect();
+        let mut last = bridges.last_numbers.get(switch).copied().unwrap_or(0);
+        let numbers = numbers(switch, &wishes, &mut last);
+        bridges.last_numbers.insert(switch.to_owned(), last);
+        let pipeline = bridges.number_of(switch).and_then(|number| bridges.pipelines.get(&number));
+        let Some(pipeline) = pipeline else { return (Vec::new(), Vec::new()) };
+        let wanted = || open.iter().zip(&numbers).map(|((_, port), number)| (OfPort(*number), port.number));
+        let stays = |(number, port): &(OfPort, PortNumber)| {
+            pipeline.port(*number).is_some_and(|known| known.port == *port)
+        };
+        let mut gone = Vec::new();
+        if wanted().filter(stays).count() < pipeline.ports().count() {
+            let wanted: HashSet<(OfPort, PortNumber)> = wanted().collect();
+            let lost = pipeline.ports().filter(|known| !wanted.contains(&(known.number, known.port)));
+            gone.extend(lost.map(|known| known.number));
+        }
+        let bridge = bridges.by_name.get(switch);
+        let flags = |entry: &OfPortEntry| match bridge {
+            Some(bridge) => {
+                let (forwards, learns) = tree_of(bridge, entry.port);
+                (forwards, learns, bridge.is_sound(entry.port))
+            }
+            None => (entry.forwards, entry.learns, entry.sound),
+        };
+        let mut changed = Vec::new();
+        for ((name, port), number) in open.into_iter().zip(numbers) {
+            let number = OfPort(number);
+            let known = pipeline.port_of(port.number).and_then(|number| pipeline.port(number));
+            let keeps =
+                known.is_some_and(|known| known.name == *name) && !touched.has(name) && !is_patch(port);
+            if keeps
+                && let Some(known) = known
+                && known.number == number
+                && flags(known) == (known.forwards, known.learns, known.sound)
+            {
+                continue;
+            }
+            changed.push((name, port, number, keeps, known.cloned()));
+        }
+        drop(guard);
+        let entries = changed.into_iter().map(|(name, port, number, keeps, known)| match known {
+            Some(known) if keeps => OfPortEntry { number, ..known },
+            known => OfPortEntry {
                 address: known.as_ref().map_or_else(|| self.address_of(name, port), |entry| entry.address),
                 form: self.form(switch, name, port),
                 config: known.map_or(0, |entry| entry.config),
-                live: self.ports.get(*name).is_some_and(|carried| (carried.state)() == "up"),
-                ..OfPortEntry::new(number, port.number, (*name).clone())
-            })
-        };
-        let mut entries: Vec<OfPortEntry> = open.iter().filter_map(&mut entry).collect();
+                live: self.ports.get(name).is_some_and(|carried| (carried.state)() == "up"),
+                ..OfPortEntry::new(number, port.number, name.clone())
+            },
+        });
+        let mut entries: Vec<OfPortEntry> = entries.collect();
         let bridges = self.bridges.lock();
         if let Some(bridge) = bridges.by_name.get(switch) {
             for entry in &mut entries {
@@ -179,7 +202,7 @@ impl Switch {
                 entry.sound = bridge.is_sound(entry.port);
             }
         }
-        entries
+        (gone, entries)
     }
 
     /// The port at the other end of a cable between two switches, if that leads back.

@@ -6,7 +6,7 @@
 use super::super::records::{Atom, Bridge, Columns, Mirror, Port, Records, Value};
 use super::{Joint, Rows};
 use netloom_proto::ovsdb::{Atom as Stored, Database, Datum, Row, Schema, TableSchema, Uuid};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 fn atom(stored: &Stored) -> Option<Atom> {
@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
 /// What was read of ports, by their rows.
 #[derive(Debug, Default)]
 pub(super) struct Readings {
-    ports: BTreeMap<Uuid, Reading>,
+    ports: HashMap<Uuid, Reading>,
     /// How often all were looked at.
     round: u64,
 }
@@ -116,10 +116,11 @@ impl Readings {
     fn port(
         &mut self,
         (ports, interfaces): (&Reader<'_>, &Reader<'_>),
+        of: usize,
         uuid: Uuid,
     ) -> Option<(String, Arc<Port>)> {
         let row = ports.rows.get(&uuid)?;
-        let own = || ports.references(row, "interfaces").filter_map(|uuid| interfaces.rows.get(&uuid));
+        let own = || row.field(of).atoms().iter().filter_map(|atom| interfaces.rows.get(&atom.as_uuid()?));
         if let Some(known) = self.ports.get_mut(&uuid)
             && Arc::ptr_eq(&known.row, row)
             && own().map(Arc::as_ptr).eq(known.interfaces.iter().map(Arc::as_ptr))
@@ -150,12 +151,13 @@ impl Readings {
         let [bridges, ports, interfaces, mirrors] =
             ["Bridge", "Port", "Interface", "Mirror"].map(|table| Reader::within(schema, tables, table));
         let (bridges, ports, interfaces, mirrors) = (bridges?, ports?, interfaces?, mirrors?);
+        // Looked for once: there may be thousands of rows.
+        let of = ports.table.column("interfaces")?;
         let mut records = Records::new();
         for (_, row) in bridges.all() {
             let mut bridge = Bridge { columns: columns(bridges.table, row), ..Bridge::default() };
-            for uuid in bridges.references(row, "ports") {
-                bridge.ports.extend(self.port((&ports, &interfaces), uuid));
-            }
+            let own = bridges.references(row, "ports");
+            bridge.ports = own.filter_map(|uuid| self.port((&ports, &interfaces), of, uuid)).collect();
             let name_of = |uuid| ports.row(uuid).map(|row| ports.text(row, "name").to_owned());
             for mirror_row in bridges.references(row, "mirrors").filter_map(|uuid| mirrors.row(uuid)) {
                 let names = |column| -> BTreeSet<String> {

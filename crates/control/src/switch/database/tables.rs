@@ -7,7 +7,7 @@ use super::Joint;
 use super::read::Reader;
 use netloom_proto::ovsdb::{Atom, Row};
 use netloom_vswitch::openflow::FailMode;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 fn number(row: &Row, column: Option<usize>) -> Option<u16> {
     match column.map(|at| row.field(at).atoms()) {
@@ -18,8 +18,8 @@ fn number(row: &Row, column: Option<usize>) -> Option<u16> {
 
 impl Joint {
     /// The OpenFlow numbers that a bridge's interfaces ask for, and those that they have.
-    pub(in super::super) fn number_wishes(&self, bridge: &str) -> BTreeMap<&str, Wish> {
-        let mut wishes = BTreeMap::new();
+    pub(in super::super) fn number_wishes(&self, bridge: &str) -> HashMap<&str, Wish> {
+        let mut wishes = HashMap::new();
         let tables = (Reader::of(self, "Bridge"), Reader::of(self, "Port"), Reader::of(self, "Interface"));
         let (Some(bridges), Some(ports), Some(interfaces)) = tables else { return wishes };
         let Some((_, row)) = bridges.named(bridge) else { return wishes };

@@ -4,7 +4,7 @@
 //! data path for tests (`datapath_type` is `dummy`) it follows from the port's name, as tests of Open vSwitch expect it.
 
 use super::super::configuration::{Options, PortConfiguration, SwitchConfiguration};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Numbers that OpenFlow has for other things begin here (OFPP_MAX of OpenFlow 1.0).
 const MOST: u32 = 0xff00;
@@ -47,7 +47,7 @@ fn family(kind: &str) -> &str {
 /// Gives every port its number.
 pub(super) fn number(ports: &[&Numbered], before: &SwitchConfiguration, wanted: &mut SwitchConfiguration) {
     let known = |port: &Numbered| before.ports.get(&port.name).filter(|known| known.switch == port.switch);
-    let mut taken = BTreeSet::new();
+    let mut taken = HashSet::new();
     let mut numbers: Vec<Option<u32>> = ports
         .iter()
         .map(|port| known(port).map(|known| known.number).filter(|it| taken.insert(*it)))
@@ -80,9 +80,11 @@ pub(super) fn number(ports: &[&Numbered], before: &SwitchConfiguration, wanted: 
         }
         *number = Some(next);
     }
-    for (number, port) in numbers.into_iter().zip(ports) {
+    let all = numbers.into_iter().zip(ports).map(|(number, port)| {
         let number = number.unwrap_or_default();
         let (switch, options) = (port.switch.clone(), port.options.clone());
-        wanted.ports.insert(port.name.clone(), PortConfiguration { switch, number, options });
-    }
+        (port.name.clone(), PortConfiguration { switch, number, options })
+    });
+    // All at once, which costs less than one after the other.
+    wanted.ports = all.collect();
 }

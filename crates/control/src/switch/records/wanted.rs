@@ -12,13 +12,13 @@ use super::{
     Columns, NUMBER, Port, Records, Refusal, first_text, key, map, mirror_options, native,
     numbers as numbers_of, read, read_mode, read_vlans,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// What ports asked for when they were looked at last.
 #[derive(Debug, Default)]
 pub(in super::super) struct Asked {
-    ports: BTreeMap<String, Known>,
+    ports: HashMap<String, Known>,
     /// Which look it is.
     round: u64,
 }
@@ -71,7 +71,7 @@ pub(in super::super) fn wanted_with(
     let mut refusals = Vec::new();
     let mut fresh = BTreeSet::new();
     let mut ports: Vec<Arc<[Numbered]>> = Vec::new();
-    let mut seen: BTreeSet<&str> = BTreeSet::new();
+    let mut seen: HashSet<&str> = HashSet::new();
     asked.round += 1;
     for (switch, bridge) in records {
         let options = read(&bridge.columns, native::BRIDGE, "other_config");

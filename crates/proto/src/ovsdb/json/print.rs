@@ -59,6 +59,12 @@ impl fmt::Display for Json {
 /// Appends a string with its quotes.
 pub fn write_string(text: &str, out: &mut String) {
     out.push('"');
+    // Most strings are names and numbers.
+    if !text.bytes().any(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
     let mut from = 0;
     for (at, byte) in text.bytes().enumerate() {
         let escape = match byte {
