@@ -9,9 +9,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const SECOND: u64 = 1_000_000_000;
 
+/// An information element: enterprise, number, octets.
+type Element = (u32, u16, u16);
+
 #[derive(Default)]
 struct Reader {
-    templates: BTreeMap<(u32, u16), Vec<(u32, u16, u16)>>,
+    /// Templates by domain and number.
+    templates: BTreeMap<(u32, u16), Vec<Element>>,
     sequences: BTreeMap<u32, u32>,
     /// Packets and octets by domain.
     sums: BTreeMap<u32, (u64, u64)>,

@@ -3,7 +3,6 @@
 
 use netloom_mem::PortNumber;
 use netloom_nf::tunnel::{Encapsulation, Outer, Shim};
-use std::net::IpAddr;
 
 /// Prints headers that are put before packets; `port` gives a port's name or number.
 pub(super) fn print(headers: &Encapsulation, port: &dyn Fn(PortNumber) -> String) -> String {
@@ -36,7 +35,7 @@ fn network(outer: &Outer, shim: &Shim) -> String {
     let Outer { to_mac, from_mac, from, to, tos, ttl, label, .. } = outer;
     let kind: u16 = if to.is_ipv6() { 0x86dd } else { 0x0800 };
     let ethernet = format!("eth(dst={to_mac},src={from_mac},dl_type={kind:#06x})");
-    let ip = if let IpAddr::V6(_) = to {
+    let ip = if to.is_ipv6() {
         format!("ipv6(src={from},dst={to},label={label},proto={protocol},tclass=0x{tos:x},hlimit={ttl})")
     } else {
         let fragment = if outer.dont_fragment { 0x4000 } else { 0 };
