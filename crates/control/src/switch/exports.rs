@@ -36,7 +36,7 @@ use netloom_mem::PortNumber;
 use netloom_proto::export::{Clock, ipfix, netflow, sflow};
 use netloom_proto::openflow::message::IpfixStatistics;
 use netloom_vswitch::openflow::{BridgeNumber, PipelineOptions};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -240,7 +240,7 @@ impl BridgeExports {
             self.sums = renew_sums(self.sums.take(), (before, wanted, position), (clock, outbox, now));
         }
         let numbers = self.settings.sets.keys().chain(settings.sets.keys());
-        let numbers: std::collections::BTreeSet<u32> = numbers.copied().collect();
+        let numbers: BTreeSet<u32> = numbers.copied().collect();
         for set in numbers {
             let (before, wanted) = (self.settings.sets.get(&set), settings.sets.get(&set));
             if before != wanted {
@@ -300,9 +300,19 @@ fn renew_sums(
 
 /// The address of an agent: the one that is given, or else the one from which collectors hear it.
 fn agent(settings: &SFlowSettings, collectors: &Collectors) -> IpAddr {
-    let of_interface = |name: &str| address_of(&mut Socket::open(Protocol::Route).ok()?, name).ok()?;
-    let given = settings.agent.as_ref().and_then(|agent| of_interface(agent).or_else(|| agent.parse().ok()));
+    let given = settings.agent.as_ref().and_then(|agent| agent.parse().ok());
     given.or_else(|| collectors.own_address()).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+}
+
+/// Settings with an agent's address where an interface was named that has one. It asks the system.
+fn resolved(mut settings: ExportSettings) -> ExportSettings {
+    let of_interface = |name: &str| address_of(&mut Socket::open(Protocol::Route).ok()?, name).ok()?;
+    if let Some(agent) = settings.sflow.as_mut().and_then(|sflow| sflow.agent.as_mut())
+        && let Some(address) = of_interface(agent)
+    {
+        *agent = address.to_string();
+    }
+    settings
 }
 
 impl Exports {
@@ -421,18 +431,14 @@ impl Switch {
         if let Err(error) = self.crew.count() {
             tracing::error!(%error, "packets are not counted");
         }
-        {
+        let names: BTreeSet<&String> = wanted.keys().chain(self.exported.keys()).collect();
+        let other = names.into_iter().filter(|name| wanted.get(*name) != self.exported.get(*name));
+        for name in other {
+            // The system is asked before the lock is taken.
+            let settings = resolved(wanted.get(name).cloned().unwrap_or_default());
             let mut bridges = self.bridges.lock();
-            let names: std::collections::BTreeSet<&String> =
-                wanted.keys().chain(self.exported.keys()).collect();
-            for name in names {
-                let settings = wanted.get(name).cloned().unwrap_or_default();
-                if self.exported.get(name).cloned().unwrap_or_default() == settings {
-                    continue;
-                }
-                if let Some(number) = bridges.number_of(name) {
-                    bridges.set_exports(number, &settings, &ExportState::default(), now);
-                }
+            if let Some(number) = bridges.number_of(name) {
+                bridges.set_exports(number, &settings, &ExportState::default(), now);
             }
         }
         self.exported = wanted;

@@ -216,7 +216,7 @@ fn some_packets_are_chosen_by_chance() {
     let mut collector = Collector::new("127.0.0.1:0");
     let target = collector.target();
     switch.vsctl(&format!(
-        "set Bridge br0 sflow=@sf -- --id=@sf create sflow targets={target} sampling=4 agent=127.0.0.1"
+        "set Bridge br0 sflow=@sf -- --id=@sf create sflow targets={target} sampling=4 agent=lo"
     ));
     let one = packet(1, (9, 10), "proto=17,tos=0,ttl=64,frag=no),udp(src=7,dst=8)");
     for _ in 0..400 {
@@ -226,6 +226,8 @@ fn some_packets_are_chosen_by_chance() {
     collector.until("packets are told", |heard| !packets(heard).is_empty());
     collector.listen();
     let told = packets(&collector.heard);
+    // The interface's address.
+    assert_eq!(read(&collector.heard[0]).agent, [127, 0, 0, 1]);
     // 100 on average; less than 50 or more than 160 are as good as impossible.
     assert!((50..160).contains(&told.len()), "{}", told.len());
     assert_eq!(told.last().unwrap().pool as usize, 4 * told.len());

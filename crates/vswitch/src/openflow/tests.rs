@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 mod copies;
+mod exports;
 mod room;
 mod tunnels;
 

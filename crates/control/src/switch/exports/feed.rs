@@ -71,6 +71,9 @@ impl Exports {
 
     /// A flow of the data path is gone.
     pub(in super::super) fn end(&mut self, credit: &Credit, now: u64) {
+        if credit.flows_told.is_empty() {
+            return;
+        }
         for (bridge, flow) in &credit.flows_told {
             if let Some(exporter) = self.netflow(*bridge) {
                 exporter.end(flow.key, now);

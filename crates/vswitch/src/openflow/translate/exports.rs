@@ -63,6 +63,9 @@ impl Context<'_> {
         }
         if packets.is_some() {
             self.telling.sampled_at = Some(self.out.len());
+            // Samples say which tag packets leave with, which may be the one that they came with.
+            self.mask.add(Field::VLAN_TCI);
+            self.tags_matter = true;
         }
         if let Some(sums) = sums
             && sums.input
@@ -122,6 +125,14 @@ impl Context<'_> {
 
     /// The packet is about to leave in the headers of a tunnel, whose fields it has.
     pub(super) fn tell_tunnel(&mut self) {
+        let exports = self.pipeline().map(|pipeline| &pipeline.options().exports);
+        if exports.is_none_or(|exports| exports.packets.is_none() && exports.sums.is_none()) {
+            return;
+        }
+        // What the tunnel itself does not say comes from the packet.
+        for field in [Field::TUN_SRC, Field::TUN_DST, Field::TUN_ID] {
+            self.mask.add(field);
+        }
         let key = &self.flow;
         let [source, destination] = [Field::TUN_SRC, Field::TUN_DST].map(|field| key.get(field) as u32);
         let ends = TunnelEnds { source, destination, key: key.get(Field::TUN_ID) };
