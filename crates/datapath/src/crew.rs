@@ -26,6 +26,7 @@ use crate::counters::{PortCounters, PortTotals, QueueLoad, WorkerCounters};
 use crate::crossing::{Bell, Crossing};
 use crate::flows::FlowReport;
 use crate::inbox::{COMMANDS, Command, Handle, Inbox, PATIENCE, Serving, Side, Way};
+use crate::shapers::{QueueCounts, Shaping};
 use netloom_mem::{PortNumber, ReceiveQueue, SendQueue, lane, ring};
 use netloom_nf::link::Cable;
 use std::collections::BTreeMap;
@@ -137,6 +138,8 @@ pub struct Crew {
     ports: BTreeMap<PortNumber, Carried>,
     /// Simulated links of ports, also of those that are not there (yet), with the seeds of their chances.
     links: BTreeMap<PortNumber, (Cable, u64)>,
+    /// How ports are shaped, also those that are not there (yet), with where their queues count.
+    shaped: BTreeMap<PortNumber, (Arc<Shaping>, QueueCounts)>,
     /// Of tunnel ports, by worker.
     tunnel_counters: BTreeMap<PortNumber, Vec<Arc<PortCounters>>>,
     meanwhile: Option<Box<dyn FnMut() + Send>>,
@@ -193,6 +196,7 @@ pub fn crew(count: usize) -> std::io::Result<(Crew, Vec<Side>)> {
         shared: CrewHandle::new(handles, changes),
         ports: BTreeMap::new(),
         links: BTreeMap::new(),
+        shaped: BTreeMap::new(),
         tunnel_counters: BTreeMap::new(),
         meanwhile: None,
         looked: 0,
@@ -295,6 +299,9 @@ impl Crew {
             };
             let way = Way { number, queue: send.next(), through, counters: counters.clone() };
             self.tell(worker, Command::Open(way))?;
+        }
+        if let Some(shaping) = self.shaped.get(&number) {
+            self.tell_shape(number, home, Some(shaping))?;
         }
         let mut queues = Vec::new();
         for (index, (queue, worker)) in receive.into_iter().zip(places).enumerate() {

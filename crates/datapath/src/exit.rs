@@ -11,12 +11,12 @@ use crate::brain::Heard;
 use crate::counters::PortCounters;
 use crate::crossing::Crossing;
 use crate::inbox::Way;
-use crate::links::{Links, Side};
+use crate::links::Links;
+use crate::shapers::Shapers;
 use crate::watch::Watches;
 use netloom_mem::{BATCH, Batch, Label, PortError, PortNumber, Segmentation, SendQueue};
 use netloom_nf::conntrack::Tracker;
 use netloom_nf::fragments::Fragments;
-use netloom_nf::link::Cable;
 use netloom_nf::remote::Remote;
 use netloom_nf::rewrite::Layout;
 use netloom_nf::tunnel::Tunnels;
@@ -32,6 +32,7 @@ use std::sync::Arc;
 pub(crate) mod again;
 mod compose;
 mod connect;
+mod hold;
 mod members;
 mod meters;
 mod punts;
@@ -43,17 +44,19 @@ const PORTS: usize = 65_536;
 struct Output {
     number: PortNumber,
     queue: Box<dyn SendQueue>,
-    /// Who sends when the queue can't, or when the port has a limit or a link; none if we are that worker.
+    /// Who sends when the queue can't, or when the port has a limit, a shaper or a link; none if we are that worker.
     through: Option<usize>,
-    /// The port has a limit or a link, which another worker keeps.
+    /// The port has a limit, a shaper or a link, which another worker keeps.
     elsewhere: bool,
     /// What is staged is ours: no limit concerns it.
     unlimited: bool,
+    /// The queue that what is staged is for, where another worker shapes the port.
+    staged_for: u32,
     counters: Arc<PortCounters>,
     staged: [u8; BATCH],
     count: u8,
     dirty: bool,
-    /// Not everything that is for it leaves at once: it has a limit or a simulated link.
+    /// Not everything that is for it leaves at once: it has a limit, a shaper or a simulated link.
     special: bool,
     limit: Option<Bucket>,
 }
@@ -90,6 +93,14 @@ pub(crate) struct Exit {
     linked: HashSet<PortNumber>,
     /// Frames under way on simulated links.
     pub(crate) links: Links,
+    /// Frames that wait for their turn.
+    pub(crate) shapers: Shapers,
+    /// Ports that another worker shapes.
+    shaped: HashSet<PortNumber>,
+    /// The queue that the packet is for that is being dealt with; 0 between packets.
+    queue: u32,
+    /// Packets that were cut for a shaped port.
+    pieces: Batch,
     /// Who watches.
     pub(crate) watches: Watches,
     /// Ports that are several: bonds, by the number that programs send to.
@@ -173,6 +184,7 @@ impl Exit {
                 through,
                 elsewhere: false,
                 unlimited: false,
+                staged_for: 0,
                 counters,
                 staged: [0; BATCH],
                 count: 0,
@@ -197,54 +209,11 @@ impl Exit {
         };
     }
 
-    /// Limits what goes out of a port.
-    pub(crate) fn limit(&mut self, port: PortNumber, rate: Option<Rate>, now: u64) {
-        match rate {
-            Some(rate) => self.limits.insert(port, rate),
-            None => self.limits.remove(&port),
-        };
-        if let Some(Some(output)) = self.outputs.get_mut(port as usize) {
-            output.limit = rate.filter(|_| output.through.is_none()).map(|rate| Bucket::new(rate, now));
-        }
-        self.mark(port);
-    }
-
-    /// Simulates a link at a port.
-    pub(crate) fn link(&mut self, port: PortNumber, cable: &Cable, seed: u64) {
-        self.links.set(port, cable, seed);
-        self.mark(port);
-    }
-
-    /// Notes whether another worker simulates a link at a port.
-    pub(crate) fn link_elsewhere(&mut self, port: PortNumber, there: bool) {
-        if there {
-            self.linked.insert(port);
-        } else {
-            self.linked.remove(&port);
-        }
-        self.mark(port);
-    }
-
-    /// Publishes what is under way at a port, and ends its link if that does nothing any more.
-    pub(crate) fn sweep_link(&mut self, port: PortNumber) {
-        if let Some(Some(output)) = self.outputs.get_mut(port as usize) {
-            self.links.publish(port, &output.counters);
-        }
-        self.links.sweep(port);
-    }
-
-    /// Notes whether a port needs more than a look.
-    pub(crate) fn mark(&mut self, port: PortNumber) {
-        if let Some(Some(output)) = self.outputs.get_mut(port as usize) {
-            output.special = output.limit.is_some() || self.links.has(port, Side::Out);
-            output.elsewhere =
-                output.through.is_some() && (self.limits.contains_key(&port) || self.linked.contains(&port));
-        }
-    }
-
     pub(crate) fn remove(&mut self, number: PortNumber) -> Option<Box<dyn SendQueue>> {
         self.dirty.retain(|port| *port != number);
         self.touched.retain(|port| *port != number);
+        self.shapers.remove(number);
+        self.shaped.remove(&number);
         Some(self.outputs.get_mut(number as usize)?.take()?.queue)
     }
 
@@ -268,7 +237,9 @@ impl Exit {
             Shape::Tunnel(port) => self.send_encapsulated(batch, index, program, (port, key), now),
             Shape::Steps { changing } => {
                 let actions = program.map_or(&[][..], Program::actions);
-                self.steps(batch, index, (actions, usize::from(changing)), key, now)
+                let outcome = self.steps(batch, index, (actions, usize::from(changing)), key, now);
+                self.queue = 0;
+                outcome
             }
             Shape::Composed { .. } => match program {
                 Some(program) => self.compose(batch, index, program, key, now),
@@ -328,6 +299,10 @@ impl Exit {
                     true
                 }
                 Action::PushVlan { tpid, tci } => push_vlan(batch, index, tpid, tci),
+                Action::Queue(queue) => {
+                    self.queue = queue;
+                    true
+                }
                 Action::PopVlan => pop_vlan(batch, index),
                 Action::SetVlan(tci) => set_vlan(batch, index, tci),
                 // Nothing has moved headers before it, in a program of this shape.
@@ -392,7 +367,10 @@ impl Exit {
         if label.unlimited {
             self.send_own(batch, index, label.to, now)
         } else {
-            self.stage(batch, index, label.to, now)
+            self.queue = label.queue;
+            let outcome = self.stage(batch, index, label.to, now);
+            self.queue = 0;
+            outcome
         }
     }
 
@@ -402,7 +380,7 @@ impl Exit {
             return Outcome::Dropped(Reason::PortGone);
         };
         if output.special
-            && let Some(outcome) = output.hold(batch, index, port, &mut self.links, now)
+            && let Some(outcome) = self.hold(batch, index, port, now)
         {
             return outcome;
         }
@@ -479,32 +457,6 @@ impl Output {
         self.through.is_some() && (self.elsewhere || !self.queue.is_ready())
     }
 
-    /// What becomes of a frame that does not leave at once; none for one that does.
-    #[cold]
-    fn hold(
-        &mut self,
-        batch: &mut Batch,
-        index: usize,
-        port: PortNumber,
-        links: &mut Links,
-        now: u64,
-    ) -> Option<Outcome> {
-        if let Some(limit) = &mut self.limit
-            && !limit.take(batch.length(index) as u64, now)
-        {
-            self.counters.unsent.add(1);
-            return Some(Outcome::Dropped(Reason::Rate));
-        }
-        if !links.has(port, Side::Out) {
-            return None;
-        }
-        let outcome = links.send(batch, index, (port, Side::Out), &self.counters, now);
-        if outcome != Outcome::Sent {
-            self.counters.unsent.add(1);
-        }
-        Some(outcome)
-    }
-
     /// Sends what is staged, after completing what the port can't: checksums that were left open, and large frames.
     #[inline]
     fn send_complete(&mut self, batch: &mut Batch, cut: &mut Batch, crossing: &mut Crossing) {
@@ -536,7 +488,7 @@ impl Output {
 
     /// Brings what is staged to the worker that sends.
     fn cross(&mut self, batch: &Batch, crossing: &mut Crossing, worker: usize) {
-        let label = Label { to: self.number, unlimited: self.unlimited };
+        let label = Label { to: self.number, queue: self.staged_for, unlimited: self.unlimited };
         let staged = self.staged;
         for index in &staged[..usize::from(self.count)] {
             if !crossing.push(worker, batch, usize::from(*index), label) {

@@ -5,6 +5,7 @@ use crate::changes::Changes;
 use crate::counters::{PortCounters, QueueLoad, WorkerCounters};
 use crate::crossing::{Bell, Crossing};
 use crate::flows::FlowReport;
+use crate::shapers::{QueueCounts, Shaping};
 use crate::watch::Watch;
 use netloom_mem::{Consumer, Full, Outlet, PortNumber, Producer, ReceiveQueue, SendQueue};
 use netloom_nf::conntrack::Tracker;
@@ -21,7 +22,7 @@ pub(crate) struct Way {
     pub(crate) number: PortNumber,
     /// A queue of its own, if it has one.
     pub(crate) queue: Option<Box<dyn SendQueue>>,
-    /// The worker that sends when the own queue can't, or when the port has a limit, which is kept in one place; none
+    /// The worker that sends when the own queue can't, or when the port has a limit or is shaped, which is kept in one place; none
     /// for that worker itself.
     pub(crate) through: Option<usize>,
     /// Where it counts.
@@ -65,6 +66,8 @@ pub(crate) enum Command {
     /// Puts a simulated link at a port, or changes it; one that does nothing takes it away. The number is the seed of its
     /// chances. It is here, or at another worker.
     Link { port: PortNumber, cable: Box<Cable>, seed: u64, here: bool },
+    /// Shapes what goes out of a port, or ends that; with where its queues count. It is here, or at another worker.
+    Shape { port: PortNumber, shaping: Option<(Arc<Shaping>, QueueCounts)>, here: bool },
     /// Begins, changes or ends a watch.
     Watch(u32, Option<Box<Watch>>),
     /// Makes, changes or ends a bond: what programs send to this number, which is no port's, leaves by one of these ports,

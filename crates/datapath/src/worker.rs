@@ -145,6 +145,9 @@ impl Worker {
         if !self.exit.links.is_idle() {
             packets += self.take_arrived(now, active > 1);
         }
+        if !self.exit.shapers.is_idle() {
+            packets += self.take_due(now);
+        }
         for place in 0..self.receivers.len() {
             let began = if measured { self.now() } else { 0 };
             let count = self.serve(place, now, active > 1);
@@ -166,6 +169,7 @@ impl Worker {
                 self.exit.sweep_link(port);
                 self.mark_linked(port);
             }
+            self.exit.sweep_shapers();
         }
         self.inbox.counters.turns.add(1);
         self.inbox.counters.busy_turns.add(u64::from(packets > 0));
@@ -209,17 +213,18 @@ impl Worker {
         set(&counters.crossed, self.exit.crossing.crossed);
     }
 
-    /// Whether frames are under way on simulated links.
+    /// Whether frames are under way on simulated links, or wait at ports that are shaped.
     #[must_use]
     pub const fn waits(&self) -> bool {
-        !self.exit.links.is_idle() && !self.paused
+        !(self.paused || self.exit.links.is_idle() && self.exit.shapers.is_idle())
     }
 
     /// Sleeps until a port has packets, a command comes, or `most` nanoseconds have passed. Does not sleep if some
     /// port can only be polled.
     pub fn sleep(&mut self, most: u64) {
         let began = self.now();
-        let most = match self.exit.links.next().filter(|_| !self.paused) {
+        let next = self.exit.links.next().into_iter().chain(self.exit.shapers.next()).min();
+        let most = match next.filter(|_| !self.paused) {
             // The system wakes a little late: a short wait is spent awake.
             Some(next) if next <= began + WAKING => return std::hint::spin_loop(),
             Some(next) => most.min(next - began),
@@ -447,6 +452,31 @@ impl Worker {
                 }
             }
         }
+        count
+    }
+
+    /// Sends frames that waited at ports that are shaped, and gives their number.
+    #[cold]
+    fn take_due(&mut self, now: u64) -> usize {
+        let mut count = 0;
+        while count < ARRIVALS
+            && let Some((port, frame)) = self.exit.shapers.due(now)
+        {
+            if self.batch.room() == 0 {
+                self.exit.send(&mut self.batch);
+                self.batch.clear();
+            }
+            let index = self.batch.len();
+            if self.batch.push(port, &frame.octets, frame.offload)
+                && self.exit.stage_due(&mut self.batch, index, port, now) != Outcome::Sent
+            {
+                self.inbox.counters.lost.add(1);
+            }
+            self.exit.shapers.give_back(frame.octets);
+            count += 1;
+        }
+        self.exit.send(&mut self.batch);
+        self.batch.clear();
         count
     }
 }

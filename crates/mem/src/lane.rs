@@ -77,6 +77,8 @@ const LARGEST: usize = (HEADER + FRAME).div_ceil(CHUNK);
 pub struct Label {
     /// The port that it is for.
     pub to: PortNumber,
+    /// The queue of that port, where it has some.
+    pub queue: u32,
     /// Limits of the port do not concern it.
     pub unlimited: bool,
 }
@@ -302,7 +304,7 @@ mod tests {
                             prop_assert_eq!(outward.octets(index), octets);
                             prop_assert_eq!(outward.offload(index), &offload);
                             prop_assert_eq!(outward.port(index), to + 1);
-                            prop_assert_eq!(*label, Label { to, unlimited: to % 2 == 1 });
+                            prop_assert_eq!(*label, Label { to, queue: to / 3, unlimited: to % 2 == 1 });
                         }
                         flushed -= count;
                         outward.clear();
@@ -323,7 +325,7 @@ mod tests {
                             prop_assert!(length > FRAME);
                             continue;
                         }
-                        if entrance.push(&inward, 0, Label { to, unlimited: to % 2 == 1 }) {
+                        if entrance.push(&inward, 0, Label { to, queue: to / 3, unlimited: to % 2 == 1 }) {
                             oracle.push_back((octets, offload, to));
                         } else {
                             let waiting: usize = oracle.iter().map(|(octets, ..)| octets.len() + 2 * CHUNK).sum();
@@ -348,7 +350,7 @@ mod tests {
                     let mut octets = vec![number as u8; length(number)];
                     octets[..8].copy_from_slice(&number.to_ne_bytes());
                     assert!(batch.push(9, &octets, Offload::NONE));
-                    while !entrance.push(&batch, 0, Label { to: number as u32, unlimited: false }) {
+                    while !entrance.push(&batch, 0, Label { to: number as u32, ..Label::default() }) {
                         entrance.flush();
                         std::thread::yield_now();
                     }
@@ -392,7 +394,7 @@ mod model {
                 let mut batch = Batch::new();
                 for number in 0..2_u8 {
                     assert!(batch.push(1, &[number; 60], Offload::NONE));
-                    assert!(entrance.push(&batch, 0, Label { to: u32::from(number), unlimited: false }));
+                    assert!(entrance.push(&batch, 0, Label { to: u32::from(number), ..Label::default() }));
                     assert!(entrance.flush());
                     batch.clear();
                 }

@@ -7,6 +7,7 @@
 mod action;
 mod balance;
 mod checksum;
+mod colours;
 pub mod conntrack;
 mod ether;
 pub mod fragments;
@@ -20,12 +21,14 @@ mod reason;
 pub mod remote;
 pub mod rewrite;
 mod segment;
+pub mod shaper;
 pub mod tunnel;
 mod vlan;
 
 pub use action::{Action, Branch, Connect, Hashing, Nat, NatRange, Program, Punt, Sample, Shape};
 pub use balance::{Balance, HashBy};
 pub use checksum::complete_checksum;
+pub use colours::{Colour, Policer, Policing, TwoRates, TwoRatesSettings};
 pub use ether::{pop_ethernet, push_ethernet};
 pub use hash::dp_hash;
 pub use meter::{Bucket, Rate, Unit};

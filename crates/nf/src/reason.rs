@@ -76,11 +76,13 @@ pub enum Reason {
     NatExhausted,
     /// It is a fragment that does not fit with the others of its packet.
     BadFragment,
+    /// Its queue at a port that is shaped is full.
+    ShaperFull,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::Malformed,
         Self::VlanNotAllowed,
         Self::Tagged,
@@ -117,6 +119,7 @@ impl Reason {
         Self::Untracked,
         Self::NatExhausted,
         Self::BadFragment,
+        Self::ShaperFull,
     ];
 
     /// Its short name, for counters.
@@ -159,6 +162,7 @@ impl Reason {
             Self::Untracked => "untracked",
             Self::NatExhausted => "nat-exhausted",
             Self::BadFragment => "bad-fragment",
+            Self::ShaperFull => "shaper-full",
         }
     }
 
@@ -202,6 +206,7 @@ impl Reason {
             Self::Untracked => "can't be followed by connection tracking",
             Self::NatExhausted => "begins a connection for which no translated address and port is left",
             Self::BadFragment => "is a fragment that does not fit with the others of its packet",
+            Self::ShaperFull => "found its queue full at a port that is shaped",
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::brain::{Execution, Tag};
 use crate::changes::{Changes, NOBODY};
 use crate::counters::{PortCounters, PortTotals};
 use crate::inbox::{Command, Handle, PATIENCE};
+use crate::shapers::{QueueCounters, QueueCounts, QueueTotals};
 use netloom_mem::PortNumber;
 use netloom_nf::SharedMeter;
 use netloom_table::Field;
@@ -23,6 +24,8 @@ pub struct CrewHandle {
     homes: Arc<RwLock<HashMap<PortNumber, usize>>>,
     /// What ports count, by worker.
     counters: Arc<RwLock<HashMap<PortNumber, Vec<Arc<PortCounters>>>>>,
+    /// What the queues of shaped ports count.
+    queues: Arc<RwLock<HashMap<PortNumber, QueueCounts>>>,
 }
 
 impl std::fmt::Debug for CrewHandle {
@@ -33,7 +36,13 @@ impl std::fmt::Debug for CrewHandle {
 
 impl CrewHandle {
     pub(super) fn new(handles: Vec<Handle>, changes: Arc<Changes>) -> Self {
-        Self { handles: handles.into(), changes, homes: Arc::default(), counters: Arc::default() }
+        Self {
+            handles: handles.into(),
+            changes,
+            homes: Arc::default(),
+            counters: Arc::default(),
+            queues: Arc::default(),
+        }
     }
 
     pub(super) fn workers(&self) -> &[Handle] {
@@ -75,6 +84,23 @@ impl CrewHandle {
         let mut totals = PortTotals::default();
         all.get(&port)?.iter().for_each(|counters| totals.add(counters));
         Some(totals)
+    }
+
+    /// Notes where the queues of a port count, if it is shaped.
+    pub(super) fn note_queues(&self, port: PortNumber, counts: Option<QueueCounts>) {
+        let mut all = self.queues.write().unwrap_or_else(PoisonError::into_inner);
+        match counts {
+            Some(counts) => all.insert(port, counts),
+            None => all.remove(&port),
+        };
+    }
+
+    /// What the queues of a port counted since it is shaped, by their numbers; none for one that is not.
+    #[must_use]
+    pub fn queue_totals(&self, port: PortNumber) -> Option<Vec<(u32, QueueTotals)>> {
+        let all = self.queues.read().unwrap_or_else(PoisonError::into_inner);
+        let of = |(number, counters): &(u32, Arc<QueueCounters>)| (*number, QueueTotals::of(counters));
+        all.get(&port).map(|counts| counts.iter().map(of).collect())
     }
 
     fn home(&self, port: PortNumber) -> usize {

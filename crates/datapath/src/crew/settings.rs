@@ -4,6 +4,7 @@ use super::{Crew, Stuck};
 use crate::brain::{Execution, Tag};
 use crate::counters::PortCounters;
 use crate::inbox::Command;
+use crate::shapers::{QueueCounts, QueueTotals, Shaping};
 use crate::watch::Watch;
 use netloom_mem::PortNumber;
 use netloom_nf::conntrack::Tracker;
@@ -156,5 +157,58 @@ impl Crew {
             let (cable, here) = (Box::new(*cable), worker == home);
             self.tell(worker, Command::Link { port, cable, seed, here })
         })
+    }
+
+    /// Shapes what goes out of a port, through all workers together, or ends that. What queues counted that stay goes on,
+    /// unless frames wait in one way of shaping and not in the other.
+    ///
+    /// # Errors
+    /// When a worker does not take it.
+    pub fn shape(&mut self, port: PortNumber, shaping: Option<Shaping>) -> Result<(), Stuck> {
+        let shaping = shaping.map(|shaping| {
+            let known = self.shaped.get(&port);
+            let same = |known: &&(Arc<Shaping>, QueueCounts)| {
+                std::mem::discriminant(&*known.0) == std::mem::discriminant(&shaping)
+            };
+            let known = known.filter(same).map(|known| known.1.clone()).unwrap_or_default();
+            let counters = |number: u32| {
+                let place = known.binary_search_by_key(&number, |count| count.0).ok();
+                let kept = place.and_then(|place| known.get(place)).map(|count| count.1.clone());
+                (number, kept.unwrap_or_default())
+            };
+            let counts: QueueCounts = shaping.numbers().into_iter().map(counters).collect();
+            (Arc::new(shaping), counts)
+        });
+        self.shared.note_queues(port, shaping.as_ref().map(|shaping| shaping.1.clone()));
+        match &shaping {
+            Some(shaping) => self.shaped.insert(port, shaping.clone()),
+            None => self.shaped.remove(&port),
+        };
+        match self.ports.get(&port) {
+            Some(carried) => self.tell_shape(port, carried.home, shaping.as_ref()),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn tell_shape(
+        &self,
+        port: PortNumber,
+        home: usize,
+        shaping: Option<&(Arc<Shaping>, QueueCounts)>,
+    ) -> Result<(), Stuck> {
+        (0..self.shared.size()).try_for_each(|worker| {
+            self.tell(worker, Command::Shape { port, shaping: shaping.cloned(), here: worker == home })
+        })
+    }
+
+    /// Counts on from what another crew counted of the queues of a port; for a port that is shaped and not there yet.
+    pub fn count_queues_on(&self, port: PortNumber, before: &[(u32, QueueTotals)]) {
+        let Some((_, counts)) = self.shaped.get(&port) else { return };
+        for (number, totals) in before {
+            let place = counts.binary_search_by_key(number, |count| count.0).ok();
+            if let Some((_, counters)) = place.and_then(|place| counts.get(place)) {
+                counters.begin_with(totals);
+            }
+        }
     }
 }

@@ -117,6 +117,7 @@ impl Exit {
         };
         let rest = Rest { actions: program.actions(), changing: program.changing(), tail: true, now };
         self.walk(batch, index, &mut walk, rest);
+        self.queue = 0;
         self.keys.push(walk.key);
         walk.outcome
     }
@@ -215,6 +216,7 @@ impl Exit {
                 self.nested(batch, index, program, walk, rest);
             }
             Action::Truncate(most) => walk.cut = *most,
+            Action::Queue(queue) => self.queue = *queue,
             Action::Meter(number) => {
                 if let Some((bucket, reason)) = self.meters.get_mut(number)
                     && !bucket.take(batch.length(index) as u64, now)

@@ -60,6 +60,13 @@ impl Worker {
                     self.exit.link(port, &cable, seed);
                     self.mark_linked(port);
                 }
+                Command::Shape { port, shaping, here: false } => {
+                    self.exit.shape_elsewhere(port, shaping.is_some());
+                }
+                Command::Shape { port, shaping, here: true } => {
+                    let shaping = shaping.as_ref().map(|(shaping, counts)| (&**shaping, counts.clone()));
+                    self.exit.shape(port, shaping, now);
+                }
                 Command::Watch(number, watch) => self.exit.watches.set(number, watch.map(|watch| *watch)),
                 Command::Count(done) => {
                     self.tell_all_used(now);

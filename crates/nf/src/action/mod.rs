@@ -102,6 +102,8 @@ pub enum Action {
     /// Goes on with one of two programs, by the length of the packet. What follows is done too, with the packet as it was
     /// before.
     Branch(Arc<Branch>),
+    /// From here on the packet is for this queue of the ports that it leaves by ([`crate::shaper`]); 0 for none.
+    Queue(u32),
     /// Asks a meter that all workers share ([`crate::SharedMeter`]); the program ends here for a packet that one of its
     /// bands drops. A number without a meter lets everything pass.
     Police(u32),
@@ -155,6 +157,7 @@ impl Action {
                 | Self::Meter(_)
                 | Self::Remote { .. }
                 | Self::Lose(_)
+                | Self::Queue(_)
         )
     }
 

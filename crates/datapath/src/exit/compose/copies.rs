@@ -122,6 +122,7 @@ impl Exit {
             walk.depth += 1;
             return self.walk(batch, index, walk, inside);
         }
+        let queue = self.queue;
         let mut copy = Walk { key: self.take_key(&walk.key), depth: walk.depth + 1, ..*walk };
         if changing == 0 {
             copy.early = walk.early || rest.changing > 0;
@@ -139,6 +140,7 @@ impl Exit {
         if copy.outcome != walk.outcome && walk.outcome != Outcome::Sent {
             walk.outcome = copy.outcome;
         }
+        self.queue = queue;
         self.keys.push(copy.key);
     }
 
@@ -157,10 +159,12 @@ impl Exit {
             return walk.drop(Reason::Malformed);
         };
         let mut pieces = self.spare.pop().unwrap_or_default();
+        let queue = self.queue;
         let mut more = true;
         while more {
             more = segmenter.fill(batch, index, &mut pieces);
             for piece in 0..pieces.len() {
+                self.queue = queue;
                 let key = self.take_key(&walk.key);
                 let mut copy = Walk { key, stays: false, early: false, roomy: true, ..*walk };
                 self.walk(&mut pieces, piece, &mut copy, Rest { tail: true, ..rest });
