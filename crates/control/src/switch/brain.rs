@@ -72,6 +72,8 @@ pub(super) struct Bridges {
     pub(super) exact: bool,
     /// Ports without anything behind them.
     pub(super) dummies: BTreeSet<u32>,
+    /// Queues of ports that are shaped, and since when they are there, in nanoseconds.
+    pub(super) queues: HashMap<u32, BTreeMap<u32, u64>>,
     /// Tunnels that end here.
     pub(super) tunnels: Arc<Tunnels>,
     /// Who answered the system behind a bridge's own port, since somebody asked last.

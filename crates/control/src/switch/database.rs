@@ -26,6 +26,7 @@ mod interface;
 mod keep;
 mod news;
 mod own;
+mod qos;
 mod read;
 mod report;
 mod tables;

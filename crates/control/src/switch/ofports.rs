@@ -190,6 +190,7 @@ impl Switch {
                 address: known.as_ref().map_or_else(|| self.address_of(name, port), |entry| entry.address),
                 form: self.form(switch, name, port),
                 config: known.map_or(0, |entry| entry.config),
+                classes: self.qos_classes(name),
                 live: self.ports.get(name).is_some_and(|carried| (carried.state)() == "up"),
                 ..OfPortEntry::new(number, port.number, name.clone())
             },

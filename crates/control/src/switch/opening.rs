@@ -137,6 +137,8 @@ impl Switch {
         cable: Cable,
         options: &Options,
     ) -> Result<(), SwitchError> {
+        let outward = if cable.is_nothing() { self.qos_link(number) } else { None };
+        let cable = Cable { outward: outward.unwrap_or(cable.outward), ..cable };
         // Of each port's own, so that two ports do not lose the same packets.
         let own = self.seed.rotate_left(number % 64) ^ u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let seed = links::seed(options, own).unwrap_or(own);

@@ -15,6 +15,7 @@ use super::protocol::WorkerStatus;
 use super::protocol::{Reply, Request};
 use super::records::{Asked, Records, records};
 use super::routes::Routes;
+use super::shaping::Shaped;
 use super::start::{self, Clock, Keeping, Start};
 use super::touched::Touched;
 use super::tunnels::Known;
@@ -155,6 +156,8 @@ pub struct Switch {
     pub(super) statistics: Statistics,
     /// Routes and neighbours that were set by hand.
     pub(super) routes: Routes,
+    /// Ports that are shaped, by the names of their interfaces.
+    pub(super) shaped: BTreeMap<String, Shaped>,
     /// What the database was told of watched links, by interface.
     pub(super) watches_told: WatchesTold,
     /// What bridges tell collectors, by name.
@@ -234,6 +237,9 @@ impl Switch {
         switch.apply_wishes(&Touched::default());
         switch.apply_connections();
         switch.followed = !matches!(start.keeping, Keeping::Foreign(_));
+        let mut problems = Problems::default();
+        switch.apply_qos(&mut problems);
+        problems.complain(&Problems::default());
         if switch.followed {
             switch.report(&Touched::All);
         }
@@ -290,6 +296,7 @@ impl Switch {
             problems: Problems::default(),
             statistics: Statistics::default(),
             routes: Routes::default(),
+            shaped: BTreeMap::new(),
             watches_told: WatchesTold::default(),
             exported: BTreeMap::new(),
         })

@@ -15,7 +15,7 @@
 use super::brain::{Bridges, MeterAtWork, Shared};
 use super::start::Clock;
 use super::watches::Outgoing;
-use netloom_datapath::{CrewHandle, Execution, PortTotals, Stuck, Tag};
+use netloom_datapath::{CrewHandle, Execution, PortTotals, QueueTotals, Stuck, Tag};
 use netloom_nf::tunnel::{Encapsulation, Hop};
 use netloom_nf::{BandKind, Program, Rate, SharedMeter, Unit};
 use netloom_proto::openflow::{Action, OfPort};
@@ -30,7 +30,7 @@ use netloom_vswitch::openflow::{
 };
 use netloom_vswitch::{Bridge, Decision, Gate, MirrorCopy, NOBODY};
 use netloom_wire::MacAddr;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, MutexGuard};
@@ -380,6 +380,16 @@ impl Desk {
             totals.sent_octets += sent_octets;
         }
         totals
+    }
+
+    /// What the queues of a port counted since they are there, and since when that is, in nanoseconds; nothing of a port that
+    /// has none.
+    pub(super) fn queues(&self, port: u32) -> Vec<(u32, QueueTotals, u64)> {
+        let Some(since) = self.lock().queues.get(&port).cloned() else { return Vec::new() };
+        let totals: BTreeMap<u32, QueueTotals> =
+            self.crew.queue_totals(port).unwrap_or_default().into_iter().collect();
+        let of = |(queue, since)| (queue, totals.get(&queue).copied().unwrap_or_default(), since);
+        since.into_iter().map(of).collect()
     }
 
     /// Sends a packet of a controller through actions (`OFPT_PACKET_OUT`). `key` is what it has beside its octets: tunnel,

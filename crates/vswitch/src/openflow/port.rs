@@ -65,6 +65,8 @@ pub struct OfPortEntry {
     pub forwards: bool,
     /// The spanning tree lets addresses be learned.
     pub learns: bool,
+    /// Classes (DSCP, 0 to 63) that packets of some queues leave with.
+    pub classes: Vec<(u32, u8)>,
 }
 
 impl OfPortEntry {
@@ -93,6 +95,7 @@ impl OfPortEntry {
             sound: true,
             forwards: true,
             learns: true,
+            classes: Vec::new(),
         }
     }
 

@@ -46,6 +46,8 @@ pub struct Frozen {
     pub action_set: Vec<Action>,
     /// The packet went through the connection tracker.
     pub tracked: bool,
+    /// The queue that it is for, if an action named one.
+    pub queue: Option<u32>,
     /// Mirrors that have copied the packet, by their place in the bridge.
     pub mirrored: BTreeSet<u16>,
     /// Cookie of the rule, for packets to controllers.

@@ -16,6 +16,7 @@ use std::net::IpAddr;
 
 mod copies;
 mod exports;
+mod queues;
 mod room;
 mod tunnels;
 

@@ -236,6 +236,8 @@ pub struct Translation {
     pub problem: Option<Problem>,
     /// The packet as the actions made it, in normal form.
     pub flow: Key,
+    /// An action named the queue that it is for.
+    pub queues: bool,
     /// The steps.
     pub trace: Vec<Trace>,
 }
@@ -368,6 +370,7 @@ impl Context<'_> {
             credit: self.credit,
             problem: self.problem,
             flow: self.flow,
+            queues: self.queues,
             trace: self.trace.finish(),
         }
     }

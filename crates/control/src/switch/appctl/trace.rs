@@ -9,7 +9,7 @@ use crate::unixctl::Commands;
 use netloom_nf::tunnel::{FLAG_KEY, TunnelKind};
 use netloom_nf::{Action as Step, Connect, Nat, Program};
 use netloom_proto::openflow::text::{Names, parse_actions, parse_packet, print_match};
-use netloom_proto::openflow::{Action, OfPort};
+use netloom_proto::openflow::{Action, FieldId, OfPort};
 use netloom_table::{Field, Key};
 use netloom_vswitch::NOBODY;
 use netloom_vswitch::bfd::PORT;
@@ -312,7 +312,11 @@ fn show(text: &mut String, key: &Key, port: OfPort, translation: &Translation, (
     let (first, last) = (print_flow(&before, map, &names), print_flow(&translation.flow, map, &names));
     let last = if last == first { "unchanged" } else { &last };
     let _ = writeln!(text, "\nFinal flow: {last}");
-    let megaflow = megaflow(key, &translation.looked, port, map);
+    let mut megaflow = megaflow(key, &translation.looked, port, map);
+    if translation.queues {
+        // Every packet comes without a queue; Open vSwitch looks at it before it writes it.
+        megaflow.set_number(FieldId::SKB_PRIORITY, 0);
+    }
     let _ = writeln!(text, "Megaflow: {}", print_match(&megaflow, DEFAULT, &names));
     let heard = translation.program.actions().iter().any(|step| matches!(step, Step::Brain));
     // To Open vSwitch a packet that it hears itself is one that the data path drops.

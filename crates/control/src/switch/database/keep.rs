@@ -5,6 +5,7 @@ use super::super::records::{Asked, records, wanted_with};
 use super::super::start::Keeping;
 use super::super::state::{Switch, SwitchError};
 use super::super::touched::Touched;
+use super::report::Problems;
 use super::{FILE, Joint};
 use crate::ovsdb::{KeyFiles, Remote};
 use std::time::{Duration, Instant};
@@ -53,6 +54,7 @@ impl Switch {
         self.kept = None;
         self.apply_exports();
         self.apply_connections();
+        self.apply_qos(&mut Problems::default());
         self.report(&Touched::All);
         Ok(())
     }

@@ -22,12 +22,12 @@ const MILLISECOND: u64 = 1_000_000;
 pub(in super::super) struct Problems(BTreeMap<(&'static str, String), String>);
 
 impl Problems {
-    pub(super) fn add(&mut self, table: &'static str, name: &str, message: String) {
+    pub(in super::super) fn add(&mut self, table: &'static str, name: &str, message: String) {
         self.0.insert((table, name.to_owned()), message);
     }
 
     /// Says in the log what was not there before.
-    pub(super) fn complain(&self, before: &Self) {
+    pub(in super::super) fn complain(&self, before: &Self) {
         for ((table, name), message) in &self.0 {
             if before.get(table, name) != Some(message) {
                 match message.contains(name) {

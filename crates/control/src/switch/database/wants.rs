@@ -70,6 +70,7 @@ impl Switch {
         }
         self.following = true;
         self.become_wanted(&wanted, &mut problems);
+        self.apply_qos(&mut problems);
         self.following = false;
         self.apply_connections();
         self.followed = true;

@@ -2,6 +2,7 @@
 
 use super::super::news::News;
 use super::super::tables::Desk;
+use netloom_datapath::QueueTotals;
 use netloom_mem::PortNumber;
 use netloom_nf::conntrack::{PartOfTuple, Pattern, Tracker};
 use netloom_proto::openflow::message::{ConntrackFlush, ConntrackTuple, IpfixStatistics};
@@ -59,7 +60,7 @@ pub(in super::super) trait Ground: Send + 'static {
     /// What a port of the data path counted.
     fn counts(&self, port: PortNumber) -> PortCounts;
 
-    /// Queues of a port, and what they counted; all ones for what is not known. Only ports for tests have one yet.
+    /// Queues of a port, and what they counted; all ones for what is not known.
     fn queues(&self, port: PortNumber) -> Vec<QueueCounts> {
         let _ = port;
         Vec::new()
@@ -200,7 +201,18 @@ impl Ground for Floor {
         let dummy = self.desk.lock().dummies.contains(&port);
         let unknown =
             QueueCounts { queue: 0, packets: u64::MAX, octets: u64::MAX, errors: u64::MAX, age: u64::MAX };
-        if dummy { vec![unknown] } else { Vec::new() }
+        if dummy {
+            return vec![unknown];
+        }
+        let now = self.now();
+        let counts = |(queue, totals, since): (u32, QueueTotals, u64)| QueueCounts {
+            queue,
+            packets: totals.packets,
+            octets: totals.octets,
+            errors: totals.lost,
+            age: now.saturating_sub(since),
+        };
+        self.desk.queues(port).into_iter().map(counts).collect()
     }
 
     fn counts(&self, port: PortNumber) -> PortCounts {

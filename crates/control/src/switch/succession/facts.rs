@@ -4,6 +4,7 @@ use super::super::configuration::{self, SwitchConfiguration};
 use super::super::doors::Doors;
 use super::super::exports::ExportState;
 use super::super::protocol::WorkerStatus;
+use super::super::shaping::ShapedFacts;
 use super::super::start::{Clock, Start};
 use super::super::state::{GONE, Switch, SwitchError};
 use super::super::touched::Touched;
@@ -50,6 +51,9 @@ pub(super) struct State {
     /// What is told to collectors, and what was.
     #[serde(default)]
     exports: BTreeMap<String, ExportState>,
+    /// Ports that are shaped.
+    #[serde(default)]
+    shaped: BTreeMap<String, ShapedFacts>,
 }
 
 /// The tables of a switch.
@@ -193,6 +197,7 @@ impl Switch {
             tables,
             ofports,
             exports,
+            shaped: self.shaping_offered(),
         };
         Ok(Offer { state, flows, files })
     }
@@ -278,6 +283,7 @@ impl Switch {
             mut tables,
             ofports,
             exports,
+            shaped,
             ..
         } = state;
         let start = Start { seed, ..start.clone() };
@@ -346,6 +352,7 @@ impl Switch {
             }
         }
         switch.adopt_exports(exports);
+        switch.adopt_shaping(shaped);
         // All workers know by now that everything changed, so that what they learn from here on stays.
         switch.crew.pause()?;
         for (worker, flows) in flows::read(flows).into_iter().enumerate() {

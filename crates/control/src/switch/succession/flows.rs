@@ -61,6 +61,7 @@ fn write_action(action: &Action, into: &mut Vec<u8>) {
         Action::Meter(number) => (5, [number, 0]),
         Action::Lose(reason) => (6, [reason as u32, 0]),
         Action::Remote { number, vlan } => (7, [number, vlan.into()]),
+        Action::Queue(number) => (8, [number, 0]),
         _ => (u8::MAX, [0, 0]),
     };
     into.push(kind);
@@ -79,6 +80,7 @@ fn read_action(reader: &mut Reader<'_>, reasons: &[Option<Reason>]) -> Option<Ac
         5 => Action::Meter(a),
         6 => Action::Lose(reason(a, reasons)?),
         7 => Action::Remote { number: a, vlan: b as u16 },
+        8 => Action::Queue(a),
         _ => return None,
     })
 }

@@ -19,6 +19,7 @@ pub(super) struct Saved {
     tracked: bool,
     was_mpls: bool,
     queue: Option<u32>,
+    queued: u32,
     exit: bool,
 }
 
@@ -50,6 +51,7 @@ impl Context<'_> {
             tracked: self.tracked,
             was_mpls: self.was_mpls,
             queue: self.queue,
+            queued: self.queued,
             exit: self.exit,
         }
     }
@@ -69,6 +71,7 @@ impl Context<'_> {
     pub(super) fn restore_all(&mut self, saved: &Saved) {
         self.restore(saved);
         self.base = saved.base.clone();
+        self.queued = saved.queued;
     }
 
     /// Carries actions out that change nothing for what follows. Without a set of their own (those of a bucket) what tables
@@ -180,6 +183,7 @@ impl Context<'_> {
         self.stack.clone_from(&state.stack);
         self.action_set.clone_from(&state.action_set);
         self.tracked = state.tracked;
+        self.queue = state.queue;
         self.mirrored.clone_from(&state.mirrored);
         if !self.tracked {
             clear_connection(&mut self.flow);
@@ -336,6 +340,7 @@ const fn is_undone(step: &Step) -> bool {
         Step::Output(_)
             | Step::Truncate(_)
             | Step::Set(_)
+            | Step::Queue(_)
             | Step::PushVlan { .. }
             | Step::PopVlan
             | Step::SetVlan(_)

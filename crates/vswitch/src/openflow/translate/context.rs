@@ -73,7 +73,12 @@ pub(super) struct Context<'a> {
     /// Octets of the headers that tunnels put before the packet.
     pub(super) longer: u16,
     pub(super) trace: Recorder,
+    /// The queue that the packet is for, if an action named one.
     pub(super) queue: Option<u32>,
+    /// The queue that the program has named last.
+    pub(super) queued: u32,
+    /// It has named one at all.
+    pub(super) queues: bool,
     /// The token bucket that the packet was asked of when it came in.
     pub(super) policed: Option<u32>,
     /// A controller sent the packet.
@@ -149,6 +154,8 @@ impl<'a> Context<'a> {
             longer: 0,
             trace,
             queue: None,
+            queued: 0,
+            queues: false,
             policed: None,
             packet_out: false,
             mirrored: BTreeSet::new(),
@@ -241,6 +248,12 @@ impl<'a> Context<'a> {
             self.base = after;
         }
         self.commit_vlans();
+        let queue = self.queue.unwrap_or(0);
+        if queue != self.queued {
+            self.queued = queue;
+            self.queues = true;
+            self.out.push(Step::Queue(queue));
+        }
     }
 
     fn commit_vlans(&mut self) {
@@ -471,6 +484,7 @@ impl<'a> Context<'a> {
             left,
             action_set: self.action_set.clone(),
             tracked: self.tracked,
+            queue: self.queue,
             mirrored: self.mirrored.clone(),
             cookie: self.cookie,
         }

@@ -112,13 +112,32 @@ impl Context<'_> {
             return;
         }
         self.tell_output(entry.number);
+        if let PortForm::Patch { bridge, port } = entry.form {
+            return self.cross(entry.port, bridge, port, truncate);
+        }
+        let tos = self.mark_class(&entry);
         match entry.form {
-            PortForm::Patch { bridge, port } => return self.cross(entry.port, bridge, port, truncate),
+            PortForm::Patch { .. } => {}
             PortForm::Tunnel(form) => self.tunnel(&form, entry.port, truncate),
             PortForm::Internal => self.arrive(entry.port, truncate),
             PortForm::Plain => self.send(entry.port, truncate),
         }
+        if let Some(tos) = tos {
+            self.flow.set(Field::IP_TOS, tos);
+        }
         self.mirror(Gate::Out(entry.port));
+    }
+
+    /// Writes the class (DSCP) that the packet's queue at a port has, if it has one; gives what was there.
+    fn mark_class(&mut self, entry: &OfPortEntry) -> Option<u64> {
+        let queue = self.queue?;
+        let (_, class) = entry.classes.iter().find(|(of, _)| *of == queue)?;
+        if !super::context::is_ip(&self.flow) {
+            return None;
+        }
+        let tos = self.look(Field::IP_TOS);
+        self.flow.set(Field::IP_TOS, tos & 3 | u64::from(*class) << 2);
+        Some(tos)
     }
 
     pub(super) fn send(&mut self, port: PortNumber, truncate: Option<u32>) {

@@ -160,6 +160,8 @@ fn step(step: &Step, key: &Key, port: &dyn Fn(PortNumber) -> String) -> String {
         }
         Step::PopNsh => "pop_nsh()".into(),
         Step::Clone(program) => format!("clone({})", print_program(program, key, port)),
+        Step::Queue(0) => "set(skb_priority(0))".into(),
+        Step::Queue(queue) => format!("set(skb_priority({queue:#x}))"),
         Step::Truncate(most) => format!("trunc({most})"),
         Step::Branch(branch) => format!(
             "check_pkt_len(size={},gt({}),le({}))",
