@@ -369,9 +369,7 @@ impl Bridge {
         let way = self.outputs(key, number, form, now, decision);
         let Some(port) = self.inlet(number) else { return Err(Reason::PortGone) };
         let mut writer = Writer::new(form);
-        if port.rate.is_some() {
-            writer.actions.push(Action::Meter(port.meter(MeterKind::Rate)));
-        }
+        writer.actions.extend(port.policing().map(Action::Meter));
         if port.storm.is_some() && way.many {
             writer.actions.push(Action::Meter(port.meter(MeterKind::Storm)));
         }

@@ -109,6 +109,8 @@ pub struct Port {
     pub lldp: bool,
     /// How much may come in.
     pub rate: Option<Rate>,
+    /// How many packets may come in, whatever their length.
+    pub packet_rate: Option<Rate>,
     /// How much may come in for unknown stations and groups.
     pub storm: Option<Rate>,
     /// How much may go out.
@@ -128,6 +130,8 @@ pub enum MeterKind {
     Storm,
     /// What comes in for the bridge's own protocols.
     Brain,
+    /// All that comes in, by packets alone.
+    Packets,
 }
 
 impl Port {
@@ -149,11 +153,19 @@ impl Port {
             tree: Some(PortOptions::default()),
             lldp: true,
             rate: None,
+            packet_rate: None,
             storm: None,
             rate_out: None,
             bfd: None,
             cfm: None,
         }
+    }
+
+    /// The token buckets that everything is asked of that comes in.
+    pub fn policing(&self) -> impl Iterator<Item = u32> + use<> {
+        let rate = self.rate.map(|_| self.meter(MeterKind::Rate));
+        let packets = self.packet_rate.map(|_| self.meter(MeterKind::Packets));
+        rate.into_iter().chain(packets)
     }
 
     /// The number of one of its token buckets.

@@ -240,7 +240,7 @@ fn rule(reason: Reason, port: &str, switch: &str, options: &Options) -> String {
         Reason::TooManyStations => &["stations", "macs"],
         Reason::PortBlocked => &["enabled", "stp", "bpdu-guard"],
         Reason::Storm => &["storm"],
-        Reason::Rate => &["rate", "rate-out"],
+        Reason::Rate => &["rate", "packet-rate", "rate-out"],
         Reason::Lossy => &["loss", "loss-in", "loss-out", "bursts"],
         Reason::Simplex => &["duplex"],
         _ => &[],

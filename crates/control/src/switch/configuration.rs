@@ -63,6 +63,8 @@ const BRIDGE_OPTIONS: &[&str] = &[
     "stp-priority",
     "rate",
     "burst",
+    "packet-rate",
+    "packet-burst",
     "storm",
     "storm-burst",
     "rate-out",
@@ -355,6 +357,7 @@ pub(super) fn port(number: u32, name: &str, options: &Options) -> Result<Port, S
     (port.bfd, port.cfm) = (watches::bfd(options), watches::cfm(options));
     for (option, burst, place) in [
         ("rate", "burst", &mut port.rate),
+        ("packet-rate", "packet-burst", &mut port.packet_rate),
         ("storm", "storm-burst", &mut port.storm),
         ("rate-out", "burst-out", &mut port.rate_out),
     ] {
@@ -362,6 +365,9 @@ pub(super) fn port(number: u32, name: &str, options: &Options) -> Result<Port, S
         if place.is_none() && get(burst).is_some() {
             return Err(format!("`{burst}` needs `{option}`"));
         }
+    }
+    if port.packet_rate.is_some_and(|rate| rate.unit != netloom_nf::Unit::Packets) {
+        return Err("`packet-rate` counts packets, as in 1000pps; octets are what `rate` is for".to_owned());
     }
     Ok(port)
 }

@@ -221,10 +221,9 @@ impl Switch {
         let cable = || {
             let (peer, other) = self.peer(port)?;
             let plain = |port: &PortConfiguration| {
-                !port
-                    .options
-                    .keys()
-                    .any(|option| is_link(option) || ["rate", "rate-out", "storm"].contains(&option.as_str()))
+                !port.options.keys().any(|option| {
+                    is_link(option) || ["rate", "packet-rate", "rate-out", "storm"].contains(&option.as_str())
+                })
             };
             let leads_back = other.options.get("type").is_some_and(|kind| kind == "patch")
                 && other.options.get("peer").is_some_and(|back| back == name);

@@ -121,8 +121,11 @@ impl Switch {
 
     /// Gives the workers a port's token buckets.
     pub(super) fn apply_rates(&self, port: &Port) -> Result<(), SwitchError> {
-        let meters =
-            [(MeterKind::Rate, port.rate, Reason::Rate), (MeterKind::Storm, port.storm, Reason::Storm)];
+        let meters = [
+            (MeterKind::Rate, port.rate, Reason::Rate),
+            (MeterKind::Packets, port.packet_rate, Reason::Rate),
+            (MeterKind::Storm, port.storm, Reason::Storm),
+        ];
         for (kind, rate, reason) in meters {
             self.crew.meter(port.meter(kind), rate.map(|rate| (rate, reason)))?;
         }
@@ -175,7 +178,7 @@ impl Switch {
 
 /// Whether what comes in through a port is limited: then one worker must count it all.
 pub(super) const fn is_metered(port: &Port) -> bool {
-    port.rate.is_some() || port.storm.is_some()
+    port.rate.is_some() || port.packet_rate.is_some() || port.storm.is_some()
 }
 
 fn owned((name, value): (&String, &String)) -> (String, String) {

@@ -281,8 +281,9 @@ impl World for Bridges {
         bridge.special(key, mask).map(|program| program.actions().to_vec())
     }
 
-    fn policing(&mut self, bridge: BridgeNumber, port: u32) -> Option<u32> {
-        self.by_name.get(self.names.get(&bridge)?)?.policing(port)
+    fn policing(&mut self, bridge: BridgeNumber, port: u32) -> Vec<u32> {
+        let bridge = self.names.get(&bridge).and_then(|name| self.by_name.get(name));
+        bridge.map(|bridge| bridge.policing(port)).unwrap_or_default()
     }
 
     fn arrival(&mut self, key: &Key, mask: &mut Mask) -> Option<u32> {

@@ -4,7 +4,6 @@ use super::Bridge;
 use crate::bond::{Bond, BondEffects, BondOptions, Mode};
 use crate::decision::{Decision, Effects};
 use crate::fdb::{Tag, tag};
-use crate::port::MeterKind;
 use netloom_mem::PortNumber;
 use netloom_nf::Reason;
 use netloom_table::key::extract;
@@ -134,11 +133,10 @@ impl Bridge {
         self.bond_of(port).unwrap_or(port)
     }
 
-    /// The token bucket of everything that comes in through a port, if it has one.
+    /// The token buckets of everything that comes in through a port.
     #[must_use]
-    pub fn policing(&self, port: PortNumber) -> Option<u32> {
-        let port = self.ports.get(&self.logical(port))?;
-        port.rate.is_some().then(|| port.meter(MeterKind::Rate))
+    pub fn policing(&self, port: PortNumber) -> Vec<u32> {
+        self.ports.get(&self.logical(port)).map(|port| port.policing().collect()).unwrap_or_default()
     }
 
     /// The link of a member is up or down.

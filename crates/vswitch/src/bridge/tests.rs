@@ -203,7 +203,11 @@ fn token_buckets_are_asked_first() {
         [all.clone(), storm, Action::Output(2)]
     );
     bridge.decide(&packet(2, 2, 1, None), 0);
-    assert_eq!(bridge.decide(&packet(1, 1, 2, None), 0).program.actions(), [all, Action::Output(2)]);
+    assert_eq!(bridge.decide(&packet(1, 1, 2, None), 0).program.actions(), [all.clone(), Action::Output(2)]);
+    // By octets and by packets.
+    bridge.set(Port { rate, packet_rate: rate, ..Port::new(1, "p1") }).unwrap();
+    let packets = Action::Meter(port.meter(MeterKind::Packets));
+    assert_eq!(bridge.decide(&packet(1, 1, 2, None), 0).program.actions(), [all, packets, Action::Output(2)]);
 }
 
 #[test]

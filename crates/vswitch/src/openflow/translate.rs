@@ -102,10 +102,10 @@ pub trait World {
         Vec::new()
     }
 
-    /// The token bucket that every packet is asked of that comes in through a port of the data path.
-    fn policing(&mut self, bridge: BridgeNumber, port: netloom_mem::PortNumber) -> Option<u32> {
+    /// The token buckets that every packet is asked of that comes in through a port of the data path.
+    fn policing(&mut self, bridge: BridgeNumber, port: netloom_mem::PortNumber) -> Vec<u32> {
         let _ = (bridge, port);
-        None
+        Vec::new()
     }
 
     /// For a packet that leaves by a bridge's own interface: the number to take a tunnel's headers off with, if it has some
@@ -281,7 +281,7 @@ impl Context<'_> {
             return;
         }
         self.policed = self.world.policing(self.bridge, entry.port);
-        self.out.extend(self.policed.map(netloom_nf::Action::Meter));
+        self.out.extend(self.policed.iter().copied().map(netloom_nf::Action::Meter));
         self.tell_arrival(matches!(entry.form, super::PortForm::Tunnel(_)));
         if entry.forwards {
             self.mirror(Gate::In(entry.port));

@@ -22,6 +22,10 @@ enum Kind {
     Kilobits,
     /// `125kb` is 1000.
     KilobitSize,
+    /// `2000pps` is 2.
+    Kilopackets,
+    /// `2000` is 2.
+    Thousands,
     /// A list is a set of numbers.
     Vlans,
 }
@@ -84,6 +88,8 @@ pub(super) const INTERFACE: &[Native] = &[
     column("mac-address", "mac", Kind::Text),
     column("rate", "ingress_policing_rate", Kind::Kilobits),
     column("burst", "ingress_policing_burst", Kind::KilobitSize),
+    column("packet-rate", "ingress_policing_kpkts_rate", Kind::Kilopackets),
+    column("packet-burst", "ingress_policing_kpkts_burst", Kind::Thousands),
     bfd("bfd", "enable"),
     bfd("bfd-min-tx", "min_tx"),
     bfd("bfd-min-rx", "min_rx"),
@@ -159,6 +165,8 @@ impl Native {
                 whole(text.parse::<Size>().ok()?.bytes(), 125)?
             }
             Kind::KilobitSize => return None,
+            Kind::Kilopackets => whole(text.strip_suffix("pps")?.trim().parse().ok()?, 1000)?,
+            Kind::Thousands => whole(text.parse().ok()?, 1000)?,
         };
         Some(if self.key.is_some() { super::text(&number.to_string()) } else { integer(number) })
     }
@@ -182,6 +190,8 @@ impl Native {
             Kind::Seconds => format!("{number}s"),
             Kind::Milliseconds => format!("{number}ms"),
             Kind::Kilobits => format!("{number}kbit"),
+            Kind::Kilopackets => format!("{number}000pps"),
+            Kind::Thousands => format!("{number}000"),
             Kind::KilobitSize => format!("{}b", number.parse::<u64>().ok()?.checked_mul(125)?),
             _ => number,
         })

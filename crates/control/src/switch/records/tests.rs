@@ -81,6 +81,18 @@ fn what_open_vswitch_has_is_where_it_looks_for_it() {
 }
 
 #[test]
+fn a_burst_without_a_rate_means_nothing() {
+    let before = some();
+    let mut rows = records(&before);
+    let a = Arc::make_mut(rows.get_mut("br0").unwrap().ports.get_mut("a").unwrap());
+    a.interfaces.get_mut("a").unwrap().insert("ingress_policing_rate".to_owned(), integer(0));
+    let (after, refusals) = wanted(&rows, &before);
+    assert!(refusals.is_empty());
+    let options = &after.ports["a"].options;
+    assert_eq!((options.get("rate"), options.get("burst")), (None, None));
+}
+
+#[test]
 fn who_changes_a_column_is_heard() {
     let before = some();
     let mut rows = records(&before);
@@ -89,7 +101,10 @@ fn who_changes_a_column_is_heard() {
     let a = Arc::make_mut(br0.ports.get_mut("a").unwrap());
     a.columns.insert("protected".to_owned(), Value::Atom(Atom::Truth(false)));
     a.columns.insert("tag".to_owned(), Value::Set([Atom::Integer(20)].into()));
-    a.interfaces.get_mut("a").unwrap().insert("ingress_policing_rate".to_owned(), integer(64));
+    let interface = a.interfaces.get_mut("a").unwrap();
+    interface.insert("ingress_policing_rate".to_owned(), integer(64));
+    interface.insert("ingress_policing_kpkts_rate".to_owned(), integer(3));
+    interface.insert("ingress_policing_kpkts_burst".to_owned(), integer(1));
     let b = Arc::make_mut(br0.ports.get_mut("b").unwrap());
     b.columns.insert("trunks".to_owned(), Value::Set([Atom::Integer(3), Atom::Integer(4)].into()));
     let bond = Arc::make_mut(br0.ports.get_mut("bond0").unwrap());
@@ -101,6 +116,7 @@ fn who_changes_a_column_is_heard() {
     assert_eq!(after.switches["br0"]["ageing"], "60s");
     let a = &after.ports["a"].options;
     assert_eq!((a["vlan"].as_str(), a.get("isolated"), a["rate"].as_str()), ("20", None, "64kbit"));
+    assert_eq!((a["packet-rate"].as_str(), a["packet-burst"].as_str()), ("3000pps", "1000"));
     let b = &after.ports["b"].options;
     assert_eq!((b["trunk"].as_str(), b["native"].as_str()), ("3-4", "5"));
     assert_eq!(after.ports["bond0"].options["mode"], "balance");

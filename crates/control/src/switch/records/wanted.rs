@@ -113,6 +113,12 @@ fn asks(switch: &str, name: &str, port: &Port, dummy: bool) -> Vec<Numbered> {
     let mut ports = Vec::new();
     for (interface, columns) in &port.interfaces {
         let mut options = read(columns, native::INTERFACE, "other_config");
+        for (rate, burst) in [("rate", "burst"), ("packet-rate", "packet-burst")] {
+            if !options.contains_key(rate) {
+                // A burst that is left behind where policing ended means nothing.
+                options.remove(burst);
+            }
+        }
         for (option, value) in map(columns, "options") {
             options.insert(option.to_owned(), value.to_owned());
         }

@@ -79,8 +79,8 @@ pub(super) struct Context<'a> {
     pub(super) queued: u32,
     /// It has named one at all.
     pub(super) queues: bool,
-    /// The token bucket that the packet was asked of when it came in.
-    pub(super) policed: Option<u32>,
+    /// The token buckets that the packet was asked of when it came in.
+    pub(super) policed: Vec<u32>,
     /// A controller sent the packet.
     pub(super) packet_out: bool,
     /// Mirrors that have copied the packet.
@@ -156,7 +156,7 @@ impl<'a> Context<'a> {
             queue: None,
             queued: 0,
             queues: false,
-            policed: None,
+            policed: Vec::new(),
             packet_out: false,
             mirrored: BTreeSet::new(),
             telling: Telling::new(request.bridge),

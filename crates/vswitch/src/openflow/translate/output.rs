@@ -284,7 +284,7 @@ impl Context<'_> {
                     self.flow.set(Field::VLAN_TCI, u64::from(*tci) | 0x1000);
                 }
                 Step::SetVlan(tci) => self.flow.set(Field::VLAN_TCI, u64::from(*tci) | 0x1000),
-                Step::Meter(number) if self.policed == Some(*number) => {}
+                Step::Meter(number) if self.policed.contains(number) => {}
                 other => {
                     self.commit();
                     self.out.push(other.clone());
