@@ -124,7 +124,10 @@ impl Rig {
 
 fn rates(rate: u64, queues: &[(u32, u64, u64, u32)]) -> Shaping {
     let queue = |(number, guaranteed, limit, priority): &(u32, u64, u64, u32)| {
-        (*number, QueueRates { guaranteed: *guaranteed, limit: *limit, burst: 1600, priority: *priority })
+        (
+            *number,
+            QueueRates { guaranteed: *guaranteed, limit: *limit, burst: 1600, priority: *priority, share: 1 },
+        )
     };
     Shaping::Queues(Rates { rate, queues: queues.iter().map(queue).collect() })
 }

@@ -14,7 +14,7 @@
 //!   limit. A burst is at least what the rate carries in [`LATE`], so that a turn that comes late makes up for it.
 //! - A queue that has frames gets its guaranteed rate, as long as those of all queues fit into the port's; if they don't, the
 //!   port's rate is shared in their proportion within a priority. What a queue borrows is not held against its guarantee.
-//! - What guarantees leave goes to the smallest priority that can use it; within one in proportion to the guarantees.
+//! - What guarantees leave goes to the smallest priority that can use it; within one in proportion to the shares of its queues.
 //! - Work is conserved: nothing waits while the port's rate and the limit of its queue have room.
 //! - Frames of one queue keep their order.
 //! - No queue holds more than [`FRAMES`] frames and [`OCTETS`] octets.
@@ -47,11 +47,13 @@ pub struct QueueRates {
     pub burst: u64,
     /// The smaller, the sooner it gets what others leave.
     pub priority: u32,
+    /// Its part of what others leave, beside queues of the same priority; 0 counts as 1.
+    pub share: u64,
 }
 
 impl QueueRates {
     /// Nothing, and no limit.
-    pub const FREE: Self = Self { guaranteed: 0, limit: 0, burst: 0, priority: 0 };
+    pub const FREE: Self = Self { guaranteed: 0, limit: 0, burst: 0, priority: 0, share: 1 };
 }
 
 /// What a port and its queues are promised.
@@ -112,10 +114,10 @@ struct Queue<T> {
     guaranteed: Option<Bucket>,
     limit: Bucket,
     priority: u32,
-    /// What an octet adds to `served`.
-    weight: u128,
+    /// What an octet adds to `served`: within the guarantee, and borrowed.
+    weight: [u128; 2],
     /// Octets that it sent, by their weight.
-    served: u128,
+    served: [u128; 2],
     waiting: VecDeque<(T, usize)>,
     octets: usize,
 }
@@ -128,7 +130,7 @@ pub struct Shaper<T> {
     /// Places of those that have frames.
     busy: Vec<usize>,
     /// How much the last queue of a priority had been served: who comes back begins there.
-    levels: Vec<(u32, u128)>,
+    levels: Vec<(u32, [u128; 2])>,
     now: u64,
     waiting: usize,
 }
@@ -158,8 +160,8 @@ impl<T> Queue<T> {
             guaranteed,
             limit: Bucket::new(rates.limit, rates.burst),
             priority: rates.priority,
-            weight: (1_u128 << WEIGHT) / u128::from(rates.guaranteed.max(1)),
-            served: 0,
+            weight: [rates.guaranteed, rates.share].map(|part| (1 << WEIGHT) / u128::from(part.max(1))),
+            served: [0; 2],
             waiting: VecDeque::new(),
             octets: 0,
         }
@@ -181,7 +183,7 @@ impl<T> Shaper<T> {
         }
         queues.sort_by_key(|queue| queue.number);
         queues.dedup_by_key(|queue| queue.number);
-        let mut levels: Vec<(u32, u128)> = queues.iter().map(|queue| (queue.priority, 0)).collect();
+        let mut levels: Vec<(u32, [u128; 2])> = queues.iter().map(|queue| (queue.priority, [0; 2])).collect();
         levels.sort_unstable();
         levels.dedup();
         Self { root: Bucket::new(rates.rate, 0), queues, busy: Vec::new(), levels, now: 0, waiting: 0 }
@@ -274,21 +276,26 @@ impl<T> Shaper<T> {
     fn begin(&mut self, place: usize) {
         let Some(queue) = self.queues.get_mut(place) else { return };
         if let Ok(level) = self.levels.binary_search_by_key(&queue.priority, |level| level.0) {
-            queue.served = queue.served.max(self.levels[level].1);
+            for (served, level) in queue.served.iter_mut().zip(self.levels[level].1) {
+                *served = (*served).max(level);
+            }
         }
     }
 
     fn charge(&mut self, place: usize, octets: usize, now: u128) {
         self.root.take(octets, now);
         let Some(queue) = self.queues.get_mut(place) else { return };
-        if let Some(own) = queue.guaranteed.as_mut().filter(|own| own.is_ready(now)) {
+        let own = queue.guaranteed.as_mut().filter(|own| own.is_ready(now));
+        let borrows = usize::from(own.is_none());
+        if let Some(own) = own {
             own.take(octets, now);
         }
         queue.limit.take(octets, now);
         if let Ok(level) = self.levels.binary_search_by_key(&queue.priority, |level| level.0) {
-            self.levels[level].1 = self.levels[level].1.max(queue.served);
+            let level = &mut self.levels[level].1[borrows];
+            *level = (*level).max(queue.served[borrows]);
         }
-        queue.served += octets as u128 * queue.weight;
+        queue.served[borrows] += octets as u128 * queue.weight[borrows];
     }
 
     /// The next frame that leaves, with the number of its queue; none if nothing may leave now.
@@ -301,7 +308,7 @@ impl<T> Shaper<T> {
         let key = |place: &usize| {
             let queue = &self.queues[*place];
             let borrows = queue.guaranteed.is_none_or(|own| !own.is_ready(parts));
-            (borrows, queue.priority, queue.served, queue.number)
+            (borrows, queue.priority, queue.served[usize::from(borrows)], queue.number)
         };
         let ready =
             self.busy.iter().enumerate().filter(|(_, place)| self.queues[**place].limit.is_ready(parts));

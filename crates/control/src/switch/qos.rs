@@ -23,6 +23,9 @@ const UNKNOWN_SPEED: u64 = 10_000_000_000;
 const UNKNOWN_LENGTH: u64 = 1500;
 /// The first number that no queue of `linux-htb` and `linux-hfsc` has.
 const NUMBERS: u32 = 0xf000;
+/// `linux-htb` shares what is left by octets in a turn: of so many octets of a guaranteed second one, and not more than so many.
+const QUANTUM: u64 = 10;
+const MOST_QUANTUM: u64 = 200_000;
 /// Most packets under way at `linux-netem`.
 const MOST_PACKETS: u64 = 1 << 17;
 
@@ -163,7 +166,10 @@ impl Qos {
             }
             self.queues.insert(number, told);
             let priority = if htb { priority } else { 0 };
-            let queue = QueueRates { guaranteed: guaranteed * 8, limit: limit * 8, burst, priority };
+            // Linux's quantum, as Open vSwitch asks for it: by the guarantees within bounds; `hfsc` without bounds.
+            let share =
+                if htb { (guaranteed / QUANTUM).clamp(length, MOST_QUANTUM.max(length)) } else { guaranteed };
+            let queue = QueueRates { guaranteed: guaranteed * 8, limit: limit * 8, burst, priority, share };
             rates.queues.push((number, queue));
         }
         self.shaping = Some(Shaping::Queues(rates));
@@ -255,7 +261,7 @@ mod tests {
         assert_eq!(qos.queues[&1], words("min-rate=12000 max-rate=300000 burst=12512 priority=2"));
         assert_eq!(qos.queues[&2], words("min-rate=12000 max-rate=1000000 burst=100000"));
         let Some(Shaping::Queues(rates)) = qos.shaping else { panic!() };
-        let one = QueueRates { guaranteed: 12_000, limit: 300_000, burst: 1564, priority: 2 };
+        let one = QueueRates { guaranteed: 12_000, limit: 300_000, burst: 1564, priority: 2, share: 1500 };
         assert_eq!((rates.rate, rates.queues.len(), rates.queues[1]), (1_000_000, 3, (1, one)));
         assert_eq!(qos.complaints, Vec::<String>::new());
         // The speed of the link stands for a rate that is not given.

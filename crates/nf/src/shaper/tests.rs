@@ -6,7 +6,7 @@ use proptest::prelude::*;
 const SECOND: u64 = 1_000_000_000;
 
 fn queue(guaranteed: u64, limit: u64, priority: u32) -> QueueRates {
-    QueueRates { guaranteed, limit, burst: 1600, priority }
+    QueueRates { guaranteed, limit, burst: 1600, priority, share: 1 }
 }
 
 /// A frame of a test: its queue, its place in the order of that queue, its length.
@@ -110,6 +110,16 @@ fn guarantees_that_do_not_fit_are_shared_in_proportion() {
 }
 
 #[test]
+fn what_is_left_is_shared_by_shares() {
+    let until = 2 * SECOND;
+    let share = |share| QueueRates { share, ..queue(2_000_000, 0, 0) };
+    let rates = Rates { rate: 12_000_000, queues: vec![(1, share(1)), (2, share(3))] };
+    let run = run(&rates, &mixed([greedy(1, 1000, until), greedy(2, 1500, until)].concat()), until);
+    let bits = |queue| run.octets(queue, SECOND, until) * 8;
+    assert!(near(bits(1), 4_000_000) && near(bits(2), 8_000_000), "{} {}", bits(1), bits(2));
+}
+
+#[test]
 fn what_was_not_wanted_is_not_saved_up() {
     // The second comes a second later, and has its half from then on, no more.
     let rates =
@@ -179,7 +189,7 @@ prop_compose! {
         let mut all: Vec<(u32, QueueRates)> = queues.into_iter().map(|(number, part, more, burst, priority)| {
             let guaranteed = rate / whole * part;
             let limit = if more == 0 { 0 } else { guaranteed + rate / 100 * more };
-            (number, QueueRates { guaranteed, limit, burst, priority })
+            (number, QueueRates { guaranteed, limit, burst, priority, share: part })
         }).collect();
         all.sort_by_key(|queue| queue.0);
         all.dedup_by_key(|queue| queue.0);
