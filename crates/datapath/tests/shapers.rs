@@ -103,7 +103,7 @@ impl Rig {
         while self.turn() > 0 {}
     }
 
-    /// Goes on to a time by milliseconds: a turn that is later than two loses rate.
+    /// Goes on to a time by milliseconds: a turn that is later than five loses rate.
     fn until(&self, until: u64) {
         let mut now = self.time.load(Ordering::Relaxed);
         while now < until {
@@ -352,11 +352,11 @@ fn a_link_comes_after_the_shaper() {
     for turn in 0..20 {
         rig.inward[0].put(frame(1, turn, 1000));
     }
-    // A millisecond for each, but for the first three: a burst of two milliseconds, and one that overdraws it.
+    // A millisecond for each, but for the first six: a burst of five milliseconds, and one that overdraws it.
     rig.at(10);
     for millisecond in 1..=40_u64 {
         rig.at(5010 + millisecond * 1_000_000);
-        let wanted = (millisecond + 3).saturating_sub(5).min(20) as usize;
+        let wanted = (millisecond + 6).saturating_sub(5).min(20) as usize;
         let wanted = if millisecond < 5 { 0 } else { wanted };
         assert!(rig.outward.len().abs_diff(wanted) <= 1, "{millisecond}: {}", rig.outward.len());
     }

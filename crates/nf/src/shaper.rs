@@ -30,7 +30,7 @@ pub const FRAMES: usize = 1000;
 /// Most octets of them.
 pub const OCTETS: usize = 4 << 20;
 /// Nanoseconds by which a turn may be late without loss of rate.
-pub const LATE: u64 = 2_000_000;
+pub const LATE: u64 = 5_000_000;
 /// Parts of a nanosecond: time is counted in these.
 const PARTS: u32 = 32;
 /// Parts of an octet's weight.
