@@ -27,7 +27,7 @@ pub enum Device {
     /// A loop that moves frames.
     Mover(Box<Mover>),
     /// A worker, alone in its crew, and its ports.
-    Worker(Box<Worker>, Crew, Vec<PortNumber>),
+    Worker(Box<Worker>, Box<Crew>, Vec<PortNumber>),
 }
 
 /// Counts of all ports at one time.
@@ -100,7 +100,7 @@ impl Device {
             crew.add(queues).map_err(std::io::Error::other)?;
         }
         worker.turn();
-        Ok(Self::Worker(Box::new(worker), crew, known))
+        Ok(Self::Worker(Box::new(worker), Box::new(crew), known))
     }
 
     /// One turn over all ports; gives the number of frames that came.
