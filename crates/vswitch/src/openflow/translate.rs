@@ -238,6 +238,8 @@ pub struct Translation {
     pub flow: Key,
     /// An action named the queue that it is for.
     pub queues: bool,
+    /// The queue that it is for at the end.
+    pub queue: Option<u32>,
     /// The steps.
     pub trace: Vec<Trace>,
 }
@@ -371,6 +373,7 @@ impl Context<'_> {
             problem: self.problem,
             flow: self.flow,
             queues: self.queues,
+            queue: self.queue,
             trace: self.trace.finish(),
         }
     }

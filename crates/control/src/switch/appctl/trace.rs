@@ -307,9 +307,10 @@ fn show(text: &mut String, key: &Key, port: OfPort, translation: &Translation, (
     let mut before = key.clone();
     field::into_normal_form(&mut before, port);
     // A string takes whatever is written.
-    let _ = writeln!(text, "Flow: {}", print_flow(&before, map, &names));
+    let first = print_flow(&before, None, map, &names);
+    let _ = writeln!(text, "Flow: {first}");
     text.push_str(&print_trace(&translation.trace, &names));
-    let (first, last) = (print_flow(&before, map, &names), print_flow(&translation.flow, map, &names));
+    let last = print_flow(&translation.flow, translation.queue, map, &names);
     let last = if last == first { "unchanged" } else { &last };
     let _ = writeln!(text, "\nFinal flow: {last}");
     let mut megaflow = megaflow(key, &translation.looked, port, map);

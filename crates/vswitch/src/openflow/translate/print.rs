@@ -7,7 +7,7 @@ use super::trace::{Note, Trace};
 use netloom_mem::PortNumber;
 use netloom_nf::{Action as Step, HashBy, Nat, NatRange, Program, Rewrite};
 use netloom_proto::openflow::text::{Inner, Names, print_action, print_match, print_packet};
-use netloom_proto::openflow::{Match, OfPort};
+use netloom_proto::openflow::{FieldId, Match, OfPort};
 use netloom_table::{Field, Key, Mask};
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -115,9 +115,10 @@ pub fn print_program(program: &Program, key: &Key, port: &dyn Fn(PortNumber) -> 
     if steps.is_empty() { "drop".into() } else { steps.join(",") }
 }
 
-/// Prints what is known of one packet, whose key is in normal form as in [`super::Translation::flow`].
+/// Prints what is known of one packet, which is for a queue if one is named, and whose key is in normal form as in
+/// [`super::Translation::flow`].
 #[must_use]
-pub fn print_flow(flow: &Key, map: &TlvMap, names: &Names) -> String {
+pub fn print_flow(flow: &Key, queue: Option<u32>, map: &TlvMap, names: &Names) -> String {
     let mut all = Mask::default();
     // The recirculation number, the conjunction and the port of the action set are nobody's business.
     for word in (0..netloom_table::key::WORDS).filter(|word| !matches!(word, 47)) {
@@ -128,7 +129,11 @@ pub fn print_flow(flow: &Key, map: &TlvMap, names: &Names) -> String {
         labels: [Field::MPLS_SECOND, Field::MPLS_THIRD].map(|label| (flow.get(label) as u32, u32::MAX)),
         tunnel_flags: (flow.get(Field::TUN_FLAGS) as u8 & 0xe, 0xe),
     };
-    print_packet(&field::to_match(flow, &all, map), &inner, names)
+    let mut matching = field::to_match(flow, &all, map);
+    if let Some(queue) = queue.filter(|queue| *queue != 0) {
+        matching.set_number(FieldId::SKB_PRIORITY, queue.into());
+    }
+    print_packet(&matching, &inner, names)
 }
 
 fn tag(tpid: u16, tci: u16) -> String {
