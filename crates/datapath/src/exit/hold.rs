@@ -8,6 +8,7 @@ use crate::shapers::{QueueCounts, Shaping, Verdict};
 use netloom_mem::{Batch, PortNumber};
 use netloom_nf::link::Cable;
 use netloom_nf::{Bucket, Rate, Reason, Segmenter};
+use std::collections::HashSet;
 
 impl Exit {
     /// Limits what goes out of a port.
@@ -30,11 +31,7 @@ impl Exit {
 
     /// Notes whether another worker simulates a link at a port.
     pub(crate) fn link_elsewhere(&mut self, port: PortNumber, there: bool) {
-        if there {
-            self.linked.insert(port);
-        } else {
-            self.linked.remove(&port);
-        }
+        note(&mut self.linked, port, there);
         self.mark(port);
     }
 
@@ -55,11 +52,7 @@ impl Exit {
 
     /// Notes whether another worker shapes a port.
     pub(crate) fn shape_elsewhere(&mut self, port: PortNumber, there: bool) {
-        if there {
-            self.shaped.insert(port);
-        } else {
-            self.shaped.remove(&port);
-        }
+        note(&mut self.shaped, port, there);
         self.mark(port);
     }
 
@@ -191,5 +184,14 @@ impl Exit {
         }
         self.pieces = pieces;
         whole
+    }
+}
+
+/// Notes whether a port is one of some.
+fn note(ports: &mut HashSet<PortNumber>, port: PortNumber, there: bool) {
+    if there {
+        ports.insert(port);
+    } else {
+        ports.remove(&port);
     }
 }
