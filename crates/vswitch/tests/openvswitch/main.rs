@@ -147,7 +147,8 @@ fn the_same_packets_leave_by_the_same_ports() {
             packets += 1;
             outputs += ours.len();
             changed += usize::from(ours.iter().any(|out| out.changed));
-            // Open vSwitch answers one trace in 100,000 as if its tables were empty, and not when it is asked again.
+            // Open vSwitch answered one trace of 100,000 as if its tables were empty, and not when the same seed was run
+            // again. What it says twice counts; how often it may contradict itself is bounded below.
             let asked_again = ours != theirs && {
                 let again = rig.trace(&packet);
                 outcome::of_text(&key, &again.actions, &rig.ports) == ours
